@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# libsteptuner_cuda, where there is an nvcc. Its absence is one line and no error, unless STEPTUNER_CUDA is ON.
+include(CheckLanguage)
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER)
+  if(STEPTUNER_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "STEPTUNER_CUDA is ON but there is no nvcc")
+  endif()
+  message(STATUS "No nvcc: the CUDA library is not built (the CPU library is complete without it)")
+  return()
+endif()
+
+set(STEPTUNER_CUDA_ARCHITECTURES "75-real;80-real;86-real;89-real;90-real;100-real;120" CACHE STRING "CUDA architectures")
+set(CMAKE_CUDA_ARCHITECTURES "${STEPTUNER_CUDA_ARCHITECTURES}")
+set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+enable_language(CUDA)
+set(CMAKE_CUDA_STANDARD 17)
+
+add_library(steptuner_cuda SHARED ${CMAKE_CURRENT_SOURCE_DIR}/../src/main/cuda/backend.cu)
+# One answer: no fused multiply-add, IEEE division and root.
+target_compile_options(steptuner_cuda PRIVATE
+  -O3 -fmad=false -prec-div=true -prec-sqrt=true --threads 2 --compress-mode=size
+  -Xcompiler=-fvisibility=hidden,-Wall,-Wextra,-ffp-contract=off -Xptxas=-v)
+target_link_options(steptuner_cuda PRIVATE -static-libstdc++ -static-libgcc -Wl,-Bsymbolic -Wl,-z,defs -Wl,--exclude-libs,ALL
+  -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/steptuner.exports)
+target_link_libraries(steptuner_cuda PRIVATE Threads::Threads ${CMAKE_DL_LIBS} rt)
+set_target_properties(steptuner_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${STEPTUNER_GPU_OUTPUT}")

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The CPU as a device.
+#include "../sweep/backend.h"
+#include "../sweep/summation.h"
+#include "isa.h"
+#include "memory_map.h"
+#include "pool.h"
+#include <algorithm>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+namespace steptuner {
+namespace {
+
+struct InstructionSet {
+  const char* name;
+  const void* (*functions)();
+  bool (*supported)();
+};
+
+// The narrowest first; the last one that the processor has is taken.
+const InstructionSet instructionSets[] = {
+#if defined(__x86_64__)
+    {"sse2", steptuner_chunk_functions_sse2, [] { return true; }},
+    {"avx2", steptuner_chunk_functions_avx2, [] { return __builtin_cpu_supports("x86-64-v3") != 0; }},
+    {"avx512", steptuner_chunk_functions_avx512, [] { return __builtin_cpu_supports("x86-64-v4") != 0; }},
+#endif
+};
+
+struct CpuDevice {
+  const InstructionSet* isa;
+  const ChunkFunctions* functions;
+  int threads;
+  int64_t lastLevelCache;
+  Explain explain;
+  std::string name;
+};
+
+struct CpuPlan {
+  std::vector<double> chunkSums;
+};
+
+CpuDevice& cpu(void* device) { return *static_cast<CpuDevice*>(device); }
+
+st_status open(int32_t, int32_t threads, const char* wanted, Explain explain, void** device) {
+  const InstructionSet* best = nullptr;
+  std::string known;
+  for (const InstructionSet& isa : instructionSets) {
+    known += std::string(known.empty() ? "" : ", ") + isa.name + (isa.supported() ? "" : " (not on this processor)");
+    if (isa.supported() && (!*wanted || strcmp(wanted, isa.name) == 0)) best = &isa;
+  }
+  if (!best) {
+    explain("instruction set '%s' cannot be used; there are: %s", wanted, known.c_str());
+    return ST_NO_DEVICE;
+  }
+  if (threads < 0) {
+    explain("threads must be 0 (one per processor) or more, not %d", threads);
+    return ST_BAD_ARGUMENT;
+  }
+  auto opened = std::make_unique<CpuDevice>();
+  opened->isa = best;
+  opened->functions = static_cast<const ChunkFunctions*>(best->functions());
+  opened->threads = threads > 0 ? threads : processors();
+  const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  opened->lastLevelCache = cache > 0 ? cache : int64_t(32) << 20;
+  opened->explain = explain;
+  opened->name = "CPU, " + std::string(best->name) + ", " + std::to_string(opened->threads) +
+                 (opened->threads == 1 ? " thread" : " threads");
+  *device = opened.release();
+  return ST_OK;
+}
+
+void close(void* device) { delete &cpu(device); }
+
+const char* name(void* device) { return cpu(device).name.c_str(); }
+
+int32_t threads(void* device) { return cpu(device).threads; }
+
+// Fresh pages of the system are zero and cost nothing until they are touched: large blocks are left to calloc, which maps them.
+constexpr size_t ALIGNMENT = 128;
+
+st_status allocate(void*, int64_t bytes, char** memory) {
+  char* const block = static_cast<char*>(calloc(1, static_cast<size_t>(bytes) + 2 * ALIGNMENT));
+  if (!block) return ST_OUT_OF_MEMORY;
+  char* const aligned = block + ALIGNMENT + (-reinterpret_cast<uintptr_t>(block) & (ALIGNMENT - 1));
+  memcpy(aligned - sizeof block, &block, sizeof block);
+  *memory = aligned;
+  return ST_OK;
+}
+
+void release(void*, char* memory) {
+  if (!memory) return;
+  char* block;
+  memcpy(&block, memory - sizeof block, sizeof block);
+  free(block);
+}
+
+st_status copy(void*, void* to, const void* from, int64_t bytes, Copy, void*) {
+  memcpy(to, from, static_cast<size_t>(bytes));
+  return ST_OK;
+}
+
+const char* unusable(void*, const void* address, int64_t bytes) {
+  return isMapped(address, bytes) ? nullptr : "not memory that this process can read and write";
+}
+
+template <class T>
+void fillArray(char* memory, int64_t count, double value) {
+  std::fill_n(reinterpret_cast<T*>(memory), count, static_cast<T>(value));
+}
+
+st_status fill(void*, Plan& plan, int32_t slot, double value) {
+  for (const Tensor& t : plan.tensors) {
+    char* const memory = plan.slots[static_cast<size_t>(slot)] + t.stateOffset;
+    if (t.stateType == FLOAT64)
+      fillArray<double>(memory, t.count, value);
+    else
+      fillArray<float>(memory, t.count, value);
+  }
+  return ST_OK;
+}
+
+struct Sweep {
+  const Plan& plan;
+  const Binding& binding;
+  const ChunkFunctions& functions;
+  double* chunkSums;
+  bool bypassCaches;
+};
+
+void sweepChunks(void* context, int64_t begin, int64_t end) {
+  const Sweep& sweep = *static_cast<const Sweep*>(context);
+  const Binding& binding = sweep.binding;
+  double none[1];
+  for (int64_t c = begin; c < end; ++c) {
+    const Chunk& chunk = sweep.plan.chunks[static_cast<size_t>(c)];
+    const Tensor& tensor = sweep.plan.tensors[static_cast<size_t>(chunk.tensor)];
+    ChunkWork work;
+    for (int o = 0; o < binding.operands; ++o) {
+      work.type[o] = operandType(tensor, binding.operand[o].place);
+      work.memory[o] = operandBase(sweep.plan, binding, tensor, o) + chunk.begin * bytesOf(work.type[o]);
+    }
+    work.count = chunk.count;
+    work.bypassCaches = sweep.bypassCaches;
+    work.coefficients = binding.coefficientRows + int64_t(tensor.segment) * binding.coefficients;
+    work.sums = binding.sums > 0 ? sweep.chunkSums + c * binding.sums : none;
+    (tensor.stateType == FLOAT64 ? sweep.functions.float64 : sweep.functions.float32)(work);
+  }
+}
+
+// The sums of the chunks of a segment, in the order of summation.h. Columns that have no chunk are left out: they would add 0.
+void addChunks(const double* chunkSums, const Segment& segment, int sums, double* result) {
+  const int64_t chunks = segment.end - segment.begin;
+  int columns = 1;
+  while (columns < COLUMNS && columns < chunks) columns *= 2;
+  for (int s = 0; s < sums; ++s) {
+    double column[COLUMNS] = {};
+    for (int64_t c = 0; c < chunks; ++c) {
+      double& sum = column[c % COLUMNS];
+      sum = sum + chunkSums[(segment.begin + c) * sums + s];
+    }
+    result[s] = addHalves(column, columns);
+  }
+}
+
+bool hasWriteOnly(const Binding& binding) {
+  for (int o = 0; o < binding.operands; ++o)
+    if (!reads(binding.operand[o])) return true;
+  return false;
+}
+
+st_status sweep(void* device, Plan& plan, Binding& binding, void*) {
+  CpuDevice& on = cpu(device);
+  const int64_t chunks = static_cast<int64_t>(plan.chunks.size());
+  if (!plan.device) plan.device = new CpuPlan;
+  auto& chunkSums = static_cast<CpuPlan*>(plan.device)->chunkSums;
+  const size_t sums = static_cast<size_t>(chunks * binding.sums);
+  if (chunkSums.size() < sums) chunkSums.resize(sums);
+  Sweep work = {plan, binding, on.functions[binding.kernel], chunkSums.data(),
+                binding.bytes > on.lastLevelCache && hasWriteOnly(binding)};
+  // A few parts a thread, so that one that is held up holds up little; no part so small that handing it out shows.
+  const int64_t grain = std::clamp<int64_t>(chunks / (on.threads * 8), 1, 64);
+  parallelFor(on.threads, chunks, grain, sweepChunks, &work);
+  for (size_t g = 0; g < plan.segments.size() && binding.sums > 0; ++g)
+    addChunks(chunkSums.data(), plan.segments[g], binding.sums, binding.sumRows + int64_t(g) * binding.sums);
+  return ST_OK;
+}
+
+st_status wait(void*, Plan&, void*) { return ST_OK; }
+
+void forget(void*, Plan& plan) {
+  delete static_cast<CpuPlan*>(plan.device);
+  plan.device = nullptr;
+}
+
+}  // namespace
+
+const Backend* cpuBackend() {
+  static const Backend backend = {BACKEND_VERSION, open,     close, name,     threads, allocate, release, allocate,
+                                  release,         copy,     unusable, fill, sweep,   wait,     forget};
+  return &backend;
+}
+
+}  // namespace steptuner

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The CPU harness: one chunk of any kernel. Compiled once per instruction set (see isa.cpp).
+//
+// An operand whose memory has the type of the computation is used in place. Others pass through a strip of staging in the L1 cache:
+// 16-bit and mixed types, and write-only outputs that are to bypass the caches, whatever their alignment.
+#pragma once
+#include "../sweep/kernels.h"
+#include "../sweep/summation.h"
+#include "../sweep/types.h"
+#include "isa.h"
+#include "vector.h"
+#include <utility>
+
+namespace steptuner {
+namespace {
+
+template <class T>
+inline int32_t typeOf() {
+  return sizeof(T) == 8 ? FLOAT64 : FLOAT32;
+}
+
+template <class T>
+void widen(const char* memory, int32_t type, T* staged, int count) {
+  switch (type) {
+    case FLOAT64:
+      for (int i = 0; i < count; ++i) staged[i] = static_cast<T>(reinterpret_cast<const double*>(memory)[i]);
+      break;
+    case FLOAT32:
+      for (int i = 0; i < count; ++i) staged[i] = static_cast<T>(reinterpret_cast<const float*>(memory)[i]);
+      break;
+    case BFLOAT16:
+      for (int i = 0; i < count; ++i) staged[i] = static_cast<T>(fromBfloat16(reinterpret_cast<const uint16_t*>(memory)[i]));
+      break;
+    default:
+      for (int i = 0; i < count; ++i) staged[i] = static_cast<T>(fromFloat16(reinterpret_cast<const uint16_t*>(memory)[i]));
+  }
+}
+
+// Copies past the caches: plain stores up to the first and from the last 16-byte boundary, streaming stores between.
+inline void stream(char* memory, const char* staged, int64_t bytes) {
+  const int64_t head = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(memory) & 15);
+  int64_t i = head < bytes ? head : bytes;
+  __builtin_memcpy(memory, staged, static_cast<size_t>(i));
+  for (; i + 64 <= bytes; i += 64)
+    for (int j = 0; j < 64; j += 16)
+      _mm_stream_si128(reinterpret_cast<__m128i*>(memory + i + j),
+                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(staged + i + j)));
+  for (; i + 16 <= bytes; i += 16)
+    _mm_stream_si128(reinterpret_cast<__m128i*>(memory + i), _mm_loadu_si128(reinterpret_cast<const __m128i*>(staged + i)));
+  __builtin_memcpy(memory + i, staged + i, static_cast<size_t>(bytes - i));
+}
+
+template <class T>
+void narrow(const T* staged, char* memory, int32_t type, int count, bool bypass) {
+  alignas(64) uint16_t half[STRIP];
+  switch (type) {
+    case BFLOAT16:
+      for (int i = 0; i < count; ++i) half[i] = toBfloat16(static_cast<float>(staged[i]));
+      break;
+    case FLOAT16:
+      for (int i = 0; i < count; ++i) half[i] = toFloat16(static_cast<float>(staged[i]));
+      break;
+    default: break;  // parameters of 32 and 64 bits have the type of the computation
+  }
+  const char* from = bytesOf(type) == 2 ? reinterpret_cast<const char*>(half) : reinterpret_cast<const char*>(staged);
+  const int64_t bytes = int64_t(count) * bytesOf(type);
+  if (bypass)
+    stream(memory, from, bytes);
+  else
+    __builtin_memcpy(memory, from, static_cast<size_t>(bytes));
+}
+
+// The kernel's formula over WIDTH consecutive elements; leaves their terms of the sums.
+template <class K, class T, size_t... O>
+STEPTUNER_HD void step(T* const* operand, const Vector<T>* coefficients, Vector<T>* terms, int at, std::index_sequence<O...>) {
+  using V = Vector<T>;
+  V r[K::OPERANDS] = {(reads(K::operand(O)) ? V::load(operand[O] + at) : V(T(0)))...};
+  K::template apply<V>(r, coefficients, terms);
+  ((writes(K::operand(O)) ? r[O].store(operand[O] + at) : void()), ...);
+}
+
+// The same over the last count < WIDTH elements of a tensor: through copies, of which only the live elements go back. The terms of
+// the others are 0.
+template <class K, class T>
+void lastStep(T* const* operand, const Vector<T>* coefficients, Vector<T>* terms, int at, int count) {
+  alignas(64) T copies[K::OPERANDS][Vector<T>::WIDTH] = {};
+  T* copy[K::OPERANDS];
+  for (int o = 0; o < K::OPERANDS; ++o) {
+    copy[o] = copies[o];
+    for (int i = 0; reads(K::operand(o)) && i < count; ++i) copies[o][i] = operand[o][at + i];
+  }
+  step<K, T>(copy, coefficients, terms, 0, std::make_index_sequence<K::OPERANDS>());
+  for (int o = 0; o < K::OPERANDS; ++o)
+    for (int i = 0; writes(K::operand(o)) && i < count; ++i) operand[o][at + i] = copies[o][i];
+  for (int s = 0; s < K::SUMS; ++s)
+    for (int i = count; i < Vector<T>::WIDTH; ++i) terms[s].v[i] = 0;
+}
+
+// A whole strip, lane group by lane group: the sums of a group stay in registers while its 4 rows go by.
+template <class K, class T, size_t... S>
+STEPTUNER_HD void wholeStrip(T* const* operand, const Vector<T>* coefficients, [[maybe_unused]] T (*lanes)[LANES],
+                             std::index_sequence<S...>) {
+  using V = Vector<T>;
+  for (int l = 0; l < LANES; l += V::WIDTH) {
+    V sum[K::SUMS + 1];
+    for (int at = l; at < STRIP; at += LANES) {
+      V terms[K::SUMS + 1];
+      step<K, T>(operand, coefficients, terms, at, std::make_index_sequence<K::OPERANDS>());
+      ((sum[S] = sum[S] + terms[S]), ...);
+    }
+    ((V::load(lanes[S] + l) + sum[S]).store(lanes[S] + l), ...);
+  }
+}
+
+template <class K, class T>
+void partOfStrip(T* const* operand, const Vector<T>* coefficients, int count, T (*lanes)[LANES]) {
+  using V = Vector<T>;
+  for (int l = 0; l < LANES; l += V::WIDTH) {
+    V sum[K::SUMS + 1];
+    for (int at = l; at < count; at += LANES) {
+      V terms[K::SUMS + 1];
+      if (at + V::WIDTH <= count)
+        step<K, T>(operand, coefficients, terms, at, std::make_index_sequence<K::OPERANDS>());
+      else
+        lastStep<K, T>(operand, coefficients, terms, at, count - at);
+      for (int s = 0; s < K::SUMS; ++s) sum[s] = sum[s] + terms[s];
+    }
+    for (int s = 0; s < K::SUMS; ++s) (V::load(lanes[s] + l) + sum[s]).store(lanes[s] + l);
+  }
+}
+
+template <class T>
+double addLanes(const T* lanes) {
+  double wide[LANES];
+  for (int l = 0; l < LANES; ++l) wide[l] = static_cast<double>(lanes[l]);
+  return addHalves(wide, LANES);
+}
+
+template <class K, class T>
+void runChunk(const ChunkWork& work) {
+  alignas(64) T staging[K::OPERANDS][STRIP];
+  Vector<T> coefficients[K::COEFFICIENTS + 1];
+  for (int i = 0; i < K::COEFFICIENTS; ++i) coefficients[i] = Vector<T>(static_cast<T>(work.coefficients[i]));
+  bool staged[K::OPERANDS], bypass[K::OPERANDS];
+  for (int o = 0; o < K::OPERANDS; ++o) {
+    bypass[o] = work.bypassCaches && !reads(K::operand(o));
+    staged[o] = bypass[o] || work.type[o] != typeOf<T>();
+  }
+  alignas(64) T lanes[K::SUMS + 1][LANES] = {};
+
+  for (int begin = 0; begin < work.count; begin += STRIP) {
+    const int count = work.count - begin < STRIP ? work.count - begin : STRIP;
+    T* strip[K::OPERANDS];
+    for (int o = 0; o < K::OPERANDS; ++o) {
+      char* const memory = work.memory[o] + int64_t(begin) * bytesOf(work.type[o]);
+      strip[o] = staged[o] ? staging[o] : reinterpret_cast<T*>(memory);
+      if (staged[o] && reads(K::operand(o))) widen(memory, work.type[o], staging[o], count);
+    }
+    if (count == STRIP)
+      wholeStrip<K, T>(strip, coefficients, lanes, std::make_index_sequence<K::SUMS>());
+    else
+      partOfStrip<K, T>(strip, coefficients, count, lanes);
+    for (int o = 0; o < K::OPERANDS; ++o)
+      if (staged[o] && writes(K::operand(o)))
+        narrow(staging[o], work.memory[o] + int64_t(begin) * bytesOf(work.type[o]), work.type[o], count, bypass[o]);
+  }
+  for (int s = 0; s < K::SUMS; ++s) work.sums[s] = addLanes(lanes[s]);
+  if (work.bypassCaches) _mm_sfence();
+}
+
+}  // namespace
+}  // namespace steptuner

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The C ABI of Step Tuner: the only door between the JVM and the kernels. Any language that can call C can use it.
+//
+// A *device* runs sweeps (the CPU, or a GPU through a backend library). A *plan* lays a list of tensors out in chunks and owns the
+// state arenas ("slots") of one optimizer. A *kernel* is one formula as one pass over memory; *binding* a kernel to a plan fixes
+// which slot each of its operands is, and allots its coefficients (inputs, one row per segment) and sums (outputs, likewise).
+// A *segment* is a set of consecutive tensors that share coefficients and sums.
+//
+// Every function that can fail returns an st_status; st_last_error() then explains it, for the calling thread, until its next failure.
+// Nothing here prints, throws, or ends the process. A plan may be used by one thread at a time.
+#pragma once
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define ST_API __attribute__((visibility("default")))
+#else
+#define ST_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { ST_ABI_VERSION = 1 };
+
+typedef enum st_status {
+  ST_OK = 0,
+  ST_BAD_ARGUMENT = 1,   // the caller's mistake
+  ST_OUT_OF_MEMORY = 2,  // host or device memory
+  ST_NO_DEVICE = 3,      // no such device, no driver, or no library for it
+  ST_DEVICE_ERROR = 4    // the device failed while working
+} st_status;
+
+typedef enum st_type { ST_FLOAT32 = 0, ST_FLOAT64 = 1, ST_BFLOAT16 = 2, ST_FLOAT16 = 3 } st_type;
+
+ST_API int32_t st_abi_version(void);
+ST_API const char* st_last_error(void);
+
+// Opens the CPU (library = NULL) with `threads` threads (0: one per processor) and instruction set `isa` (NULL or "": the best; else
+// "sse2", "avx2", "avx512"), or device `index` of the backend in the shared library at path `library`.
+ST_API st_status st_device_open(const char* library, int32_t index, int32_t threads, const char* isa, int64_t* device);
+ST_API void st_device_close(int64_t device);
+// Lives as long as the device.
+ST_API const char* st_device_name(int64_t device);
+// Host threads for the CPU; 0 for other devices.
+ST_API int32_t st_device_threads(int64_t device);
+
+// The kernel of sweep `sweep` over rule `rule` ("" for a sweep without one), or -1.
+ST_API int32_t st_kernel_find(const char* sweep, const char* rule);
+ST_API int32_t st_kernel_count(void);
+// "sweep|rule|operand:access,...|coefficient,...|sum,..." where access is r, w or rw. Constant for the life of the process.
+ST_API const char* st_kernel_describe(int32_t kernel);
+
+// Tensor arrays have one entry per tensor. Addresses are on the device; `updates` may be NULL. Segments are numbered from 0 without
+// gaps and do not decrease from tensor to tensor. `verify` != 0: refuse ranges that this process cannot read and write (CPU only).
+ST_API st_status st_plan_create(int64_t device, int32_t tensors, const int64_t* parameters, const int32_t* parameter_types,
+                                const int64_t* gradients, const int32_t* gradient_types, const int64_t* updates,
+                                const int64_t* counts, const int32_t* segments, int32_t slots, int32_t verify, int64_t* plan);
+ST_API void st_plan_destroy(int64_t plan);
+ST_API st_status st_plan_rebind(int64_t plan, int32_t tensor, int64_t parameter, int64_t gradient, int64_t update, int32_t verify);
+// Sets every element of a slot.
+ST_API st_status st_plan_fill(int64_t plan, int32_t slot, double value);
+// Bytes of one tensor in a slot, or in the parameters (slot -1).
+ST_API int64_t st_plan_bytes(int64_t plan, int32_t slot, int32_t tensor);
+// Copies `bytes` bytes from byte `offset` of a tensor in a slot (or the parameters: slot -1) to host memory, or back.
+ST_API st_status st_plan_read(int64_t plan, int32_t slot, int32_t tensor, int64_t offset, void* host, int64_t bytes, int64_t stream);
+ST_API st_status st_plan_write(int64_t plan, int32_t slot, int32_t tensor, int64_t offset, const void* host, int64_t bytes,
+                               int64_t stream);
+
+// `slots` names, for each operand of the kernel in its order, the slot it lives in; entries of operands that are not state are ignored.
+ST_API st_status st_plan_bind(int64_t plan, int32_t kernel, const int32_t* slots, int32_t operands, int32_t* binding);
+// double[segments][coefficients], to be filled before st_sweep; host memory that lives as long as the plan.
+ST_API int64_t st_binding_coefficients(int64_t plan, int32_t binding);
+// double[segments][sums], valid after st_sweep and st_wait.
+ST_API int64_t st_binding_sums(int64_t plan, int32_t binding);
+// Bytes that one run of this binding reads and writes in the tensors' memory.
+ST_API int64_t st_binding_bytes(int64_t plan, int32_t binding);
+
+// Runs a bound kernel over all tensors. On a GPU it is only enqueued on `stream`; st_wait makes its sums readable.
+ST_API st_status st_sweep(int64_t plan, int32_t binding, int64_t stream);
+ST_API st_status st_wait(int64_t plan, int64_t stream);
+
+#ifdef __cplusplus
+}
+#endif

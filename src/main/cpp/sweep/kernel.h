@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a kernel is. A kernel is a struct without data that says what its operands are and computes one element:
+//
+//   static constexpr const char* SWEEP, *RULE;                 its name ("" where there is no rule)
+//   static constexpr int OPERANDS, COEFFICIENTS, SUMS;
+//   static constexpr Operand operand(int i);                   name, where it lives, access
+//   static constexpr const char* coefficient(int i), *sum(int i);
+//   template <class T> static void apply(T* r, const T* c, T* s);
+//
+// apply() finds the operands it reads in r[0..OPERANDS), the coefficients in c, leaves the operands it writes in r, and its terms of
+// the sums in s. It is a pure function of registers: it knows no memory, loop or thread. The harnesses move the data.
+#pragma once
+#include "platform.h"
+
+namespace steptuner {
+
+enum Place { GRADIENT, PARAMETER, UPDATE, STATE };
+enum Access { READ = 1, WRITE = 2, READ_WRITE = 3 };
+
+struct Operand {
+  const char* name;
+  Place place;
+  Access access;
+};
+
+constexpr int MAX_OPERANDS = 12;
+constexpr int MAX_COEFFICIENTS = 32;
+constexpr int MAX_SUMS = 8;
+
+constexpr bool reads(Operand o) { return (o.access & READ) != 0; }
+constexpr bool writes(Operand o) { return (o.access & WRITE) != 0; }
+
+}  // namespace steptuner

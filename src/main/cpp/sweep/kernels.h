@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The table of kernels. Both harnesses compile every row; a kernel's number is its place here, and callers find it by name.
+// A new rule is one more name in Rules; a new tuner is one more row in Kernels.
+#pragma once
+#include "../rules/adagrad.h"
+#include "../rules/adam.h"
+#include "../rules/fixed_rate.h"
+#include "../rules/lion.h"
+#include "../rules/mechanic.h"
+#include "../rules/rmsprop.h"
+#include "../rules/sgd.h"
+#include "../rules/supplied.h"
+
+namespace steptuner {
+
+template <class... Types>
+struct List {
+  static constexpr int SIZE = sizeof...(Types);
+};
+
+template <class... Lists>
+struct Join;
+template <class... A>
+struct Join<List<A...>> {
+  using type = List<A...>;
+};
+template <class... A, class... B, class... Rest>
+struct Join<List<A...>, List<B...>, Rest...> : Join<List<A..., B...>, Rest...> {};
+
+template <template <class> class Sweep, class Rules>
+struct Over;
+template <template <class> class Sweep, class... R>
+struct Over<Sweep, List<R...>> {
+  using type = List<Sweep<R>...>;
+};
+template <template <class> class Sweep, class Rules>
+using over = typename Over<Sweep, Rules>::type;
+
+using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Supplied>;
+
+using Kernels = typename Join<
+    List<GradientNorm>, over<FixedRate, Rules>,
+    List<MechanicReference, MechanicObserve, MechanicScale, MechanicObservePlain>, over<MechanicApply, Rules>,
+    over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>>::type;
+
+}  // namespace steptuner

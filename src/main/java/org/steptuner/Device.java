@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.ConcurrentHashMap;
+import org.steptuner.internal.Natives;
+
+/**
+ * Where sweeps run: the CPU, or a GPU. Devices give the same bits for the same inputs. They are opened once per process and never
+ * closed.
+ */
+public final class Device {
+  private static final Map<String, Device> OPEN = new ConcurrentHashMap<>();
+
+  private final long handle;
+  private final String name;
+  private final boolean cpu;
+
+  private Device(long handle, boolean cpu) {
+    this.handle = handle;
+    this.name = Natives.deviceName(handle);
+    this.cpu = cpu;
+  }
+
+  /**
+   * The CPU with the best instruction set of this processor and one thread per processor, unless the system properties {@code
+   * steptuner.threads} and {@code steptuner.isa} (or the environment variables STEPTUNER_THREADS and STEPTUNER_ISA) say otherwise.
+   */
+  public static Device cpu() {
+    final String threads = setting("threads");
+    int count = 0;
+    if (threads != null) {
+      try {
+        count = Integer.parseInt(threads.trim());
+      } catch (NumberFormatException e) {
+        throw new IllegalArgumentException("steptuner.threads must be a number, not '" + threads + "'", e);
+      }
+    }
+    return cpu(count);
+  }
+
+  /**
+   * The CPU with a number of threads, the caller's among them.
+   *
+   * @param threads 1 or more, or 0 for one per processor
+   */
+  public static Device cpu(int threads) {
+    final String isa = setting("isa");
+    return open(null, 0, threads, isa == null ? "" : isa.trim().toLowerCase(Locale.ROOT));
+  }
+
+  /**
+   * The CPU with a number of threads and an instruction set.
+   *
+   * @throws DeviceException if this processor lacks the instruction set
+   */
+  public static Device cpu(int threads, InstructionSet instructionSet) {
+    Objects.requireNonNull(instructionSet, "instructionSet");
+    return open(null, 0, threads, instructionSet.name().toLowerCase(Locale.ROOT));
+  }
+
+  /**
+   * A GPU. Needs the library of the {@code -gpu} flavour (the jar with classifier {@code linux-x86_64-gpu}) and a driver.
+   *
+   * @param index the CUDA device, from 0
+   * @throws DeviceException if there is no such library, driver or device; the message says which
+   */
+  public static Device cuda(int index) {
+    return open(Natives.cudaLibrary(), index, 0, "");
+  }
+
+  /** The first GPU where there is one, else the CPU. */
+  public static Device best() {
+    try {
+      return cuda(0);
+    } catch (DeviceException noGpu) {
+      return cpu();
+    }
+  }
+
+  /**
+   * A device of a backend library built by the caller, such as the CUDA library for one GPU alone.
+   *
+   * @param library a shared library with the entry {@code steptuner_backend}
+   * @param index the device, from 0
+   * @throws DeviceException if it is not such a library, or has no such device
+   */
+  public static Device fromLibrary(Path library, int index) {
+    Objects.requireNonNull(library, "library");
+    if (!Files.isRegularFile(library)) throw new DeviceException("no device library at " + library);
+    return open(library.toAbsolutePath().toString(), index, 0, "");
+  }
+
+  /** What the device is, for people. */
+  public String name() {
+    return name;
+  }
+
+  /** Whether its memory is that of the process. */
+  public boolean isCpu() {
+    return cpu;
+  }
+
+  /** Host threads that a sweep uses; 0 for a GPU. */
+  public int threads() {
+    return Natives.deviceThreads(handle);
+  }
+
+  /** The native handle, for the library's own use. */
+  public long handle() {
+    return handle;
+  }
+
+  @Override
+  public String toString() {
+    return name;
+  }
+
+  private static Device open(String library, int index, int threads, String isa) {
+    if (index < 0) throw new IllegalArgumentException("index must be 0 or more, not " + index);
+    if (threads < 0) throw new IllegalArgumentException("threads must be 0 or more, not " + threads);
+    return OPEN.computeIfAbsent(
+        library + "|" + index + "|" + threads + "|" + isa,
+        key -> new Device(Natives.openDevice(library, index, threads, isa), library == null));
+  }
+
+  private static String setting(String name) {
+    final String property = System.getProperty("steptuner." + name);
+    return property != null ? property : System.getenv("STEPTUNER_" + name.toUpperCase(Locale.ROOT));
+  }
+}

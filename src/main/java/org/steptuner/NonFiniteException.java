@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner;
+
+/** A gradient or a loss is infinite or not a number, and the optimizer was told to throw. Parameters and state are as before the step. */
+public final class NonFiniteException extends RuntimeException {
+  public NonFiniteException(String message) {
+    super(message);
+  }
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner;
+
+import java.nio.Buffer;
+import java.nio.ByteOrder;
+import java.nio.DoubleBuffer;
+import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Objects;
+import java.util.Set;
+import org.bytedeco.javacpp.Pointer;
+
+/**
+ * The tensors that an optimizer works on: where a trainer keeps its parameters and gradients, and of what type. It owns no memory;
+ * the trainer's must stay where it is, or be {@linkplain Optimizer#rebind bound again}, for as long as an optimizer uses it.
+ *
+ * <pre>{@code
+ * ParameterSet parameters = ParameterSet.on(Device.best())
+ *     .add("encoder/kernel", weightAddress, gradientAddress, count, DataType.FLOAT32)
+ *     .group("no decay")
+ *     .add("encoder/bias", biasAddress, biasGradientAddress, biasCount, DataType.FLOAT32)
+ *     .build();
+ * }</pre>
+ *
+ * Tensors may be empty and may hold over 2^31 elements. Addresses must be multiples of the element's size; any further alignment is
+ * welcome and not needed. On the CPU, ranges are checked to be memory of this process when an optimizer is built.
+ */
+public final class ParameterSet {
+  /** The group that tensors are in until {@link Builder#group} is called. */
+  public static final String DEFAULT_GROUP = "default";
+
+  /**
+   * One tensor.
+   *
+   * @param name unique in its set
+   * @param group the parameter group
+   * @param parameterAddress first parameter, on the device
+   * @param parameterType type of the parameters
+   * @param gradientAddress first gradient, on the device; 0 where only a supplied update is used
+   * @param gradientType type of the gradients
+   * @param updateAddress first element of the caller's update, of the parameters' state type; 0 where there is none
+   * @param count number of elements
+   */
+  public record Tensor(
+      String name,
+      String group,
+      long parameterAddress,
+      DataType parameterType,
+      long gradientAddress,
+      DataType gradientType,
+      long updateAddress,
+      long count) {}
+
+  private final Device device;
+  private final List<Tensor> tensors;
+  private final List<String> groups;
+  private final List<Object> owners;
+
+  private ParameterSet(Builder builder) {
+    device = builder.device;
+    tensors = List.copyOf(builder.tensors);
+    final List<String> used = new ArrayList<>();
+    for (Tensor tensor : tensors) if (!used.contains(tensor.group)) used.add(tensor.group);
+    groups = Collections.unmodifiableList(used);
+    owners = List.copyOf(builder.owners);
+  }
+
+  /** Begins a set on a device. */
+  public static Builder on(Device device) {
+    return new Builder(Objects.requireNonNull(device, "device"));
+  }
+
+  /** Where the tensors are. */
+  public Device device() {
+    return device;
+  }
+
+  /** The tensors, in the order in which they were added. */
+  public List<Tensor> tensors() {
+    return tensors;
+  }
+
+  /** The groups that have tensors, in the order in which they were begun. */
+  public List<String> groups() {
+    return groups;
+  }
+
+  /** Elements of all tensors. */
+  public long elements() {
+    return tensors.stream().mapToLong(Tensor::count).sum();
+  }
+
+  /** Collects tensors. */
+  public static final class Builder {
+    private final Device device;
+    private final List<Tensor> tensors = new ArrayList<>();
+    private final List<Object> owners = new ArrayList<>();
+    private final Set<String> names = new HashSet<>();
+    private String group = DEFAULT_GROUP;
+
+    private Builder(Device device) {
+      this.device = device;
+    }
+
+    /** Puts the tensors added from now on into a group, which can have hyperparameters of its own. */
+    public Builder group(String name) {
+      group = Objects.requireNonNull(name, "name");
+      return this;
+    }
+
+    /**
+     * Adds a tensor whose parameters and gradients have one type.
+     *
+     * @param name unique in this set
+     * @param parameterAddress address of the first parameter
+     * @param gradientAddress address of the first gradient
+     * @param count number of elements, 0 or more
+     * @param type of both
+     */
+    public Builder add(String name, long parameterAddress, long gradientAddress, long count, DataType type) {
+      return add(name, parameterAddress, type, gradientAddress, type, count);
+    }
+
+    /** Adds a tensor whose gradients have a type of their own. */
+    public Builder add(
+        String name, long parameterAddress, DataType parameterType, long gradientAddress, DataType gradientType, long count) {
+      return add(name, parameterAddress, parameterType, gradientAddress, gradientType, 0, count);
+    }
+
+    /**
+     * Adds a tensor for a base algorithm of the caller's, who writes its step into a buffer before each {@link Optimizer#step}.
+     *
+     * @param updateAddress address of the buffer: {@code count} elements of {@link DataType#stateType()}; 0 for none
+     */
+    public Builder add(
+        String name,
+        long parameterAddress,
+        DataType parameterType,
+        long gradientAddress,
+        DataType gradientType,
+        long updateAddress,
+        long count) {
+      Objects.requireNonNull(name, "name");
+      Objects.requireNonNull(parameterType, "parameterType of tensor '" + name + "'");
+      Objects.requireNonNull(gradientType, "gradientType of tensor '" + name + "'");
+      if (count < 0) throw new IllegalArgumentException("count of tensor '" + name + "' must be 0 or more, not " + count);
+      checkAddress(name, "parameterAddress", parameterAddress, parameterType, count, true);
+      checkAddress(name, "gradientAddress", gradientAddress, gradientType, count, updateAddress == 0);
+      checkAddress(name, "updateAddress", updateAddress, parameterType.stateType(), count, false);
+      if (!names.add(name)) throw new IllegalArgumentException("tensor '" + name + "' is there already");
+      tensors.add(
+          new Tensor(name, group, parameterAddress, parameterType, gradientAddress, gradientType, updateAddress, count));
+      return this;
+    }
+
+    /**
+     * Adds a tensor in buffers: direct, of native byte order, from position to limit. Only for the CPU. The set keeps the buffers
+     * reachable.
+     */
+    public Builder add(String name, FloatBuffer parameters, FloatBuffer gradients) {
+      return addBuffers(
+          name, parameters, parameters.isDirect(), parameters.order(), gradients, gradients.isDirect(), gradients.order(),
+          DataType.FLOAT32);
+    }
+
+    /** The same for float64. */
+    public Builder add(String name, DoubleBuffer parameters, DoubleBuffer gradients) {
+      return addBuffers(
+          name, parameters, parameters.isDirect(), parameters.order(), gradients, gradients.isDirect(), gradients.order(),
+          DataType.FLOAT64);
+    }
+
+    /** The same for a 16-bit type. */
+    public Builder add(String name, ShortBuffer parameters, ShortBuffer gradients, DataType type) {
+      if (type == null || type.bytes() != 2)
+        throw new IllegalArgumentException("type of tensor '" + name + "' must be BFLOAT16 or FLOAT16, not " + type);
+      return addBuffers(
+          name, parameters, parameters.isDirect(), parameters.order(), gradients, gradients.isDirect(), gradients.order(), type);
+    }
+
+    /**
+     * The set.
+     *
+     * @throws IllegalArgumentException if there is no tensor, or one overlaps another in memory
+     */
+    public ParameterSet build() {
+      if (tensors.isEmpty()) throw new IllegalArgumentException("a parameter set needs at least one tensor");
+      checkOverlap();
+      return new ParameterSet(this);
+    }
+
+    private Builder addBuffers(
+        String name, Buffer parameters, boolean direct, ByteOrder order, Buffer gradients, boolean gradientDirect,
+        ByteOrder gradientOrder, DataType type) {
+      if (!device.isCpu()) throw new IllegalArgumentException("buffers hold host memory, and " + device + " is not the CPU");
+      if (!direct || !gradientDirect)
+        throw new IllegalArgumentException("buffers of tensor '" + name + "' must be direct");
+      if (order != ByteOrder.nativeOrder() || gradientOrder != ByteOrder.nativeOrder())
+        throw new IllegalArgumentException("buffers of tensor '" + name + "' must have the native byte order");
+      if (parameters.isReadOnly()) throw new IllegalArgumentException("parameters of tensor '" + name + "' are read-only");
+      if (parameters.remaining() != gradients.remaining())
+        throw new IllegalArgumentException(
+            "tensor '" + name + "' has " + parameters.remaining() + " parameters but " + gradients.remaining() + " gradients");
+      owners.add(parameters);
+      owners.add(gradients);
+      return add(name, address(parameters, type), address(gradients, type), parameters.remaining(), type);
+    }
+
+    private static long address(Buffer buffer, DataType type) {
+      try (Pointer pointer = new Pointer(buffer)) {
+        return pointer.address() + (long) buffer.position() * type.bytes();
+      }
+    }
+
+    private static void checkAddress(String tensor, String argument, long address, DataType type, long count, boolean needed) {
+      if (count == 0) return;
+      if (address == 0 && !needed) return;
+      if (address == 0) throw new IllegalArgumentException(argument + " of tensor '" + tensor + "' is null");
+      if (address % type.bytes() != 0)
+        throw new IllegalArgumentException(
+            argument + " of tensor '" + tensor + "' must be a multiple of " + type.bytes() + " for " + type + ", not 0x"
+                + Long.toHexString(address));
+      if (count > (1L << 40))
+        throw new IllegalArgumentException("count of tensor '" + tensor + "' must be at most 2^40, not " + count);
+    }
+
+    // A parameter range may touch no other range; gradients and updates are only read and may coincide.
+    private void checkOverlap() {
+      record Range(long begin, long end, boolean written, String what) {}
+      final List<Range> ranges = new ArrayList<>();
+      for (Tensor t : tensors) {
+        if (t.count == 0) continue;
+        final long parameterEnd = t.parameterAddress + t.count * t.parameterType.bytes();
+        ranges.add(new Range(t.parameterAddress, parameterEnd, true, "the parameters of tensor '" + t.name + "'"));
+        if (t.gradientAddress != 0) {
+          final long end = t.gradientAddress + t.count * t.gradientType.bytes();
+          ranges.add(new Range(t.gradientAddress, end, false, "the gradients of tensor '" + t.name + "'"));
+        }
+        if (t.updateAddress != 0) {
+          final long end = t.updateAddress + t.count * t.parameterType.stateType().bytes();
+          ranges.add(new Range(t.updateAddress, end, false, "the update of tensor '" + t.name + "'"));
+        }
+      }
+      final Range[] sorted = ranges.toArray(Range[]::new);
+      Arrays.sort(sorted, (a, b) -> Long.compareUnsigned(a.begin, b.begin));
+      Range reach = null;
+      Range writtenReach = null;
+      for (Range range : sorted) {
+        final Range clash = range.written ? reach : writtenReach;
+        if (clash != null && Long.compareUnsigned(range.begin, clash.end) < 0)
+          throw new IllegalArgumentException(clash.what + " and " + range.what + " overlap in memory");
+        if (reach == null || Long.compareUnsigned(range.end, reach.end) > 0) reach = range;
+        if (range.written && (writtenReach == null || Long.compareUnsigned(range.end, writtenReach.end) > 0))
+          writtenReach = range;
+      }
+    }
+  }
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner;
+
+/** What shares one set of a tuner's scalars. */
+public enum Scope {
+  /** All tensors together, as in the papers. */
+  ALL,
+  /** The tensors of a parameter group. */
+  GROUP,
+  /** Each tensor by itself: a scale per layer. */
+  TENSOR
+}

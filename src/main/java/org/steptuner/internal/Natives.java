@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal;
+
+import java.io.File;
+import java.io.IOException;
+import java.net.URL;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.annotation.Cast;
+import org.bytedeco.javacpp.annotation.Name;
+import org.bytedeco.javacpp.annotation.NoException;
+import org.bytedeco.javacpp.annotation.Platform;
+import org.steptuner.DeviceException;
+
+/** The C ABI of {@code steptuner.h}, and its errors as exceptions. */
+@Platform(include = "steptuner.h", link = "steptuner", library = "jnisteptuner")
+@NoException
+public final class Natives {
+  private static final int ABI = 1;
+  private static final int OK = 0;
+  private static final int BAD_ARGUMENT = 1;
+
+  static {
+    try {
+      Loader.load();
+    } catch (UnsatisfiedLinkError e) {
+      throw new DeviceException(
+          "cannot load Step Tuner's native library for " + Loader.getPlatform() + " (there is one for linux-x86_64): "
+              + e.getMessage(),
+          e);
+    }
+    if (abiVersion() != ABI)
+      throw new DeviceException("Step Tuner's native library has ABI version " + abiVersion() + ", this jar needs " + ABI);
+  }
+
+  private Natives() {}
+
+  @Name("st_abi_version")
+  private static native int abiVersion();
+
+  @Name("st_last_error")
+  private static native @Cast("const char*") BytePointer lastErrorPointer();
+
+  @Name("st_device_open")
+  private static native int deviceOpen(
+      String library, int index, int threads, String isa, @Cast("int64_t*") long[] device);
+
+  @Name("st_device_name")
+  private static native @Cast("const char*") BytePointer deviceNamePointer(long device);
+
+  @Name("st_device_threads")
+  public static native int deviceThreads(long device);
+
+  @Name("st_kernel_find")
+  static native int kernelFind(String sweep, String rule);
+
+  @Name("st_kernel_count")
+  static native int kernelCount();
+
+  @Name("st_kernel_describe")
+  private static native @Cast("const char*") BytePointer kernelDescription(int kernel);
+
+  @Name("st_plan_create")
+  static native int planCreate(
+      long device,
+      int tensors,
+      @Cast("const int64_t*") long[] parameters,
+      @Cast("const int32_t*") int[] parameterTypes,
+      @Cast("const int64_t*") long[] gradients,
+      @Cast("const int32_t*") int[] gradientTypes,
+      @Cast("const int64_t*") long[] updates,
+      @Cast("const int64_t*") long[] counts,
+      @Cast("const int32_t*") int[] segments,
+      int slots,
+      int verify,
+      @Cast("int64_t*") long[] plan);
+
+  @Name("st_plan_destroy")
+  static native void planDestroy(long plan);
+
+  @Name("st_plan_rebind")
+  static native int planRebind(long plan, int tensor, long parameter, long gradient, long update, int verify);
+
+  @Name("st_plan_fill")
+  static native int planFill(long plan, int slot, double value);
+
+  @Name("st_plan_bytes")
+  static native long planBytes(long plan, int slot, int tensor);
+
+  @Name("st_plan_read")
+  static native int planRead(
+      long plan, int slot, int tensor, long offset, @Cast("void*") long host, long bytes, long stream);
+
+  @Name("st_plan_write")
+  static native int planWrite(
+      long plan, int slot, int tensor, long offset, @Cast("const void*") long host, long bytes, long stream);
+
+  @Name("st_plan_bind")
+  static native int planBind(
+      long plan, int kernel, @Cast("const int32_t*") int[] slots, int operands, @Cast("int32_t*") int[] binding);
+
+  @Name("st_binding_coefficients")
+  static native long bindingCoefficients(long plan, int binding);
+
+  @Name("st_binding_sums")
+  static native long bindingSums(long plan, int binding);
+
+  @Name("st_binding_bytes")
+  static native long bindingBytes(long plan, int binding);
+
+  @Name("st_sweep")
+  static native int sweep(long plan, int binding, long stream);
+
+  @Name("st_wait")
+  static native int await(long plan, long stream);
+
+  /** Opens a device; {@code library} is null for the CPU. */
+  public static long openDevice(String library, int index, int threads, String isa) {
+    final long[] device = new long[1];
+    check(deviceOpen(library, index, threads, isa, device));
+    return device[0];
+  }
+
+  /** What a device calls itself. */
+  public static String deviceName(long device) {
+    return deviceNamePointer(device).getString();
+  }
+
+  static String describeKernel(int kernel) {
+    return kernelDescription(kernel).getString();
+  }
+
+  /** Where the CUDA library of the {@code -gpu} flavour lies, extracted from its jar if need be. */
+  public static String cudaLibrary() {
+    final String name = Loader.getPlatform() + "-gpu/libsteptuner_cuda.so";
+    final URL resource = Natives.class.getResource(name);
+    if (resource == null)
+      throw new DeviceException(
+          "no CUDA library: add the jar of org.steptuner:steptuner with classifier " + Loader.getPlatform()
+              + "-gpu, or build where nvcc is on the path");
+    try {
+      final File file = Loader.cacheResource(resource);
+      return file.getAbsolutePath();
+    } catch (IOException e) {
+      throw new DeviceException("cannot extract " + resource, e);
+    }
+  }
+
+  /** Turns a status into the exception that it stands for. */
+  static void check(int status) {
+    if (status == OK) return;
+    final String message = lastErrorPointer().getString();
+    if (status == BAD_ARGUMENT) throw new IllegalArgumentException(message);
+    throw new DeviceException(message);
+  }
+}

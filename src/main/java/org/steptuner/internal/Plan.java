@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal;
+
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import org.steptuner.DataType;
+import org.steptuner.ParameterSet;
+import org.steptuner.Scope;
+import org.steptuner.SumReducer;
+
+/**
+ * The native side of one optimizer: tensors in the order of their segments, state slots, bound kernels.
+ *
+ * <p>A segment is what shares coefficients and sums: the tensors of a group, or one tensor where every tensor is a scope.
+ */
+public final class Plan implements AutoCloseable {
+  private final ParameterSet parameters;
+  private final List<String> slots;
+  private final int[] position; // tensor of the set -> its place in the plan
+  private final int[] groupOfSegment;
+  private final int[] scopeOfSegment;
+  private final int scopes;
+  private SumReducer reducer;
+  private long stream;
+  private long handle;
+
+  /**
+   * @param slots names of the state slots
+   * @param scope what a segment must not be larger than
+   */
+  public Plan(ParameterSet parameters, List<String> slots, Scope scope) {
+    this.parameters = parameters;
+    this.slots = List.copyOf(slots);
+    final List<ParameterSet.Tensor> tensors = parameters.tensors();
+    final List<Integer> sorted = new ArrayList<>();
+    for (int t = 0; t < tensors.size(); ++t) sorted.add(t);
+    sorted.sort(Comparator.comparingInt(t -> parameters.groups().indexOf(tensors.get(t).group())));
+    final int n = tensors.size();
+    position = new int[n];
+    for (int i = 0; i < n; ++i) position[sorted.get(i)] = i;
+    final int segments = scope == Scope.TENSOR ? n : parameters.groups().size();
+    groupOfSegment = new int[segments];
+    scopeOfSegment = new int[segments];
+    scopes = scope == Scope.ALL ? 1 : segments;
+    final long[] parameterAddresses = new long[n];
+    final long[] gradientAddresses = new long[n];
+    final long[] updateAddresses = new long[n];
+    final long[] counts = new long[n];
+    final int[] parameterTypes = new int[n];
+    final int[] gradientTypes = new int[n];
+    final int[] segmentOf = new int[n];
+    for (int i = 0; i < n; ++i) {
+      final ParameterSet.Tensor tensor = tensors.get(sorted.get(i));
+      final int group = parameters.groups().indexOf(tensor.group());
+      parameterAddresses[i] = tensor.parameterAddress();
+      gradientAddresses[i] = tensor.gradientAddress();
+      updateAddresses[i] = tensor.updateAddress();
+      counts[i] = tensor.count();
+      parameterTypes[i] = tensor.parameterType().ordinal();
+      gradientTypes[i] = tensor.gradientType().ordinal();
+      segmentOf[i] = scope == Scope.TENSOR ? i : group;
+      groupOfSegment[segmentOf[i]] = group;
+      scopeOfSegment[segmentOf[i]] = scope == Scope.TENSOR ? sorted.get(i) : scope == Scope.GROUP ? group : 0;
+    }
+    final long[] created = new long[1];
+    Natives.check(
+        Natives.planCreate(
+            parameters.device().handle(), n, parameterAddresses, parameterTypes, gradientAddresses, gradientTypes,
+            updateAddresses, counts, segmentOf, slots.size(), 1, created));
+    handle = created[0];
+  }
+
+  /** Binds the kernel of a sweep over a rule ("" for none); its state operands are the slots of the same names. */
+  public Sweep bind(String sweep, String rule) {
+    final Kernel kernel = Kernel.find(sweep, rule);
+    final int[] slotOf = kernel.operands().stream().mapToInt(slots::indexOf).toArray();
+    final int[] binding = new int[1];
+    Natives.check(Natives.planBind(handle, kernel.number(), slotOf, slotOf.length, binding));
+    return new Sweep(this, binding[0], kernel);
+  }
+
+  /** The state slots that a rule's formula needs. */
+  public static List<String> slotsOf(String rule) {
+    final List<String> operands = Kernel.find("fixed_rate", rule).operands();
+    return operands.subList(2, operands.size());
+  }
+
+  public void fill(String slot, double value) {
+    Natives.check(Natives.planFill(handle, slots.indexOf(slot), value));
+  }
+
+  public List<String> slots() {
+    return slots;
+  }
+
+  public int segments() {
+    return groupOfSegment.length;
+  }
+
+  /** The group of a segment, as a place in {@link ParameterSet#groups}. */
+  public int group(int segment) {
+    return groupOfSegment[segment];
+  }
+
+  /** The scope of a segment: scopes are numbered as groups and tensors were added. */
+  public int scope(int segment) {
+    return scopeOfSegment[segment];
+  }
+
+  public int scopes() {
+    return scopes;
+  }
+
+  public SumReducer reducer() {
+    return reducer;
+  }
+
+  public void setReducer(SumReducer reducer) {
+    this.reducer = reducer;
+  }
+
+  public long stream() {
+    return stream;
+  }
+
+  public void setStream(long stream) {
+    this.stream = stream;
+  }
+
+  public void rebind(int tensor, long parameterAddress, long gradientAddress, long updateAddress) {
+    Natives.check(
+        Natives.planRebind(handle, position[tensor], parameterAddress, gradientAddress, updateAddress, 1));
+  }
+
+  /** Bytes of a tensor in a slot, or in the parameters (slot null). */
+  public long bytes(String slot, int tensor) {
+    return Natives.planBytes(handle, slot(slot), position[tensor]);
+  }
+
+  /** The element type of a tensor in a slot, or in the parameters (slot null). */
+  public DataType type(String slot, int tensor) {
+    final DataType type = parameters.tensors().get(tensor).parameterType();
+    return slot == null ? type : type.stateType();
+  }
+
+  public void read(String slot, int tensor, long offset, long hostAddress, long bytes) {
+    Natives.check(Natives.planRead(handle, slot(slot), position[tensor], offset, hostAddress, bytes, stream));
+  }
+
+  public void write(String slot, int tensor, long offset, long hostAddress, long bytes) {
+    Natives.check(Natives.planWrite(handle, slot(slot), position[tensor], offset, hostAddress, bytes, stream));
+  }
+
+  @Override
+  public void close() {
+    if (handle != 0) Natives.planDestroy(handle);
+    handle = 0;
+  }
+
+  long handle() {
+    if (handle == 0) throw new IllegalStateException("the optimizer is closed");
+    return handle;
+  }
+
+  private int slot(String name) {
+    return name == null ? -1 : slots.indexOf(name);
+  }
+}

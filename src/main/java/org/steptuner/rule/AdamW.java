@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.rule;
+
+import java.util.List;
+
+/**
+ * Adam with decoupled weight decay.
+ *
+ * <pre>
+ * m &lt;- beta1 m + (1 - beta1) g
+ * v &lt;- beta2 v + (1 - beta2) g^2
+ * x &lt;- x - rate weightDecay x - rate / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
+ * </pre>
+ *
+ * State: two words per element. Loshchilov and Hutter (2019), algorithm 2.
+ *
+ * @param beta1 in [0, 1)
+ * @param beta2 in [0, 1)
+ * @param epsilon not negative
+ * @param weightDecay not negative
+ */
+public record AdamW(double beta1, double beta2, double epsilon, double weightDecay) implements Rule {
+  public AdamW {
+    Adam.check(beta1, beta2, epsilon, weightDecay);
+  }
+
+  /** betas 0.9 and 0.999, epsilon 1e-8, decay 0.01. */
+  public static AdamW defaults() {
+    return new AdamW(0.9, 0.999, 1e-8, 0.01);
+  }
+
+  public AdamW betas(double first, double second) {
+    return new AdamW(first, second, epsilon, weightDecay);
+  }
+
+  public AdamW epsilon(double value) {
+    return new AdamW(beta1, beta2, value, weightDecay);
+  }
+
+  public AdamW weightDecay(double value) {
+    return new AdamW(beta1, beta2, epsilon, value);
+  }
+
+  @Override
+  public String kernel() {
+    return "adam";
+  }
+
+  @Override
+  public List<String> coefficientNames() {
+    return Adam.NAMES;
+  }
+
+  @Override
+  public void coefficients(double rate, long step, double[] values) {
+    Adam.fill(values, rate, step, beta1, beta2, epsilon, 0, weightDecay);
+  }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.rule;
+
+import java.util.List;
+
+/**
+ * Lion: the sign of an interpolated momentum, with decoupled weight decay.
+ *
+ * <pre>
+ * x &lt;- x - rate weightDecay x - rate sign(beta1 m + (1 - beta1) g)
+ * m &lt;- beta2 m + (1 - beta2) g
+ * </pre>
+ *
+ * The sign of 0 is 0 and that of NaN is NaN. State: one word per element. Chen et al., "Symbolic Discovery of Optimization
+ * Algorithms" (2023), algorithm 2.
+ *
+ * @param beta1 in [0, 1)
+ * @param beta2 in [0, 1)
+ * @param weightDecay not negative
+ */
+public record Lion(double beta1, double beta2, double weightDecay) implements Rule {
+  private static final List<String> NAMES =
+      List.of("rate", "shrinkage", "beta1", "oneMinusBeta1", "beta2", "oneMinusBeta2");
+
+  public Lion {
+    Check.decay("beta1", beta1);
+    Check.decay("beta2", beta2);
+    Check.notNegative("weightDecay", weightDecay);
+  }
+
+  /** betas 0.9 and 0.99, no decay. */
+  public static Lion defaults() {
+    return new Lion(0.9, 0.99, 0);
+  }
+
+  public Lion betas(double first, double second) {
+    return new Lion(first, second, weightDecay);
+  }
+
+  public Lion weightDecay(double value) {
+    return new Lion(beta1, beta2, value);
+  }
+
+  @Override
+  public String kernel() {
+    return "lion";
+  }
+
+  @Override
+  public List<String> coefficientNames() {
+    return NAMES;
+  }
+
+  @Override
+  public void coefficients(double rate, long step, double[] values) {
+    values[0] = rate;
+    values[1] = rate * weightDecay;
+    values[2] = beta1;
+    values[3] = 1 - beta1;
+    values[4] = beta2;
+    values[5] = 1 - beta2;
+  }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.rule;
+
+import java.util.List;
+
+/**
+ * RMSProp.
+ *
+ * <pre>
+ * d = g + weightDecay x
+ * v &lt;- alpha v + (1 - alpha) d^2
+ * e = d / (sqrt(v) + epsilon)      or d / sqrt(v + epsilon)
+ * x &lt;- x - rate e                  momentum = 0
+ * b &lt;- momentum b + e;  x &lt;- x - rate b
+ * </pre>
+ *
+ * State: one word per element, two with momentum. Tieleman and Hinton, lecture 6.5 of "Neural Networks for Machine Learning" (2012).
+ *
+ * @param alpha in [0, 1)
+ * @param epsilon not negative; with 0, an element whose gradients have all been 0 is 0/0
+ * @param weightDecay added to the gradient, not negative
+ * @param momentum in [0, 1)
+ * @param epsilonInsideRoot where epsilon stands
+ */
+public record RMSProp(double alpha, double epsilon, double weightDecay, double momentum, boolean epsilonInsideRoot)
+    implements Rule {
+  private static final List<String> PLAIN =
+      List.of("rate", "weightDecay", "alpha", "oneMinusAlpha", "epsilonInside", "epsilonOutside");
+  private static final List<String> HEAVY =
+      List.of("rate", "weightDecay", "alpha", "oneMinusAlpha", "epsilonInside", "epsilonOutside", "momentum");
+
+  public RMSProp {
+    Check.decay("alpha", alpha);
+    Check.notNegative("epsilon", epsilon);
+    Check.notNegative("weightDecay", weightDecay);
+    Check.decay("momentum", momentum);
+  }
+
+  /** alpha 0.99, epsilon 1e-8 outside of the root, no decay, no momentum. */
+  public static RMSProp defaults() {
+    return new RMSProp(0.99, 1e-8, 0, 0, false);
+  }
+
+  public RMSProp alpha(double value) {
+    return new RMSProp(value, epsilon, weightDecay, momentum, epsilonInsideRoot);
+  }
+
+  public RMSProp epsilon(double value) {
+    return new RMSProp(alpha, value, weightDecay, momentum, epsilonInsideRoot);
+  }
+
+  public RMSProp weightDecay(double value) {
+    return new RMSProp(alpha, epsilon, value, momentum, epsilonInsideRoot);
+  }
+
+  public RMSProp momentum(double value) {
+    return new RMSProp(alpha, epsilon, weightDecay, value, epsilonInsideRoot);
+  }
+
+  public RMSProp epsilonInsideRoot(boolean value) {
+    return new RMSProp(alpha, epsilon, weightDecay, momentum, value);
+  }
+
+  @Override
+  public String kernel() {
+    return momentum == 0 ? "rmsprop" : "rmsprop_momentum";
+  }
+
+  @Override
+  public List<String> coefficientNames() {
+    return momentum == 0 ? PLAIN : HEAVY;
+  }
+
+  @Override
+  public void coefficients(double rate, long step, double[] values) {
+    values[0] = rate;
+    values[1] = weightDecay;
+    values[2] = alpha;
+    values[3] = 1 - alpha;
+    values[4] = epsilonInsideRoot ? epsilon : 0;
+    values[5] = epsilonInsideRoot ? 0 : epsilon;
+    if (momentum != 0) values[6] = momentum;
+  }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.rule;
+
+import java.util.List;
+
+/**
+ * Stochastic gradient descent, plain, with heavy-ball momentum, or with Nesterov's.
+ *
+ * <pre>
+ * d = g + weightDecay x
+ * b &lt;- momentum b + d              (b starts at 0; no dampening)
+ * x &lt;- x - rate d                  momentum = 0
+ * x &lt;- x - rate b                  momentum &gt; 0
+ * x &lt;- x - rate (d + momentum b)   Nesterov
+ * </pre>
+ *
+ * State: nothing, or one word per element with momentum. Sutskever, Martens, Dahl and Hinton (2013), section 2.
+ *
+ * @param momentum in [0, 1)
+ * @param nesterov whether to look ahead; needs momentum
+ * @param weightDecay added to the gradient, not negative
+ */
+public record SGD(double momentum, boolean nesterov, double weightDecay) implements Rule {
+  private static final List<String> PLAIN = List.of("rate", "weightDecay");
+  private static final List<String> HEAVY = List.of("rate", "weightDecay", "momentum", "gradientWeight", "bufferWeight");
+
+  public SGD {
+    Check.decay("momentum", momentum);
+    Check.notNegative("weightDecay", weightDecay);
+    if (nesterov && momentum == 0) throw new IllegalArgumentException("nesterov needs momentum, which is 0");
+  }
+
+  /** Plain: no momentum, no decay. */
+  public static SGD defaults() {
+    return new SGD(0, false, 0);
+  }
+
+  public SGD momentum(double value) {
+    return new SGD(value, nesterov, weightDecay);
+  }
+
+  public SGD nesterov(boolean value) {
+    return new SGD(momentum, value, weightDecay);
+  }
+
+  public SGD weightDecay(double value) {
+    return new SGD(momentum, nesterov, value);
+  }
+
+  @Override
+  public String kernel() {
+    return momentum == 0 ? "sgd" : "momentum";
+  }
+
+  @Override
+  public List<String> coefficientNames() {
+    return momentum == 0 ? PLAIN : HEAVY;
+  }
+
+  @Override
+  public void coefficients(double rate, long step, double[] values) {
+    values[0] = rate;
+    values[1] = weightDecay;
+    if (momentum == 0) return;
+    values[2] = momentum;
+    values[3] = nesterov ? 1 : 0;
+    values[4] = nesterov ? momentum : 1;
+  }
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Objects;
+import org.steptuner.NonFinite;
+import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
+import org.steptuner.Schedule;
+import org.steptuner.Scope;
+import org.steptuner.SumReducer;
+import org.steptuner.rule.Rule;
+
+/**
+ * What every tuner can be told. Settings may be given in any order; {@link #build} checks them together.
+ *
+ * @param <B> the tuner's own builder
+ */
+public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits FixedRate, Mechanic {
+  /** The hyperparameters of a group. */
+  record Group(Rule rule, double rateFactor) {}
+
+  final Rule rule;
+  final Map<String, Group> groups = new LinkedHashMap<>();
+  Schedule schedule = Schedule.constant();
+  Scope scope = Scope.ALL;
+  NonFinite nonFinite = NonFinite.SKIP;
+  double gradientMultiplier = 1;
+  double clipNorm = Double.POSITIVE_INFINITY;
+  SumReducer sumReducer;
+  long stream;
+
+  TunerBuilder(Rule rule) {
+    this.rule = Objects.requireNonNull(rule, "rule");
+  }
+
+  /** A factor on the base rate, by step. The default is constant. */
+  public B schedule(Schedule value) {
+    schedule = Objects.requireNonNull(value, "schedule");
+    return self();
+  }
+
+  /** What to do about a gradient or loss that is infinite or not a number. The default is {@link NonFinite#SKIP}. */
+  public B nonFinite(NonFinite value) {
+    nonFinite = Objects.requireNonNull(value, "nonFinite");
+    return self();
+  }
+
+  /** A factor on every gradient, see {@link Optimizer#setGradientMultiplier}. The default is 1. */
+  public B gradientMultiplier(double value) {
+    gradientMultiplier = TunedOptimizer.checkMultiplier(value);
+    return self();
+  }
+
+  /**
+   * Clips the gradient to a norm over all tensors: g is multiplied by {@code min(1, norm / (|g| + 1e-6))}. The default is not to.
+   *
+   * @param norm positive
+   */
+  public B clipNorm(double norm) {
+    if (!(norm > 0)) throw new IllegalArgumentException("clipNorm must be positive, not " + norm);
+    clipNorm = norm;
+    return self();
+  }
+
+  /**
+   * Hyperparameters of a parameter group. Groups without a call have those of the tuner.
+   *
+   * @param name a group of the parameter set
+   * @param groupRule the same kind of rule with other values
+   */
+  public B group(String name, Rule groupRule) {
+    return group(name, groupRule, 1);
+  }
+
+  /**
+   * The same, with a factor on the rate.
+   *
+   * @param rateFactor not negative; 0 leaves only what does not depend on the rate
+   */
+  public B group(String name, Rule groupRule, double rateFactor) {
+    Objects.requireNonNull(name, "name");
+    Objects.requireNonNull(groupRule, "groupRule");
+    if (!(rateFactor >= 0 && rateFactor <= Double.MAX_VALUE))
+      throw new IllegalArgumentException("rateFactor of group '" + name + "' must be finite and not negative, not " + rateFactor);
+    if (!groupRule.kernel().equals(rule.kernel()))
+      throw new IllegalArgumentException(
+          "group '" + name + "' must use the formula of the tuner's rule, " + rule + ", not of " + groupRule);
+    groups.put(name, new Group(groupRule, rateFactor));
+    return self();
+  }
+
+  /** Adds the sums over all processes of a sharded training. The default is one process. */
+  public B sumReducer(SumReducer value) {
+    sumReducer = value;
+    return self();
+  }
+
+  /** The stream of a GPU that sweeps run on, see {@link Optimizer#setStream}. */
+  public B stream(long value) {
+    stream = value;
+    return self();
+  }
+
+  /**
+   * Allocates the state and binds the parameters.
+   *
+   * @throws IllegalArgumentException if settings and parameters do not fit together
+   * @throws org.steptuner.DeviceException if there is not enough memory
+   */
+  public abstract Optimizer build(ParameterSet parameters);
+
+  /** Everything that a resumed run must share with the run that was saved. */
+  abstract String description();
+
+  /** Whether something must know the gradients' norm before a sweep that cannot be taken back. */
+  final boolean needsNorm() {
+    return nonFinite != NonFinite.UNCHECKED || clips();
+  }
+
+  final boolean clips() {
+    return clipNorm != Double.POSITIVE_INFINITY;
+  }
+
+  final String common() {
+    return ", scope=" + scope + ", clipNorm=" + clipNorm + ", rule=" + rule + ", groups=" + groups;
+  }
+
+  static double checkRate(double rate) {
+    if (!(rate >= 0 && rate <= Double.MAX_VALUE))
+      throw new IllegalArgumentException("rate must be finite and not negative, not " + rate);
+    return rate;
+  }
+
+  @SuppressWarnings("unchecked")
+  private B self() {
+    return (B) this;
+  }
+}
