@@ -21,7 +21,7 @@ add_library(steptuner_cuda SHARED ${CMAKE_CURRENT_SOURCE_DIR}/../src/main/cuda/b
 # One answer: no fused multiply-add, IEEE division and root.
 target_compile_options(steptuner_cuda PRIVATE
   -O3 -fmad=false -prec-div=true -prec-sqrt=true --threads 2 --compress-mode=size
-  -Xcompiler=-fvisibility=hidden,-Wall,-Wextra,-ffp-contract=off -Xptxas=-v)
+  -Xcompiler=-fvisibility=hidden,-Wall,-Wextra,-ffp-contract=off)
 target_link_options(steptuner_cuda PRIVATE -static-libstdc++ -static-libgcc -Wl,-Bsymbolic -Wl,-z,defs -Wl,--exclude-libs,ALL
   -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/steptuner.exports)
 target_link_libraries(steptuner_cuda PRIVATE Threads::Threads ${CMAKE_DL_LIBS} rt)

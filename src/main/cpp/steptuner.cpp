@@ -8,6 +8,7 @@
 #include <new>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 using namespace steptuner;
 
@@ -40,7 +41,7 @@ struct OwnedPlan : Plan {
     if (!owner) return;
     owner->backend->forget(owner->handle, *this);
     for (auto& binding : bindings) {
-      owner->backend->releaseHost(owner->handle, reinterpret_cast<char*>(binding->coefficientRows));
+      free(binding->coefficientRows);
       owner->backend->releaseHost(owner->handle, reinterpret_cast<char*>(binding->sumRows));
     }
     for (char* slot : slots) owner->backend->release(owner->handle, slot);
@@ -270,15 +271,16 @@ st_status st_plan_bind(int64_t handle, int32_t kernel, const int32_t* slots, int
       }
     }
     const Backend* backend = plan->owner->backend;
-    const auto rows = [&](int32_t columns, double** memory) {
-      const int64_t bytes = static_cast<int64_t>(plan->segments.size()) * columns * int64_t(sizeof(double));
-      return backend->allocateHost(plan->owner->handle, bytes, reinterpret_cast<char**>(memory));
-    };
+    const size_t segments = plan->segments.size();
     plan->bindings.reserve(plan->bindings.size() + 1);
-    st_status status = rows(binding->coefficients, &binding->coefficientRows);
-    if (status == ST_OK && (status = rows(binding->sums, &binding->sumRows)) != ST_OK)
-      backend->releaseHost(plan->owner->handle, reinterpret_cast<char*>(binding->coefficientRows));
-    if (status != ST_OK) return fail(status, "cannot allocate the coefficients of %s", info.description.c_str());
+    binding->coefficientRows = static_cast<double*>(calloc(segments * static_cast<size_t>(binding->coefficients) + 1, sizeof(double)));
+    if (!binding->coefficientRows) return fail(ST_OUT_OF_MEMORY, "out of host memory");
+    const int64_t sumBytes = static_cast<int64_t>(segments * static_cast<size_t>(binding->sums) * sizeof(double));
+    const st_status status = backend->allocateHost(plan->owner->handle, sumBytes, reinterpret_cast<char**>(&binding->sumRows));
+    if (status != ST_OK) {
+      free(binding->coefficientRows);
+      return fail(status, "cannot allocate the sums of %s", info.description.c_str());
+    }
     *result = static_cast<int32_t>(plan->bindings.size());
     plan->bindings.push_back(std::move(binding));
     return ST_OK;
@@ -300,8 +302,10 @@ int64_t st_binding_bytes(int64_t plan, int32_t binding) {
 st_status st_sweep(int64_t plan, int32_t binding, int64_t stream) {
   return guarded([&] {
     OwnedPlan* p = planOf(plan);
-    return p->owner->backend->sweep(p->owner->handle, *p, *p->bindings[static_cast<size_t>(binding)],
-                                    reinterpret_cast<void*>(stream));
+    const st_status status = p->owner->backend->sweep(p->owner->handle, *p, *p->bindings[static_cast<size_t>(binding)],
+                                                      reinterpret_cast<void*>(stream));
+    ++p->sweeps;
+    return status;
   });
 }
 

@@ -137,7 +137,10 @@ void sweepChunks(void* context, int64_t begin, int64_t end) {
   const Sweep& sweep = *static_cast<const Sweep*>(context);
   const Binding& binding = sweep.binding;
   double none[1];
-  for (int64_t c = begin; c < end; ++c) {
+  const int64_t last = static_cast<int64_t>(sweep.plan.chunks.size()) - 1;
+  const bool reverse = backwards(sweep.plan);
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t c = reverse ? last - i : i;
     const Chunk& chunk = sweep.plan.chunks[static_cast<size_t>(c)];
     const Tensor& tensor = sweep.plan.tensors[static_cast<size_t>(chunk.tensor)];
     ChunkWork work;

@@ -71,17 +71,15 @@ struct MechanicApply {
 
 // Where the rule's source is not the gradient, the gradient is one more operand.
 template <class Rule>
-constexpr int separateSource() {
-  return Rule::SOURCE.place == GRADIENT ? 0 : 1;
-}
+constexpr int SEPARATE_SOURCE = Rule::SOURCE.place == GRADIENT ? 0 : 1;
 
 // The base step into Delta, x untouched. With q = x + u sums |g|^2, <Delta, g>, <Delta, q>, |q|^2 with the old Delta.
 template <class Rule>
 struct MechanicAccumulate {
   static constexpr const char* SWEEP = "mechanic_accumulate";
   static constexpr const char* RULE = Rule::NAME;
-  enum { G, DELTA, X, STATE_BEGIN, SOURCE_AT = STATE_BEGIN + Rule::SLOTS, OPERANDS = SOURCE_AT + separateSource<Rule>() };
-  enum { SOURCE = separateSource<Rule>() ? int(SOURCE_AT) : int(G) };
+  enum { G, DELTA, X, STATE_BEGIN, SOURCE_AT = STATE_BEGIN + Rule::SLOTS, OPERANDS = SOURCE_AT + SEPARATE_SOURCE<Rule> };
+  enum { SOURCE = SEPARATE_SOURCE<Rule> == 1 ? int(SOURCE_AT) : int(G) };
   enum { GRADIENT_SCALE, RETENTION, RULE_BEGIN, COEFFICIENTS = RULE_BEGIN + Rule::COEFFICIENTS };
   enum { GRADIENT_SQUARE, DELTA_GRADIENT, DELTA_TRIAL, TRIAL_SQUARE, SUMS };
   static constexpr Operand operand(int i) {
@@ -102,7 +100,7 @@ struct MechanicAccumulate {
   template <class T>
   STEPTUNER_HD static void apply(T* r, const T* c, T* s) {
     const T g = c[GRADIENT_SCALE] * r[G];
-    const T source = separateSource<Rule>() ? r[SOURCE] : g;
+    const T source = SEPARATE_SOURCE<Rule> == 1 ? r[SOURCE] : g;
     const T u = Rule::template update<T>(source, r[X], r + STATE_BEGIN, c + RULE_BEGIN);
     const T delta = c[RETENTION] * r[DELTA];
     const T trial = r[X] + u;
@@ -159,8 +157,8 @@ template <class Rule>
 struct MechanicObserveRecomputed {
   static constexpr const char* SWEEP = "mechanic_observe_recomputed";
   static constexpr const char* RULE = Rule::NAME;
-  enum { G, X, REFERENCE, STATE_BEGIN, SOURCE_AT = STATE_BEGIN + Rule::SLOTS, OPERANDS = SOURCE_AT + separateSource<Rule>() };
-  enum { SOURCE = separateSource<Rule>() ? int(SOURCE_AT) : int(G) };
+  enum { G, X, REFERENCE, STATE_BEGIN, SOURCE_AT = STATE_BEGIN + Rule::SLOTS, OPERANDS = SOURCE_AT + SEPARATE_SOURCE<Rule> };
+  enum { SOURCE = SEPARATE_SOURCE<Rule> == 1 ? int(SOURCE_AT) : int(G) };
   enum { GRADIENT_SCALE, INVERSE_SCALE, RULE_BEGIN, COEFFICIENTS = RULE_BEGIN + Rule::COEFFICIENTS };
   enum { GRADIENT_SQUARE, DELTA_GRADIENT, DELTA_TRIAL, TRIAL_SQUARE, SUMS };
   static constexpr Operand operand(int i) {
@@ -178,7 +176,7 @@ struct MechanicObserveRecomputed {
   template <class T>
   STEPTUNER_HD static void apply(T* r, const T* c, T* s) {
     const T g = c[GRADIENT_SCALE] * r[G];
-    const T source = separateSource<Rule>() ? r[SOURCE] : g;
+    const T source = SEPARATE_SOURCE<Rule> == 1 ? r[SOURCE] : g;
     const T delta = (r[X] - r[REFERENCE]) * c[INVERSE_SCALE];
     const T trial = r[X] + Rule::template update<T>(source, r[X], r + STATE_BEGIN, c + RULE_BEGIN);
     s[GRADIENT_SQUARE] = g * g;

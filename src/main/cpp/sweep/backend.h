@@ -24,7 +24,7 @@ struct Backend {
   // Zeroed device memory.
   st_status (*allocate)(void* device, int64_t bytes, char** memory);
   void (*release)(void* device, char* memory);
-  // Host memory that the device can read and write (pinned, for a GPU), zeroed.
+  // Host memory that the device can write (pinned, for a GPU), zeroed.
   st_status (*allocateHost)(void* device, int64_t bytes, char** memory);
   void (*releaseHost)(void* device, char* memory);
   st_status (*copy)(void* device, void* to, const void* from, int64_t bytes, Copy direction, void* stream);
@@ -33,7 +33,7 @@ struct Backend {
   st_status (*fill)(void* device, Plan& plan, int32_t slot, double value);
   st_status (*sweep)(void* device, Plan& plan, Binding& binding, void* stream);
   st_status (*wait)(void* device, Plan& plan, void* stream);
-  // Frees plan.device and the bindings' device; the core frees what it allocated.
+  // Frees plan.device; the core frees what it allocated.
   void (*forget)(void* device, Plan& plan);
 };
 

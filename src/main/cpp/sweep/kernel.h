@@ -31,4 +31,17 @@ constexpr int MAX_SUMS = 8;
 constexpr bool reads(Operand o) { return (o.access & READ) != 0; }
 constexpr bool writes(Operand o) { return (o.access & WRITE) != 0; }
 
+// The operands that a kernel reads or writes, as bits: constants, which device code may use where it may not call.
+template <class K>
+constexpr unsigned operandsWith(Access access) {
+  unsigned mask = 0;
+  for (int o = 0; o < K::OPERANDS; ++o)
+    if (K::operand(o).access & access) mask |= 1u << o;
+  return mask;
+}
+template <class K>
+constexpr unsigned READ_MASK = operandsWith<K>(READ);
+template <class K>
+constexpr unsigned WRITE_MASK = operandsWith<K>(WRITE);
+
 }  // namespace steptuner

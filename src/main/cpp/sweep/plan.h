@@ -51,9 +51,8 @@ struct Binding {
   Operand operand[MAX_OPERANDS];
   int32_t slot[MAX_OPERANDS];  // -1 for operands that are not state
   int64_t bytes;               // read and written in the tensors' memory by one run
-  double* coefficientRows;     // [segments][coefficients], host memory of the backend
-  double* sumRows;             // [segments][sums], likewise
-  void* device = nullptr;      // the backend's own
+  double* coefficientRows;     // [segments][coefficients], host memory
+  double* sumRows;             // [segments][sums], host memory that the device can write
 };
 
 struct Plan {
@@ -64,6 +63,7 @@ struct Plan {
   std::vector<std::unique_ptr<Binding>> bindings;
   int64_t stateBytes = 0;  // of one slot
   int64_t version = 0;     // changes when tensors do
+  int64_t sweeps = 0;      // run so far: every other one goes backwards
   void* device = nullptr;  // the backend's own
 };
 
@@ -76,6 +76,9 @@ inline char* operandBase(const Plan& plan, const Binding& binding, const Tensor&
     default: return plan.slots[static_cast<size_t>(binding.slot[o])] + tensor.stateOffset;
   }
 }
+
+// Sweeps alternate in direction, so that one begins where the last one ended and finds the caches warm.
+inline bool backwards(const Plan& plan) { return plan.sweeps % 2 == 1; }
 
 inline int32_t operandType(const Tensor& tensor, Place place) {
   switch (place) {

@@ -124,13 +124,12 @@ final class MechanicOptimizer extends TunedOptimizer {
   boolean advance(long step) {
     if (!guard()) return false;
     for (int scope = 0; scope < scalars.length; ++scope) oldScale[scope] = Math.max(0, scalars[scope].scale());
-    if (!referenced && arrangement != Arrangement.OBSERVE_APPLY) reference.run();
     setFirst(step);
     first.run();
     takeSums();
     if (arrangement != Arrangement.ACCUMULATE_SCALE && !acceptObserved()) return false;
     if (Double.isNaN(report.gradientNorm)) report.gradientNorm = Math.sqrt(total(gradientSquare));
-    if (!referenced && arrangement == Arrangement.OBSERVE_APPLY) reference.run();
+    if (!referenced) reference.run();
     referenced = true;
     for (int scope = 0; scope < scalars.length; ++scope) {
       final double feedback = feedback(scope);
@@ -175,7 +174,6 @@ final class MechanicOptimizer extends TunedOptimizer {
       final int from = second.coefficient("oldScale");
       final int retention = second.coefficient("retention");
       for (int segment = 0; segment < plan.segments(); ++segment) {
-        // Before the first step there is no scale that built x: Delta is 0, and x is the reference.
         second.set(segment, from, oldScale[plan.scope(segment)]);
         second.set(segment, retention, retention(plan.scope(segment)));
       }
@@ -185,10 +183,11 @@ final class MechanicOptimizer extends TunedOptimizer {
     setRule(second, secondRule, step);
   }
 
+  // Before the first step there is no reference yet, and Delta is 0.
   private void setInverseScale(Sweep sweep) {
     final int inverse = sweep.coefficient("inverseScale");
     for (int segment = 0; segment < plan.segments(); ++segment)
-      sweep.set(segment, inverse, 1 / (oldScale[plan.scope(segment)] + epsilon));
+      sweep.set(segment, inverse, referenced ? 1 / (oldScale[plan.scope(segment)] + epsilon) : 0);
   }
 
   private double retention(int scope) {
