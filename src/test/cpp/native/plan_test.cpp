@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The index arithmetic of plans, with tensors that no machine here could hold: over 2^31 and over 2^32 elements.
+#include "check.h"
+#include "sweep/plan.h"
+#include "sweep/summation.h"
+#include <string.h>
+
+using namespace steptuner;
+
+namespace {
+
+Tensor tensor(int64_t count, int32_t segment, int32_t type = FLOAT32) {
+  Tensor t = {};
+  t.count = count;
+  t.parameterType = type;
+  t.gradientType = type;
+  t.segment = segment;
+  return t;
+}
+
+void chunksCoverEveryElementOnce() {
+  const int64_t counts[] = {0, 1, CHUNK - 1, CHUNK, CHUNK + 1, (int64_t(1) << 31) - 1, (int64_t(1) << 31) + 5, (int64_t(1) << 33) + 77};
+  Plan plan;
+  for (int64_t count : counts) plan.tensors.push_back(tensor(count, 0));
+  CHECK(layOut(plan) == nullptr);
+  size_t c = 0;
+  for (size_t t = 0; t < plan.tensors.size(); ++t) {
+    int64_t next = 0;
+    for (; c < plan.chunks.size() && plan.chunks[c].tensor == static_cast<int32_t>(t); ++c) {
+      if (plan.chunks[c].begin != next || plan.chunks[c].count < 1 || plan.chunks[c].count > CHUNK) {
+        CHECK_EQUAL(plan.chunks[c].begin, next);
+        return;
+      }
+      next += plan.chunks[c].count;
+    }
+    CHECK_EQUAL(next, plan.tensors[t].count);
+  }
+  CHECK_EQUAL(c, plan.chunks.size());
+  CHECK_EQUAL(plan.segments.size(), 1u);
+  CHECK_EQUAL(plan.segments[0].end, static_cast<int64_t>(plan.chunks.size()));
+}
+
+void stateIsLaidOutWithoutOverlap() {
+  Plan plan;
+  plan.tensors = {tensor((int64_t(1) << 31) + 1, 0), tensor(0, 0), tensor(3, 1, FLOAT64), tensor(5, 1, BFLOAT16)};
+  CHECK(layOut(plan) == nullptr);
+  for (size_t t = 0; t < plan.tensors.size(); ++t) {
+    const Tensor& here = plan.tensors[t];
+    CHECK_EQUAL(here.stateOffset % 128, 0);
+    CHECK_EQUAL(here.stateType, t == 2 ? FLOAT64 : FLOAT32);
+    const int64_t end = here.stateOffset + here.count * bytesOf(here.stateType);
+    CHECK(end <= (t + 1 < plan.tensors.size() ? plan.tensors[t + 1].stateOffset : plan.stateBytes));
+  }
+  CHECK(plan.tensors[2].stateOffset > (int64_t(1) << 33));
+}
+
+void segmentsFollowTheTensors() {
+  Plan plan;
+  plan.tensors = {tensor(CHUNK + 1, 0), tensor(0, 1), tensor(1, 2), tensor(2 * CHUNK, 2)};
+  CHECK(layOut(plan) == nullptr);
+  CHECK_EQUAL(plan.segments.size(), 3u);
+  CHECK_EQUAL(plan.segments[0].end, 2);
+  CHECK_EQUAL(plan.segments[1].begin, 2);
+  CHECK_EQUAL(plan.segments[1].end, 2);
+  CHECK_EQUAL(plan.segments[2].end, 5);
+}
+
+void refuses(std::vector<Tensor> tensors, const char* because) {
+  Plan plan;
+  plan.tensors = std::move(tensors);
+  const char* const why = layOut(plan);
+  CHECK(why != nullptr && strstr(why, because) != nullptr);
+}
+
+}  // namespace
+
+int main() {
+  chunksCoverEveryElementOnce();
+  stateIsLaidOutWithoutOverlap();
+  segmentsFollowTheTensors();
+  refuses({tensor(-1, 0)}, "2^40");
+  refuses({tensor((int64_t(1) << 40) + 1, 0)}, "2^40");
+  refuses({tensor(1, 1)}, "segments");
+  refuses({tensor(1, 0), tensor(1, 2)}, "segments");
+  refuses({tensor(1, 0), tensor(1, 1), tensor(1, 0)}, "segments");
+  return report("plan_test");
+}
