@@ -216,7 +216,7 @@ __device__ __forceinline__ void addLongSegment(const Arguments& a, const Segment
     for (int64_t c = segment.begin + threadIdx.x; c < segment.end; c += COLUMNS) column = column + __ldcg(a.chunkSums + c * sums + s);
     columns[threadIdx.x] = column;
     __syncthreads();
-    for (int half = COLUMNS / 2; half > 0; half /= 2) {
+    for (unsigned half = COLUMNS / 2; half > 0; half /= 2) {
       if (threadIdx.x < half) columns[threadIdx.x] = columns[threadIdx.x] + columns[threadIdx.x + half];
       __syncthreads();
     }
@@ -326,16 +326,18 @@ __global__ void __launch_bounds__(THREADS, RESIDENT_BLOCKS<T>) sweepChunks(const
 
   if (SUMS > 0 && a.finish) {
     __shared__ bool last;
-    // Chunk sums of this block were written by lane 0 of its first warps: visible to all before the ticket is drawn.
-    __threadfence();
+    __shared__ double columns[COLUMNS];
+    // The barrier hands the chunk sums of this block to its first thread, whose fence hands them on with the ticket; the last one to
+    // draw takes those of all blocks by the second fence, and hands them to its block.
     __syncthreads();
-    if (threadIdx.x == 0) last = atomicAdd(a.ticket, 1u) == gridDim.x - 1;
+    if (threadIdx.x == 0) {
+      __threadfence();
+      last = atomicInc(a.ticket, gridDim.x - 1) == gridDim.x - 1;  // which makes it 0 again
+      __threadfence();
+    }
     __syncthreads();
     if (last) {
-      __threadfence();
-      __shared__ double columns[COLUMNS];
       for (int64_t row = 0; row < a.segmentCount; ++row) addSegment(a, row, SUMS, columns);
-      if (threadIdx.x == 0) *a.ticket = 0;
     }
   }
 }
