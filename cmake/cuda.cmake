@@ -21,8 +21,11 @@ add_library(steptuner_cuda SHARED ${CMAKE_CURRENT_SOURCE_DIR}/../src/main/cuda/b
 # One answer: no fused multiply-add, IEEE division and root.
 target_compile_options(steptuner_cuda PRIVATE
   -O3 -fmad=false -prec-div=true -prec-sqrt=true --threads 2 --compress-mode=size
-  -Xcompiler=-fvisibility=hidden,-Wall,-Wextra,-ffp-contract=off)
+  -Xcompiler=-fvisibility=hidden,-Wall,-Wextra,-ffp-contract=off -Xptxas=-v)
 target_link_options(steptuner_cuda PRIVATE -static-libstdc++ -static-libgcc -Wl,-Bsymbolic -Wl,-z,defs -Wl,--exclude-libs,ALL
   -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/steptuner.exports)
 target_link_libraries(steptuner_cuda PRIVATE Threads::Threads ${CMAKE_DL_LIBS} rt)
 set_target_properties(steptuner_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${STEPTUNER_GPU_OUTPUT}")
+# Registers and spills of every kernel, in cuda-resources.txt of the build folder; a spill fails the build.
+set_property(TARGET steptuner_cuda PROPERTY RULE_LAUNCH_COMPILE
+  "${CMAKE_CURRENT_SOURCE_DIR}/resource-report ${CMAKE_BINARY_DIR}/cuda-resources.txt")

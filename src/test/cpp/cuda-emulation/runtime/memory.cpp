@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Memory: both kinds lie on the host's heap, each block exactly as large as asked for, so that AddressSanitizer guards its
+// ends. Addresses that were allocated otherwise are taken as they are: to the emulated device all memory is near.
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <map>
+
+#include "api.h"
+#include "device.h"
+#include "streams.h"
+
+namespace cuda_emulation {
+namespace {
+
+constexpr size_t ALIGNMENT = 256;
+
+struct Allocation {
+  size_t bytes;
+  cudaMemoryType type;
+};
+
+std::map<uintptr_t, Allocation>& allocations() {
+  static auto& allocations = *new std::map<uintptr_t, Allocation>;
+  return allocations;
+}
+
+size_t deviceBytesUsed;
+
+using Found = std::map<uintptr_t, Allocation>::iterator;
+
+// The allocation that an address lies in, or end().
+Found containing(const void* memory) {
+  const auto address = reinterpret_cast<uintptr_t>(memory);
+  Found found = allocations().upper_bound(address);
+  if (found == allocations().begin()) return allocations().end();
+  --found;
+  return address < found->first + found->second.bytes ? found : allocations().end();
+}
+
+cudaError_t allocate(void** memory, size_t bytes, cudaMemoryType type) {
+  if (!memory) return cudaErrorInvalidValue;
+  *memory = nullptr;
+  if (bytes == 0) return cudaSuccess;
+  // An impossible size must be refused here: AddressSanitizer ends the process over it.
+  const size_t used = type == cudaMemoryTypeDevice ? deviceBytesUsed : 0;
+  if (bytes > DEVICE_MEMORY - used || posix_memalign(memory, ALIGNMENT, bytes) != 0) return cudaErrorMemoryAllocation;
+  memset(*memory, POISON, bytes);
+  allocations()[reinterpret_cast<uintptr_t>(*memory)] = {bytes, type};
+  if (type == cudaMemoryTypeDevice) deviceBytesUsed += bytes;
+  return cudaSuccess;
+}
+
+void release(Found allocation) {
+  if (allocation->second.type == cudaMemoryTypeDevice) deviceBytesUsed -= allocation->second.bytes;
+  free(reinterpret_cast<void*>(allocation->first));
+  allocations().erase(allocation);
+}
+
+Found allocatedAt(void* memory, cudaMemoryType type) {
+  const Found found = allocations().find(reinterpret_cast<uintptr_t>(memory));
+  return found != allocations().end() && found->second.type == type ? found : allocations().end();
+}
+
+// CUDA waits for the device before it frees.
+cudaError_t synchronizeAndRelease(void* memory, cudaMemoryType type) {
+  if (!memory) return cudaSuccess;
+  const Found found = allocatedAt(memory, type);
+  if (found == allocations().end()) return cudaErrorInvalidValue;
+  streams().synchronizeAll();
+  release(found);
+  return cudaSuccess;
+}
+
+bool usable(const void* memory, size_t bytes) {
+  if (!memory) return false;
+  const Found found = containing(memory);
+  return found == allocations().end() || bytes <= found->first + found->second.bytes - reinterpret_cast<uintptr_t>(memory);
+}
+
+cudaError_t giveCopy(Stream* stream, void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  if (!stream) return cudaErrorInvalidResourceHandle;
+  if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
+  if (bytes == 0) return cudaSuccess;
+  if (!usable(to, bytes) || !usable(from, bytes)) return cudaErrorInvalidValue;
+  streams().give(*stream, taskOf([=] { memcpy(to, from, bytes); }));
+  return cudaSuccess;
+}
+
+cudaError_t giveFill(Stream* stream, void* memory, int value, size_t bytes) {
+  if (!stream) return cudaErrorInvalidResourceHandle;
+  if (bytes == 0) return cudaSuccess;
+  if (!usable(memory, bytes)) return cudaErrorInvalidValue;
+  streams().give(*stream, taskOf([=] { memset(memory, value, bytes); }));
+  return cudaSuccess;
+}
+
+}  // namespace
+}  // namespace cuda_emulation
+
+using namespace cuda_emulation;
+
+cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  return api("cudaMalloc", [&] { return allocate(memory, bytes, cudaMemoryTypeDevice); });
+}
+
+cudaError_t cudaFree(void* memory) {
+  return api("cudaFree", [&] { return synchronizeAndRelease(memory, cudaMemoryTypeDevice); });
+}
+
+cudaError_t cudaMallocHost(void** memory, size_t bytes, unsigned) {
+  return api("cudaMallocHost", [&] { return allocate(memory, bytes, cudaMemoryTypeHost); });
+}
+
+cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
+  return api("cudaHostAlloc", [&] { return allocate(memory, bytes, cudaMemoryTypeHost); });
+}
+
+cudaError_t cudaFreeHost(void* memory) {
+  return api("cudaFreeHost", [&] { return synchronizeAndRelease(memory, cudaMemoryTypeHost); });
+}
+
+cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t stream) {
+  return api("cudaMallocAsync", [&] {
+    return streams().find(stream) ? allocate(memory, bytes, cudaMemoryTypeDevice) : cudaErrorInvalidResourceHandle;
+  });
+}
+
+cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
+  return api("cudaFreeAsync", [&] {
+    Stream* found = streams().find(stream);
+    if (!found) return cudaErrorInvalidResourceHandle;
+    if (!memory) return cudaSuccess;
+    const Found allocation = allocatedAt(memory, cudaMemoryTypeDevice);
+    if (allocation == allocations().end()) return cudaErrorInvalidValue;
+    streams().give(*found, taskOf([=] { release(allocation); }));
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  return api("cudaMemcpy", [&] {
+    Stream* legacy = streams().find(cudaStreamLegacy);
+    const cudaError_t error = giveCopy(legacy, to, from, bytes, kind);
+    streams().synchronize(*legacy);
+    return error;
+  });
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+  return api("cudaMemcpyAsync", [&] { return giveCopy(streams().find(stream), to, from, bytes, kind); });
+}
+
+// Does not wait, as in CUDA.
+cudaError_t cudaMemset(void* memory, int value, size_t bytes) {
+  return api("cudaMemset", [&] { return giveFill(streams().find(cudaStreamLegacy), memory, value, bytes); });
+}
+
+cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  return api("cudaMemsetAsync", [&] { return giveFill(streams().find(stream), memory, value, bytes); });
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* memory) {
+  return api("cudaPointerGetAttributes", [&] {
+    if (!attributes) return cudaErrorInvalidValue;
+    const Found found = containing(memory);
+    void* address = const_cast<void*>(memory);
+    if (found == allocations().end()) {
+      *attributes = {cudaMemoryTypeUnregistered, -2, nullptr, address};
+    } else {
+      const bool host = found->second.type == cudaMemoryTypeHost;
+      *attributes = {found->second.type, 0, address, host ? address : nullptr};
+    }
+    return cudaSuccess;
+  });
+}

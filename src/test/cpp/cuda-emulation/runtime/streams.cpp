@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "streams.h"
+
+#include "api.h"
+#include "settings.h"
+
+struct CUstream_st : cuda_emulation::Stream {
+  using Stream::Stream;
+};
+struct CUevent_st : cuda_emulation::Event {
+  using Event::Event;
+};
+
+namespace cuda_emulation {
+
+Streams& streams() {
+  static Streams& streams = *new Streams;
+  return streams;
+}
+
+Streams::Streams() : deferred_(settings().deferred) {}
+
+Stream* Streams::find(cudaStream_t handle) {
+  if (handle == nullptr || handle == cudaStreamLegacy) return &legacy_;
+  return streams_.count(handle) ? handle : nullptr;
+}
+
+Event* Streams::find(cudaEvent_t handle) { return events_.count(handle) ? handle : nullptr; }
+
+Stream* Streams::create(bool blocking) { return *streams_.insert(new CUstream_st(blocking)).first; }
+
+// CUDA lets what was given go on and returns. Here it is done first, so that nothing is left that refers to the stream or event.
+void Streams::destroy(Stream* stream) {
+  synchronizeAll();
+  for (Event* event : events_) {
+    if (event->stream == stream) event->stream = nullptr;
+  }
+  streams_.erase(stream);
+  delete static_cast<CUstream_st*>(stream);
+}
+
+Event* Streams::createEvent(bool timed) { return *events_.insert(new CUevent_st(timed)).first; }
+
+void Streams::destroy(Event* event) {
+  if (event->recorded) synchronizeAll();
+  events_.erase(event);
+  delete static_cast<CUevent_st*>(event);
+}
+
+void Streams::give(Stream& stream, std::unique_ptr<Task> task, std::vector<Dependency> dependencies) {
+  const auto dependOn = [&](Stream& other) {
+    if (race::active() || other.done < other.issued) dependencies.push_back({&other, other.issued, &other.finished});
+  };
+  if (&stream == &legacy_) {
+    for (Stream* other : streams_) {
+      if (other->blocking) dependOn(*other);
+    }
+  } else if (stream.blocking) {
+    dependOn(legacy_);
+  }
+  stream.queue.push_back({std::move(task), std::move(dependencies), race::Tokens()});
+  stream.queue.back().given.release();
+  ++stream.issued;
+  if (!deferred_) completeUntil(stream, stream.issued);
+}
+
+void Streams::runNext(Stream& stream) {
+  Entry entry = std::move(stream.queue.front());
+  stream.queue.pop_front();
+  for (const Dependency& dependency : entry.dependencies) {
+    if (dependency.stream) completeUntil(*dependency.stream, dependency.position);
+  }
+  {
+    race::As inStream(stream.context);
+    entry.given.acquire();
+    for (const Dependency& dependency : entry.dependencies) dependency.done->acquire();
+    entry.task->run();
+    entry.task.reset();
+    stream.finished.release();
+  }
+  ++stream.done;
+}
+
+void Streams::completeUntil(Stream& stream, uint64_t position) {
+  while (stream.done < position) runNext(stream);
+}
+
+void Streams::record(Event& event, Stream& stream) {
+  event.recorded = true;
+  event.stream = &stream;
+  event.position = stream.issued + 1;
+  give(stream, taskOf([&event] {
+    event.time = std::chrono::steady_clock::now();
+    event.reached.release();
+  }));
+}
+
+void Streams::waitFor(Event& event, Stream& stream) {
+  if (!event.recorded) return;
+  give(stream, taskOf([] {}), {{event.stream, event.position, &event.reached}});
+}
+
+void Streams::synchronize(Stream& stream) {
+  completeUntil(stream, stream.issued);
+  stream.finished.acquire();
+}
+
+void Streams::synchronize(Event& event) {
+  if (event.pending()) completeUntil(*event.stream, event.position);
+  event.reached.acquire();
+}
+
+void Streams::synchronizeAll() {
+  synchronize(legacy_);
+  for (Stream* stream : streams_) synchronize(*stream);
+}
+
+bool Streams::query(Stream& stream) {
+  if (stream.done < stream.issued) {
+    runNext(stream);
+    return false;
+  }
+  stream.finished.acquire();
+  return true;
+}
+
+bool Streams::query(Event& event) {
+  if (event.pending()) {
+    runNext(*event.stream);
+    return false;
+  }
+  event.reached.acquire();
+  return true;
+}
+
+void Streams::defer(bool deferred) {
+  if (!deferred) {
+    completeUntil(legacy_, legacy_.issued);
+    for (Stream* stream : streams_) completeUntil(*stream, stream->issued);
+  }
+  deferred_ = deferred;
+}
+
+namespace {
+
+// f(what the handle names), or the error if it names nothing.
+template <class Handle, class F>
+cudaError_t with(Handle handle, F f) {
+  auto* found = streams().find(handle);
+  return found ? f(*found) : cudaErrorInvalidResourceHandle;
+}
+
+cudaError_t ready(bool done) { return done ? cudaSuccess : cudaErrorNotReady; }
+
+}  // namespace
+}  // namespace cuda_emulation
+
+using namespace cuda_emulation;
+
+extern "C" __attribute__((visibility("default"))) void cudaEmulationDefer(int deferred) {
+  std::lock_guard<race::Mutex> lock(deviceMutex());
+  streams().defer(deferred != 0);
+}
+
+cudaError_t cudaStreamCreate(cudaStream_t* stream) {
+  return api("cudaStreamCreate", [&] {
+    *stream = static_cast<cudaStream_t>(streams().create(true));
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  return api("cudaStreamCreateWithFlags", [&] {
+    if (flags != cudaStreamDefault && flags != cudaStreamNonBlocking) return cudaErrorInvalidValue;
+    *stream = static_cast<cudaStream_t>(streams().create(flags == cudaStreamDefault));
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  return api("cudaStreamDestroy", [&] {
+    if (stream == nullptr || stream == cudaStreamLegacy) return cudaErrorInvalidResourceHandle;
+    return with(stream, [](Stream& s) {
+      streams().destroy(&s);
+      return cudaSuccess;
+    });
+  });
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  return api("cudaStreamSynchronize", [&] {
+    return with(stream, [](Stream& s) {
+      streams().synchronize(s);
+      return cudaSuccess;
+    });
+  });
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  return api("cudaStreamQuery", [&] { return with(stream, [](Stream& s) { return ready(streams().query(s)); }); });
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return api("cudaStreamWaitEvent", [&] {
+    return with(stream, [&](Stream& s) {
+      return with(event, [&](Event& e) {
+        streams().waitFor(e, s);
+        return cudaSuccess;
+      });
+    });
+  });
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  return api("cudaDeviceSynchronize", [] {
+    streams().synchronizeAll();
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  return api("cudaEventCreate", [&] {
+    *event = static_cast<cudaEvent_t>(streams().createEvent(true));
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  return api("cudaEventCreateWithFlags", [&] {
+    *event = static_cast<cudaEvent_t>(streams().createEvent(!(flags & cudaEventDisableTiming)));
+    return cudaSuccess;
+  });
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  return api("cudaEventDestroy", [&] {
+    return with(event, [](Event& e) {
+      streams().destroy(&e);
+      return cudaSuccess;
+    });
+  });
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  return api("cudaEventRecord", [&] {
+    return with(stream, [&](Stream& s) {
+      return with(event, [&](Event& e) {
+        streams().record(e, s);
+        return cudaSuccess;
+      });
+    });
+  });
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  return api("cudaEventSynchronize", [&] {
+    return with(event, [](Event& e) {
+      streams().synchronize(e);
+      return cudaSuccess;
+    });
+  });
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return api("cudaEventQuery", [&] { return with(event, [](Event& e) { return ready(streams().query(e)); }); });
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  return api("cudaEventElapsedTime", [&] {
+    return with(start, [&](Event& a) {
+      return with(end, [&](Event& b) {
+        if (!a.recorded || !b.recorded || !a.timed || !b.timed) return cudaErrorInvalidResourceHandle;
+        if (a.pending() || b.pending()) return cudaErrorNotReady;
+        *milliseconds = std::chrono::duration<float, std::milli>(b.time - a.time).count();
+        return cudaSuccess;
+      });
+    });
+  });
+}
