@@ -156,18 +156,20 @@ void sweepChunks(void* context, int64_t begin, int64_t end) {
   }
 }
 
-// The sums of the chunks of a segment, in the order of summation.h. Columns that have no chunk are left out: they would add 0.
+// The sums of the chunks of a segment, in the order of summation.h. A segment of one chunk is its sum: the other columns are 0.
 void addChunks(const double* chunkSums, const Segment& segment, int sums, double* result) {
   const int64_t chunks = segment.end - segment.begin;
-  int columns = 1;
-  while (columns < COLUMNS && columns < chunks) columns *= 2;
   for (int s = 0; s < sums; ++s) {
+    if (chunks <= 1) {
+      result[s] = chunks == 1 ? chunkSums[segment.begin * sums + s] : 0.0;
+      continue;
+    }
     double column[COLUMNS] = {};
     for (int64_t c = 0; c < chunks; ++c) {
       double& sum = column[c % COLUMNS];
       sum = sum + chunkSums[(segment.begin + c) * sums + s];
     }
-    result[s] = addHalves(column, columns);
+    result[s] = addHalves<COLUMNS>(column);
   }
 }
 

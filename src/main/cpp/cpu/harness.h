@@ -134,7 +134,7 @@ template <class T>
 double addLanes(const T* lanes) {
   double wide[LANES];
   for (int l = 0; l < LANES; ++l) wide[l] = static_cast<double>(lanes[l]);
-  return addHalves(wide, LANES);
+  return addHalves<LANES>(wide);
 }
 
 template <class K, class T>

@@ -25,10 +25,13 @@ constexpr int LANES = 128;
 constexpr int STRIPS = CHUNK / STRIP;
 constexpr int COLUMNS = 256;
 
-// Adds values[i] and values[i + half] for half = count/2 .. 1, where count is a power of two; the sum is in values[0].
-inline double addHalves(double* values, int count) {
-  for (int half = count / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) values[i] = values[i] + values[i + half];
+// Adds values[i] and values[i + half] for half = COUNT/2 .. 1, where COUNT is a power of two; the sum is in values[0].
+template <int COUNT>
+double addHalves(double* values) {
+  if constexpr (COUNT > 1) {
+    for (int i = 0; i < COUNT / 2; ++i) values[i] = values[i] + values[i + COUNT / 2];
+    return addHalves<COUNT / 2>(values);
+  }
   return values[0];
 }
 
