@@ -80,14 +80,14 @@ const Backend* loadBackend(const char* library) {
 }
 
 st_status checkAddress(const Device& device, const char* what, int32_t tensor, const void* address, int64_t count, int32_t type,
-                       bool verify) {
+                       bool written, bool verify) {
   if (count == 0) return ST_OK;
   if (!address) return fail(ST_BAD_ARGUMENT, "%s address of tensor %d is null", what, tensor);
   if (reinterpret_cast<uintptr_t>(address) % static_cast<uintptr_t>(bytesOf(type)))
     return fail(ST_BAD_ARGUMENT, "%s address %p of tensor %d is not a multiple of its element's %d bytes", what, address, tensor,
                 bytesOf(type));
   if (!verify) return ST_OK;
-  const char* why = device.backend->unusable(device.handle, address, count * bytesOf(type));
+  const char* why = device.backend->unusable(device.handle, address, count * bytesOf(type), written);
   if (why)
     return fail(ST_BAD_ARGUMENT, "%s of tensor %d (%lld elements from address %p): %s", what, tensor,
                 static_cast<long long>(count), address, why);
@@ -95,12 +95,23 @@ st_status checkAddress(const Device& device, const char* what, int32_t tensor, c
 }
 
 st_status checkTensor(const Device& device, const Tensor& tensor, int32_t number, bool verify) {
-  st_status status = checkAddress(device, "parameter", number, tensor.parameter, tensor.count, tensor.parameterType, verify);
+  st_status status = checkAddress(device, "parameter", number, tensor.parameter, tensor.count, tensor.parameterType, true, verify);
   if (status == ST_OK && tensor.gradient)
-    status = checkAddress(device, "gradient", number, tensor.gradient, tensor.count, tensor.gradientType, verify);
+    status = checkAddress(device, "gradient", number, tensor.gradient, tensor.count, tensor.gradientType, false, verify);
   if (status == ST_OK && tensor.update)
-    status = checkAddress(device, "update", number, tensor.update, tensor.count, computeType(tensor.parameterType), verify);
+    status = checkAddress(device, "update", number, tensor.update, tensor.count, computeType(tensor.parameterType), false, verify);
   return status;
+}
+
+// What a bound kernel reads must be there.
+st_status checkOperands(const Binding& binding, const Tensor& tensor, int32_t number) {
+  for (int o = 0; o < binding.operands && tensor.count > 0; ++o) {
+    const Place place = binding.operand[o].place;
+    if ((place == GRADIENT && !tensor.gradient) || (place == UPDATE && !tensor.update))
+      return fail(ST_BAD_ARGUMENT, "%s needs the %s address of tensor %d, which is null",
+                  kernelInfos()[static_cast<size_t>(binding.kernel)].sweep.c_str(), binding.operand[o].name, number);
+  }
+  return ST_OK;
 }
 
 bool validType(int32_t type) { return type >= 0 && type < TYPES; }
@@ -196,6 +207,10 @@ st_status st_plan_rebind(int64_t handle, int32_t number, int64_t parameter, int6
   moved.update = reinterpret_cast<char*>(update);
   const st_status status = checkTensor(*plan->owner, moved, number, verify != 0);
   if (status != ST_OK) return status;
+  for (const auto& binding : plan->bindings) {
+    const st_status bound = checkOperands(*binding, moved, number);
+    if (bound != ST_OK) return bound;
+  }
   plan->tensors[static_cast<size_t>(number)] = moved;
   ++plan->version;
   return ST_OK;
@@ -262,13 +277,12 @@ st_status st_plan_bind(int64_t handle, int32_t kernel, const int32_t* slots, int
       binding->slot[o] = operand.place == STATE ? slots[o] : -1;
       if (operand.place == STATE && (slots[o] < 0 || slots[o] >= static_cast<int32_t>(plan->slots.size())))
         return fail(ST_BAD_ARGUMENT, "%s: operand %s has no slot", info.description.c_str(), operand.name);
-      for (size_t t = 0; t < plan->tensors.size(); ++t) {
-        const Tensor& tensor = plan->tensors[t];
-        if (tensor.count > 0 && ((operand.place == GRADIENT && !tensor.gradient) || (operand.place == UPDATE && !tensor.update)))
-          return fail(ST_BAD_ARGUMENT, "%s needs the %s address of tensor %d, which is null", info.sweep.c_str(), operand.name,
-                      static_cast<int>(t));
+      for (const Tensor& tensor : plan->tensors)
         binding->bytes += tensor.count * bytesOf(operandType(tensor, operand.place)) * (reads(operand) + writes(operand));
-      }
+    }
+    for (size_t t = 0; t < plan->tensors.size(); ++t) {
+      const st_status status = checkOperands(*binding, plan->tensors[t], static_cast<int32_t>(t));
+      if (status != ST_OK) return status;
     }
     const Backend* backend = plan->owner->backend;
     const size_t segments = plan->segments.size();

@@ -150,7 +150,7 @@ st_status copy(void* device, void* to, const void* from, int64_t bytes, Copy dir
   return ST_OK;
 }
 
-const char* unusable(void* device, const void* address, int64_t) {
+const char* unusable(void* device, const void* address, int64_t, bool) {
   const Current current(cuda(device).index);
   cudaPointerAttributes attributes;
   const cudaError_t error = cudaPointerGetAttributes(&attributes, address);

@@ -105,8 +105,9 @@ st_status copy(void*, void* to, const void* from, int64_t bytes, Copy, void*) {
   return ST_OK;
 }
 
-const char* unusable(void*, const void* address, int64_t bytes) {
-  return isMapped(address, bytes) ? nullptr : "not memory that this process can read and write";
+const char* unusable(void*, const void* address, int64_t bytes, bool written) {
+  if (isMapped(address, bytes, written)) return nullptr;
+  return written ? "not memory that this process can read and write" : "not memory that this process can read";
 }
 
 template <class T>

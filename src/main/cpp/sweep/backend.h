@@ -28,8 +28,8 @@ struct Backend {
   st_status (*allocateHost)(void* device, int64_t bytes, char** memory);
   void (*releaseHost)(void* device, char* memory);
   st_status (*copy)(void* device, void* to, const void* from, int64_t bytes, Copy direction, void* stream);
-  // nullptr, or why [address, address + bytes) cannot be used by this device.
-  const char* (*unusable)(void* device, const void* address, int64_t bytes);
+  // nullptr, or why this device cannot read (and write, if `written`) [address, address + bytes).
+  const char* (*unusable)(void* device, const void* address, int64_t bytes, bool written);
   st_status (*fill)(void* device, Plan& plan, int32_t slot, double value);
   st_status (*sweep)(void* device, Plan& plan, Binding& binding, void* stream);
   st_status (*wait)(void* device, Plan& plan, void* stream);

@@ -9,7 +9,8 @@ import java.util.Map;
  *
  * <p>A step reads the gradients and moves the parameters in place; it never writes gradients. An optimizer owns its state and must
  * be closed. It belongs to one thread at a time: a call during another call, and any call after {@link #close}, throws
- * {@link IllegalStateException} and changes nothing. Nothing is allocated by a step.
+ * {@link IllegalStateException} and changes nothing; only {@link #report}, {@link #parameters}, {@link #steps} and {@link
+ * #wordsPerElement} always answer. Nothing is allocated by a step.
  */
 public interface Optimizer extends AutoCloseable {
   /**
@@ -57,7 +58,7 @@ public interface Optimizer extends AutoCloseable {
 
   /**
    * Saves parameters, state, scalars, step and hyperparameters, so that a restored run equals an uninterrupted one bit for bit. The
-   * file appears whole or not at all.
+   * file appears whole or not at all. A schedule is code and a gradient multiplier changes by the step: the caller sets both again.
    *
    * @throws java.io.UncheckedIOException if it cannot be written
    */

@@ -53,7 +53,7 @@ public interface Schedule {
   static Schedule steps(long warmupSteps, double factor, long... milestones) {
     if (warmupSteps < 0) throw new IllegalArgumentException("warmupSteps must be 0 or more, not " + warmupSteps);
     if (!(factor >= 0 && factor <= 1)) throw new IllegalArgumentException("factor must be in [0, 1], not " + factor);
-    final long[] at = milestones.clone();
+    final long[] at = Objects.requireNonNull(milestones, "milestones").clone();
     for (int i = 1; i < at.length; ++i)
       if (at[i] <= at[i - 1]) throw new IllegalArgumentException("milestones must increase: " + Arrays.toString(at));
     return step -> {

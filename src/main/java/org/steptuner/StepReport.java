@@ -7,7 +7,7 @@ public interface StepReport {
   enum Skip {
     /** It was made. */
     NONE,
-    /** A gradient is infinite or not a number, or the square of its norm overflows the type of the state. */
+    /** A gradient is infinite or not a number, or a sum that the tuner needs (its squared norm first) overflows the state's type. */
     NON_FINITE_GRADIENT,
     /** The loss is infinite or not a number. */
     NON_FINITE_LOSS

@@ -7,7 +7,6 @@ import java.util.List;
 import org.steptuner.DataType;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
-import org.steptuner.SumReducer;
 
 /**
  * The native side of one optimizer: tensors in the order of their segments, state slots, bound kernels.
@@ -21,7 +20,7 @@ public final class Plan implements AutoCloseable {
   private final int[] groupOfSegment;
   private final int[] scopeOfSegment;
   private final int scopes;
-  private SumReducer reducer;
+  private final Addresses addresses;
   private long stream;
   private long handle;
 
@@ -32,6 +31,7 @@ public final class Plan implements AutoCloseable {
   public Plan(ParameterSet parameters, List<String> slots, Scope scope) {
     this.parameters = parameters;
     this.slots = List.copyOf(slots);
+    addresses = new Addresses(parameters.tensors());
     final List<ParameterSet.Tensor> tensors = parameters.tensors();
     final List<Integer> sorted = new ArrayList<>();
     for (int t = 0; t < tensors.size(); ++t) sorted.add(t);
@@ -112,14 +112,6 @@ public final class Plan implements AutoCloseable {
     return scopes;
   }
 
-  public SumReducer reducer() {
-    return reducer;
-  }
-
-  public void setReducer(SumReducer reducer) {
-    this.reducer = reducer;
-  }
-
   public long stream() {
     return stream;
   }
@@ -128,9 +120,12 @@ public final class Plan implements AutoCloseable {
     this.stream = stream;
   }
 
-  public void rebind(int tensor, long parameterAddress, long gradientAddress, long updateAddress) {
-    Natives.check(
-        Natives.planRebind(handle, position[tensor], parameterAddress, gradientAddress, updateAddress, 1));
+  /** Moves a tensor, after the checks that {@link ParameterSet} makes. */
+  public void rebind(int tensor, long parameterAddress, long gradientAddress) {
+    final Addresses.Move move = addresses.check(tensor, parameterAddress, gradientAddress);
+    final long update = parameters.tensors().get(tensor).updateAddress();
+    Natives.check(Natives.planRebind(handle(), position[tensor], parameterAddress, gradientAddress, update, 1));
+    addresses.make(move);
   }
 
   /** Bytes of a tensor in a slot, or in the parameters (slot null). */

@@ -61,14 +61,10 @@ public final class Sweep {
     Natives.check(Natives.sweep(plan.handle(), binding, plan.stream()));
   }
 
-  /**
-   * The sums of the last pass, [segments][sums], once they are there: added over all processes where the plan has a reducer. The same
-   * array every time.
-   */
+  /** The sums of the last pass, [segments][sums], once they are there. The same array every time. */
   public double[] sums() {
     Natives.check(Natives.await(plan.handle(), plan.stream()));
     sums.get(0, totals);
-    if (plan.reducer() != null) plan.reducer().reduce(totals, totals.length);
     return totals;
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -21,6 +22,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.UUID;
 import java.util.zip.CRC32;
 import java.util.zip.CheckedInputStream;
 import java.util.zip.ZipEntry;
@@ -52,8 +54,8 @@ final class Checkpoint {
     final Path target = file.toAbsolutePath();
     Path temporary = null;
     try {
-      temporary = Files.createTempFile(target.getParent(), "." + target.getFileName(), ".partial");
-      try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.WRITE)) {
+      temporary = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID() + ".partial");
+      try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
         final ZipOutputStream zip = new ZipOutputStream(Channels.newOutputStream(channel));
         zip.setLevel(0);
         write(optimizer, zip);
@@ -114,7 +116,7 @@ final class Checkpoint {
       optimizer.restoreScalars(scalars);
     } catch (NoSuchFileException e) {
       throw new UncheckedIOException("no checkpoint at " + file, e);
-    } catch (ZipException e) {
+    } catch (ZipException | EOFException e) {
       throw new CheckpointException(file + " is no checkpoint, or a truncated one: " + e.getMessage(), e);
     } catch (IOException e) {
       throw new UncheckedIOException("cannot read " + file + ": " + e.getMessage(), e);
@@ -140,7 +142,7 @@ final class Checkpoint {
   /** What must be the same in the file and in the optimizer that it is restored to. */
   private static Map<String, String> identity(TunedOptimizer optimizer) {
     final Map<String, String> identity = new LinkedHashMap<>();
-    identity.put("optimizer", optimizer.description());
+    identity.put("optimizer", oneLine(optimizer.description()));
     final List<ParameterSet.Tensor> tensors = optimizer.parameters.tensors();
     identity.put("tensors", Integer.toString(tensors.size()));
     for (int t = 0; t < tensors.size(); ++t) {

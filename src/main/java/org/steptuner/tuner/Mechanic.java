@@ -111,6 +111,7 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
    * @param values one or more, in [0, 1]; the default is 0.9, 0.99, ... 0.999999
    */
   public Mechanic betas(double... values) {
+    Objects.requireNonNull(values, "betas");
     if (values.length == 0) throw new IllegalArgumentException("betas must not be empty");
     for (double beta : values)
       if (!(beta >= 0 && beta <= 1)) throw new IllegalArgumentException("betas must be in [0, 1], not " + beta);
@@ -151,6 +152,9 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
   @Override
   public Optimizer build(ParameterSet parameters) {
     Objects.requireNonNull(parameters, "parameters");
+    if (variant == Variant.THEORETICAL && delta() != Delta.STORED)
+      throw new IllegalArgumentException(
+          "variant THEORETICAL needs delta STORED, not " + delta() + ": its first scale is 0, which the other two never leave");
     if (delta() == Delta.RECOMPUTED && !allowFreezing)
       for (ParameterSet.Tensor tensor : parameters.tensors())
         if (tensor.parameterType() != DataType.FLOAT64)

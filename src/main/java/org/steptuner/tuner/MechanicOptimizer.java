@@ -39,10 +39,15 @@ final class MechanicOptimizer extends TunedOptimizer {
   private final double[] deltaGradient;
   private final double[] deltaPoint; // <Delta, y>
   private final double[] pointSquare; // |y|^2
+  private final double[] feedback;
   private final double[] oldScale;
   private final double[] newScale;
 
-  // Observe-then-apply: <Delta, x> and |x|^2 that the last apply summed.
+  // The four of a scope in a row, as first sweeps have them: |g|^2, <Delta, g>, <Delta, y>, |y|^2.
+  private static final int TERMS = 4;
+  private final double[] terms;
+
+  // Observe-then-apply: <Delta, x> and |x|^2 that the last apply summed in this process.
   private final double[] deltaParameter;
   private final double[] parameterSquare;
 
@@ -61,6 +66,8 @@ final class MechanicOptimizer extends TunedOptimizer {
     deltaGradient = new double[scopes];
     deltaPoint = new double[scopes];
     pointSquare = new double[scopes];
+    terms = new double[TERMS * scopes];
+    feedback = new double[scopes];
     oldScale = new double[scopes];
     newScale = new double[scopes];
     deltaParameter = new double[scopes];
@@ -129,11 +136,14 @@ final class MechanicOptimizer extends TunedOptimizer {
     takeSums();
     if (arrangement != Arrangement.ACCUMULATE_SCALE && !acceptObserved()) return false;
     if (Double.isNaN(report.gradientNorm)) report.gradientNorm = Math.sqrt(total(gradientSquare));
+    for (int scope = 0; scope < scalars.length; ++scope) {
+      feedback[scope] = feedback(scope);
+      if (arrangement != Arrangement.ACCUMULATE_SCALE && refuses(feedback[scope])) return false;
+    }
     if (!referenced) reference.run();
     referenced = true;
     for (int scope = 0; scope < scalars.length; ++scope) {
-      final double feedback = feedback(scope);
-      if (Double.isFinite(feedback)) scalars[scope].update(feedback);
+      if (Double.isFinite(feedback[scope])) scalars[scope].update(feedback[scope]);
       newScale[scope] = Math.max(0, scalars[scope].scale());
     }
     setSecond(step);
@@ -194,25 +204,26 @@ final class MechanicOptimizer extends TunedOptimizer {
     return discounted ? oldScale[scope] / (oldScale[scope] + epsilon) : 1;
   }
 
-  /** Adds the first sweep's sums over the segments of each scope. */
+  /** Adds the first sweep's sums over the segments of each scope, and those over all processes. */
   private void takeSums() {
     final double[] sums = first.sums();
     if (sumsWaiting) keepSums();
-    Arrays.fill(gradientSquare, 0);
-    Arrays.fill(deltaGradient, 0);
-    Arrays.fill(deltaPoint, 0);
-    Arrays.fill(pointSquare, 0);
+    Arrays.fill(terms, 0);
     final int columns = sums.length / plan.segments();
-    for (int segment = 0; segment < plan.segments(); ++segment) {
-      final int scope = plan.scope(segment);
-      final int row = segment * columns;
-      // "gradientSquare" and "deltaGradient" lead in every first sweep.
-      gradientSquare[scope] += sums[row];
-      deltaGradient[scope] += sums[row + 1];
-      if (columns > 2) {
-        deltaPoint[scope] += sums[row + 2];
-        pointSquare[scope] += sums[row + 3];
+    for (int segment = 0; segment < plan.segments(); ++segment)
+      for (int column = 0; column < columns; ++column) terms[TERMS * plan.scope(segment) + column] += sums[segment * columns + column];
+    if (arrangement == Arrangement.OBSERVE_APPLY)
+      for (int scope = 0; scope < scalars.length; ++scope) {
+        terms[TERMS * scope + 2] = deltaParameter[scope];
+        terms[TERMS * scope + 3] = parameterSquare[scope];
       }
+    if (badLoss()) terms[0] = Double.NaN;
+    reduce(terms, terms.length);
+    for (int scope = 0; scope < scalars.length; ++scope) {
+      gradientSquare[scope] = terms[TERMS * scope];
+      deltaGradient[scope] = terms[TERMS * scope + 1];
+      deltaPoint[scope] = terms[TERMS * scope + 2];
+      pointSquare[scope] = terms[TERMS * scope + 3];
     }
   }
 
@@ -234,8 +245,7 @@ final class MechanicOptimizer extends TunedOptimizer {
       for (int scope = 0; scope < scalars.length; ++scope) {
         final double retention = retention(scope);
         deltaGradient[scope] *= retention;
-        deltaPoint[scope] = retention * deltaParameter[scope];
-        pointSquare[scope] = parameterSquare[scope];
+        deltaPoint[scope] *= retention;
       }
     return true;
   }

@@ -3,6 +3,7 @@ package org.steptuner.tuner;
 
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -12,8 +13,10 @@ import org.steptuner.NonFinite;
 import org.steptuner.NonFiniteException;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
+import org.steptuner.Schedule;
 import org.steptuner.StepReport;
 import org.steptuner.StepReport.Skip;
+import org.steptuner.SumReducer;
 import org.steptuner.internal.Plan;
 import org.steptuner.internal.Sweep;
 import org.steptuner.rule.Rule;
@@ -34,14 +37,19 @@ abstract class TunedOptimizer implements Optimizer {
   final NonFinite nonFinite;
   final double clipNorm;
   private final AtomicReference<Use> use = new AtomicReference<>(Use.IDLE);
-  private final TunerBuilder<?> settings;
   private final String description;
+  private final Schedule schedule;
+  private final SumReducer reducer;
+  private final Rule rule;
   private final Rule[] rules; // by group
   private final double[] rateFactors; // by group
   private final boolean supplied;
   private final double[] values = new double[32];
+  private final double[] total = new double[1];
+  private final Map<String, Integer> tensorNumbers = new HashMap<>();
   private final Sweep gradientNorm;
   private double multiplier;
+  private boolean badLoss;
   private long steps;
   private long skipped;
 
@@ -50,7 +58,6 @@ abstract class TunedOptimizer implements Optimizer {
    * @param guarded whether a read of the gradients must come before the sweeps of {@link #advance}
    */
   TunedOptimizer(TunerBuilder<?> settings, ParameterSet parameters, List<String> tunerSlots, boolean guarded) {
-    this.settings = settings;
     this.parameters = Objects.requireNonNull(parameters, "parameters");
     for (String group : settings.groups.keySet())
       if (!parameters.groups().contains(group))
@@ -59,21 +66,24 @@ abstract class TunedOptimizer implements Optimizer {
     clipNorm = settings.clipNorm;
     multiplier = settings.gradientMultiplier;
     description = settings.description();
+    schedule = settings.schedule;
+    reducer = settings.sumReducer;
+    rule = settings.rule;
+    for (ParameterSet.Tensor tensor : parameters.tensors()) tensorNumbers.put(tensor.name(), tensorNumbers.size());
     final int groups = parameters.groups().size();
     rules = new Rule[groups];
     rateFactors = new double[groups];
     for (int g = 0; g < groups; ++g) {
       final TunerBuilder.Group group = settings.groups.get(parameters.groups().get(g));
-      rules[g] = group == null ? settings.rule : group.rule();
+      rules[g] = group == null ? rule : group.rule();
       rateFactors[g] = group == null ? 1 : group.rateFactor();
     }
-    supplied = settings.rule instanceof SuppliedUpdate;
-    final List<String> ruleSlots = Plan.slotsOf(settings.rule.kernel());
+    supplied = rule instanceof SuppliedUpdate;
+    final List<String> ruleSlots = Plan.slotsOf(rule.kernel());
     final List<String> slots = new ArrayList<>(ruleSlots);
     slots.addAll(tunerSlots);
     plan = new Plan(parameters, slots, settings.scope);
     try {
-      plan.setReducer(settings.sumReducer);
       plan.setStream(settings.stream);
       initialise(ruleSlots);
       gradientNorm = guarded ? plan.bind("gradient_norm", "") : null;
@@ -86,9 +96,9 @@ abstract class TunedOptimizer implements Optimizer {
 
   private void initialise(List<String> ruleSlots) {
     for (String slot : ruleSlots) {
-      final double value = settings.rule.initialValue(slot);
-      for (Rule rule : rules)
-        if (rule.initialValue(slot) != value)
+      final double value = rule.initialValue(slot);
+      for (Rule groupRule : rules)
+        if (groupRule.initialValue(slot) != value)
           throw new IllegalArgumentException("all groups must start " + slot + " from the same value, " + value);
       if (value != 0) plan.fill(slot, value);
     }
@@ -124,12 +134,15 @@ abstract class TunedOptimizer implements Optimizer {
       report.skip = Skip.NONE;
       report.gradientNorm = Double.NaN;
       report.clipFactor = 1;
-      final double factor = settings.schedule.at(steps + 1);
+      final double factor = schedule.at(steps + 1);
       if (!(factor >= 0 && factor <= Double.MAX_VALUE))
         throw new IllegalStateException("the schedule gives " + factor + " for step " + (steps + 1) + "; it must be finite and not negative");
       report.rate = baseRate() * factor;
-      if (checked && nonFinite != NonFinite.UNCHECKED && !Double.isFinite(loss)) report.skip = Skip.NON_FINITE_LOSS;
-      final boolean made = report.skip == Skip.NONE && advance(steps + 1);
+      badLoss = checked && nonFinite != NonFinite.UNCHECKED && !Double.isFinite(loss);
+      // One process cannot stop alone: where there are several, its bad loss goes into the sums, and all of them skip the step.
+      final boolean stops = badLoss && reducer == null;
+      if (stops) report.skip = Skip.NON_FINITE_LOSS;
+      final boolean made = !stops && advance(steps + 1);
       if (made) ++steps;
       else ++skipped;
       report.step = steps;
@@ -150,10 +163,15 @@ abstract class TunedOptimizer implements Optimizer {
   final boolean guard() {
     if (gradientNorm == null) return true;
     gradientNorm.run();
-    final double[] sums = gradientNorm.sums();
-    double square = 0;
-    for (double sum : sums) square += sum;
-    return accept(square);
+    total[0] = badLoss ? Double.NaN : 0;
+    for (double sum : gradientNorm.sums()) total[0] += sum;
+    reduce(total, 1);
+    return accept(total[0]);
+  }
+
+  /** Adds values over all processes, where there are several. Every process must come here equally often. */
+  final void reduce(double[] sums, int count) {
+    if (reducer != null) reducer.reduce(sums, count);
   }
 
   /**
@@ -164,7 +182,7 @@ abstract class TunedOptimizer implements Optimizer {
   final boolean accept(double square) {
     report.gradientNorm = Math.sqrt(square) * Math.abs(multiplier);
     if (nonFinite != NonFinite.UNCHECKED && !Double.isFinite(report.gradientNorm)) {
-      report.skip = Skip.NON_FINITE_GRADIENT;
+      report.skip = badLoss ? Skip.NON_FINITE_LOSS : Skip.NON_FINITE_GRADIENT;
       return false;
     }
     report.clipFactor = Math.min(1, clipNorm / (report.gradientNorm + CLIP_EPSILON));
@@ -185,18 +203,30 @@ abstract class TunedOptimizer implements Optimizer {
     return gradientNorm != null;
   }
 
+  /** Whether the loss of this step is not finite: its sums then say so to the other processes. */
+  final boolean badLoss() {
+    return badLoss;
+  }
+
+  /** Skips a step of which the tuner's own sums are not finite, unless nobody is to look. */
+  final boolean refuses(double feedback) {
+    if (Double.isFinite(feedback) || nonFinite == NonFinite.UNCHECKED) return false;
+    report.skip = Skip.NON_FINITE_GRADIENT;
+    return true;
+  }
+
   final String ruleKernel() {
-    return settings.rule.kernel();
+    return rule.kernel();
   }
 
   /** The column where the rule's coefficients begin in a sweep. */
   final int ruleColumn(Sweep sweep) {
-    return sweep.ruleColumn(settings.rule.coefficientNames());
+    return sweep.ruleColumn(rule.coefficientNames());
   }
 
   /** Sets the rule's coefficients of a step for all segments. */
   final void setRule(Sweep sweep, int column, long step) {
-    final int count = settings.rule.coefficientNames().size();
+    final int count = rule.coefficientNames().size();
     int before = -1;
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
@@ -260,13 +290,9 @@ abstract class TunedOptimizer implements Optimizer {
     Objects.requireNonNull(tensor, "tensor");
     begin();
     try {
-      final List<ParameterSet.Tensor> tensors = parameters.tensors();
-      for (int t = 0; t < tensors.size(); ++t)
-        if (tensors.get(t).name().equals(tensor)) {
-          plan.rebind(t, parameterAddress, gradientAddress, tensors.get(t).updateAddress());
-          return;
-        }
-      throw new IllegalArgumentException("no tensor '" + tensor + "'");
+      final Integer number = tensorNumbers.get(tensor);
+      if (number == null) throw new IllegalArgumentException("no tensor '" + tensor + "'");
+      plan.rebind(number, parameterAddress, gradientAddress);
     } finally {
       end();
     }

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.steptuner.DataType.BFLOAT16;
+import static org.steptuner.DataType.FLOAT32;
+import static org.steptuner.DataType.FLOAT64;
+
+import com.sun.management.ThreadMXBean;
+import java.lang.management.ManagementFactory;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.steptuner.TestOptimizers.Configuration;
+import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.TunerBuilder;
+
+/** A step allocates nothing on the Java heap: a training loop in production gives the collector no work. */
+class AllocationTest {
+  private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+
+  static Stream<Configuration> configurations() {
+    return TestOptimizers.all().stream();
+  }
+
+  @ParameterizedTest
+  @MethodSource("configurations")
+  void nothingIsAllocated(Configuration configuration) {
+    Assumptions.assumeTrue(THREADS.isThreadAllocatedMemoryEnabled());
+    final TestTensors tensors =
+        new TestTensors().add("a", FLOAT32, 300).group("second").add("b", BFLOAT16, 10).add("c", FLOAT64, 10).gradients(i -> 1);
+    final TunerBuilder<?> builder = configuration.builder().get().clipNorm(5).schedule(Schedule.linear(10, 1_000_000));
+    if (builder instanceof Mechanic mechanic) mechanic.scope(Scope.GROUP);
+    try (tensors; Optimizer optimizer = builder.build(tensors.on(Device.cpu(1)))) {
+      steps(optimizer, 200);
+      // The JVM itself may allocate once, when it throws compiled code away; a step that allocates does so in every round.
+      long least = Long.MAX_VALUE;
+      for (int round = 0; round < 3 && least > 0; ++round) {
+        final long before = THREADS.getCurrentThreadAllocatedBytes();
+        steps(optimizer, 1000);
+        least = Math.min(least, THREADS.getCurrentThreadAllocatedBytes() - before);
+      }
+      assertEquals(0, least, "bytes allocated by 1000 steps of " + configuration);
+      // The measure works: one small object shows.
+      final long before = THREADS.getCurrentThreadAllocatedBytes();
+      final StepReport copy = optimizer.report().copy();
+      assertTrue(THREADS.getCurrentThreadAllocatedBytes() > before && copy.step() > 200);
+    }
+  }
+
+  private static void steps(Optimizer optimizer, int count) {
+    for (int i = 0; i < count; ++i) optimizer.step(0.5);
+  }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Supplier;
+import org.steptuner.rule.AdaGrad;
+import org.steptuner.rule.Adam;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Lion;
+import org.steptuner.rule.RMSProp;
+import org.steptuner.rule.Rule;
+import org.steptuner.rule.SGD;
+import org.steptuner.rule.SuppliedUpdate;
+import org.steptuner.tuner.FixedRate;
+import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.TunerBuilder;
+
+/** Every rule, and every tuner over it, with values that no term of a formula can hide behind. */
+public final class TestOptimizers {
+  /** A tuner over a rule; every call of the builder gives a new one. */
+  public record Configuration(String name, Supplier<TunerBuilder<?>> builder) {
+    public Optimizer build(ParameterSet parameters) {
+      return builder.get().build(parameters);
+    }
+
+    @Override
+    public String toString() {
+      return name;
+    }
+  }
+
+  /** Mechanic in one of its forms. */
+  public record Form(Mechanic.Variant variant, double decay, Mechanic.Delta delta) {
+    public Mechanic over(Rule rule) {
+      return Mechanic.tuning(rule).variant(variant).decay(decay).delta(delta).allowFreezing();
+    }
+
+    @Override
+    public String toString() {
+      return variant + (decay == 0 ? " without decay" : "") + " " + delta;
+    }
+  }
+
+  private TestOptimizers() {}
+
+  public static Map<String, Rule> rules() {
+    final Map<String, Rule> rules = new LinkedHashMap<>();
+    rules.put("SGD", SGD.defaults().weightDecay(0.02));
+    rules.put("momentum", SGD.defaults().momentum(0.9));
+    rules.put("Nesterov", SGD.defaults().momentum(0.8).nesterov(true).weightDecay(0.03));
+    rules.put("RMSProp", RMSProp.defaults().alpha(0.9).weightDecay(0.01));
+    rules.put("RMSProp with momentum", RMSProp.defaults().momentum(0.9));
+    rules.put("RMSProp with epsilon inside", RMSProp.defaults().epsilon(1e-6).epsilonInsideRoot(true));
+    rules.put("AdaGrad", AdaGrad.defaults().initialAccumulator(0.1).rateDecay(0.05).weightDecay(0.01));
+    rules.put("Adam", Adam.defaults().weightDecay(0.02));
+    rules.put("AdamW", AdamW.defaults().betas(0.8, 0.95).weightDecay(0.1));
+    rules.put("Lion", Lion.defaults().weightDecay(0.05));
+    rules.put("SuppliedUpdate", new SuppliedUpdate());
+    return rules;
+  }
+
+  public static List<Form> forms() {
+    final List<Form> forms = new ArrayList<>();
+    for (Mechanic.Delta delta : Mechanic.Delta.values()) {
+      forms.add(new Form(Mechanic.Variant.OPTAX, 0.01, delta));
+      forms.add(new Form(Mechanic.Variant.TORCH, 0.01, delta));
+      forms.add(new Form(Mechanic.Variant.TORCH, 0, delta));
+    }
+    forms.add(new Form(Mechanic.Variant.THEORETICAL, 0.01, Mechanic.Delta.STORED));
+    return forms;
+  }
+
+  public static List<Configuration> fixedRates() {
+    final List<Configuration> all = new ArrayList<>();
+    rules().forEach((name, rule) -> all.add(new Configuration(name, () -> FixedRate.of(0.01, rule))));
+    return all;
+  }
+
+  public static List<Configuration> mechanics() {
+    final List<Configuration> all = new ArrayList<>();
+    for (Form form : forms())
+      rules().forEach((name, rule) -> all.add(new Configuration("Mechanic " + form + " over " + name, () -> form.over(rule))));
+    return all;
+  }
+
+  /** Mechanic in every form over one rule with state. */
+  public static List<Configuration> mechanicsOverAdamW() {
+    return mechanics().stream().filter(c -> c.name.endsWith("over AdamW")).toList();
+  }
+
+  public static List<Configuration> all() {
+    final List<Configuration> all = new ArrayList<>(fixedRates());
+    all.addAll(mechanics());
+    return all;
+  }
+
+  /** Every rule at a fixed rate, and every form of Mechanic over AdamW: where rules and forms need not meet. */
+  public static List<Configuration> some() {
+    final List<Configuration> some = new ArrayList<>(fixedRates());
+    some.addAll(mechanicsOverAdamW());
+    return some;
+  }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.rule;
+
+import static java.lang.Math.pow;
+import static java.lang.Math.sqrt;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.Supplier;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.steptuner.DataType;
+import org.steptuner.Device;
+import org.steptuner.Optimizer;
+import org.steptuner.TestDevices;
+import org.steptuner.TestTensors;
+import org.steptuner.tuner.FixedRate;
+
+/** Every rule does what its formula says: a plain Java implementation, one element at a time, agrees over 10 steps in float64. */
+class RuleFormulaTest {
+  private static final double RATE = 0.03;
+  private static final int ELEMENTS = 9;
+  private static final int STEPS = 10;
+
+  /** A rule for one element, which keeps its own state. */
+  private interface Formula {
+    double next(double x, double g, int t);
+  }
+
+  private record Case(Rule rule, Supplier<Formula> formula) {}
+
+  private static final Map<String, Case> CASES = new LinkedHashMap<>();
+
+  static {
+    add("SGD", SGD.defaults(), () -> (x, g, t) -> x - RATE * g);
+    add("SGD, decay", SGD.defaults().weightDecay(0.3), () -> (x, g, t) -> x - RATE * (g + 0.3 * x));
+    add("momentum", SGD.defaults().momentum(0.9).weightDecay(0.2), () -> momentum(0.9, 0.2, false));
+    add("Nesterov", SGD.defaults().momentum(0.8).nesterov(true).weightDecay(0.2), () -> momentum(0.8, 0.2, true));
+    add("RMSProp", new RMSProp(0.9, 1e-3, 0.1, 0, false), () -> rmsProp(0.9, 0.1, 0, false));
+    add("RMSProp, epsilon inside", new RMSProp(0.9, 1e-3, 0, 0, true), () -> rmsProp(0.9, 0, 0, true));
+    add("RMSProp, momentum", new RMSProp(0.9, 1e-3, 0, 0.7, false), () -> rmsProp(0.9, 0, 0.7, false));
+    add("RMSProp, all", new RMSProp(0.95, 1e-3, 0.1, 0.7, true), () -> rmsProp(0.95, 0.1, 0.7, true));
+    add("AdaGrad", AdaGrad.defaults(), () -> adaGrad(0, 1e-10, 0, 0));
+    add("AdaGrad, all", new AdaGrad(0.1, 1e-3, 0.2, 0.5), () -> adaGrad(0.1, 1e-3, 0.2, 0.5));
+    add("Adam", Adam.defaults(), () -> adam(0.9, 0.999, 1e-8, 0, 0));
+    add("Adam, all", new Adam(0.7, 0.9, 1e-2, 0.3), () -> adam(0.7, 0.9, 1e-2, 0.3, 0));
+    add("AdamW", AdamW.defaults(), () -> adam(0.9, 0.999, 1e-8, 0, 0.01));
+    add("AdamW, all", new AdamW(0.7, 0.9, 1e-2, 0.3), () -> adam(0.7, 0.9, 1e-2, 0, 0.3));
+    add("Adam without averages", new Adam(0, 0, 1e-2, 0), () -> adam(0, 0, 1e-2, 0, 0));
+    add("Lion", Lion.defaults(), () -> lion(0.9, 0.99, 0));
+    add("Lion, all", new Lion(0.5, 0.8, 0.4), () -> lion(0.5, 0.8, 0.4));
+    add("SuppliedUpdate", new SuppliedUpdate(), () -> (x, g, t) -> x - RATE * g);
+  }
+
+  private static void add(String name, Rule rule, Supplier<Formula> formula) {
+    CASES.put(name, new Case(rule, formula));
+  }
+
+  private static Formula momentum(double momentum, double decay, boolean nesterov) {
+    final double[] buffer = new double[1];
+    return (x, g, t) -> {
+      final double d = g + decay * x;
+      buffer[0] = t == 1 ? d : momentum * buffer[0] + d; // the first buffer is the gradient
+      return x - RATE * (nesterov ? d + momentum * buffer[0] : buffer[0]);
+    };
+  }
+
+  private static Formula rmsProp(double alpha, double decay, double momentum, boolean inside) {
+    final double[] v = new double[1];
+    final double[] b = new double[1];
+    return (x, g, t) -> {
+      final double d = g + decay * x;
+      v[0] = alpha * v[0] + (1 - alpha) * d * d;
+      b[0] = momentum * b[0] + (inside ? d / sqrt(v[0] + 1e-3) : d / (sqrt(v[0]) + 1e-3));
+      return x - RATE * b[0];
+    };
+  }
+
+  private static Formula adaGrad(double rateDecay, double epsilon, double decay, double initial) {
+    final double[] v = {initial};
+    return (x, g, t) -> {
+      final double d = g + decay * x;
+      v[0] += d * d;
+      return x - RATE / (1 + (t - 1) * rateDecay) * d / (sqrt(v[0]) + epsilon);
+    };
+  }
+
+  private static Formula adam(double b1, double b2, double epsilon, double coupled, double decoupled) {
+    final double[] m = new double[1];
+    final double[] v = new double[1];
+    return (x, g, t) -> {
+      final double d = g + coupled * x;
+      m[0] = b1 * m[0] + (1 - b1) * d;
+      v[0] = b2 * v[0] + (1 - b2) * d * d;
+      final double shrunk = x * (1 - RATE * decoupled);
+      return shrunk - RATE / (1 - pow(b1, t)) * m[0] / (sqrt(v[0]) / sqrt(1 - pow(b2, t)) + epsilon);
+    };
+  }
+
+  private static Formula lion(double b1, double b2, double decay) {
+    final double[] m = new double[1];
+    return (x, g, t) -> {
+      final double next = x * (1 - RATE * decay) - RATE * Math.signum(b1 * m[0] + (1 - b1) * g);
+      m[0] = b2 * m[0] + (1 - b2) * g;
+      return next;
+    };
+  }
+
+  static Stream<Arguments> cases() {
+    return TestDevices.all().stream()
+        .filter(device -> !device.name().matches(".* x [23]"))
+        .flatMap(device -> CASES.keySet().stream().map(name -> Arguments.of(name, device)));
+  }
+
+  @ParameterizedTest(name = "{0} on {1}")
+  @MethodSource("cases")
+  void agreesWithPlainJava(String name, TestDevices.Candidate candidate) {
+    final Case one = CASES.get(name);
+    final Formula[] formulas = Stream.generate(one.formula).limit(ELEMENTS).toArray(Formula[]::new);
+    final double[] x = new double[ELEMENTS];
+    try (TestTensors tensors = TestTensors.of(DataType.FLOAT64, ELEMENTS).parameters(i -> 0.5 * i - 2);
+        Optimizer optimizer = FixedRate.of(RATE, one.rule).build(tensors.on(candidate.open()))) {
+      for (int i = 0; i < ELEMENTS; ++i) x[i] = 0.5 * i - 2;
+      for (int t = 1; t <= STEPS; ++t) {
+        final int step = t;
+        tensors.gradients(i -> gradient(i, step));
+        optimizer.step();
+        for (int i = 0; i < ELEMENTS; ++i) {
+          x[i] = formulas[i].next(x[i], gradient(i, t), t);
+          assertEquals(x[i], tensors.parameters(0).get(i), 1e-12 * (1 + Math.abs(x[i])), name + ", step " + t + ", element " + i);
+        }
+      }
+    }
+  }
+
+  // Of either sign, zero now and then, and over several orders of magnitude.
+  private static double gradient(int i, int t) {
+    return (i + t) % 5 == 0 ? 0 : Math.sin(1.7 * i + 0.9 * t) * pow(10, i % 4 - 2);
+  }
+
+  /** The first step of AdamW moves every element by rate, whatever the gradient's size, and shrinks it by rate times decay. */
+  @Test
+  void adamWByHand() {
+    final double[] gradients = {1e-3, -5, 1e6};
+    try (TestTensors tensors = TestTensors.of(DataType.FLOAT64, 3).parameters(i -> 1).gradients(i -> gradients[i]);
+        Optimizer optimizer = FixedRate.of(0.1, new AdamW(0.9, 0.999, 0, 0.5)).build(tensors.on(Device.cpu(1)))) {
+      optimizer.step();
+      assertEquals(0.95 - 0.1, tensors.parameters(0).get(0), 1e-12);
+      assertEquals(0.95 + 0.1, tensors.parameters(0).get(1), 1e-12);
+      assertEquals(0.95 - 0.1, tensors.parameters(0).get(2), 1e-12);
+    }
+  }
+
+  /** Coupled decay goes through the averages and is divided away; decoupled decay does not. */
+  @Test
+  void adamAndAdamWDecayDifferently() {
+    final double[] x = new double[2];
+    final Rule[] rules = {new Adam(0.9, 0.999, 0, 0.5), new AdamW(0.9, 0.999, 0, 0.5)};
+    for (int r = 0; r < 2; ++r)
+      try (TestTensors tensors = TestTensors.of(DataType.FLOAT64, 1).parameters(i -> 4).gradients(i -> 1);
+          Optimizer optimizer = FixedRate.of(0.1, rules[r]).build(tensors.on(Device.cpu(1)))) {
+        optimizer.step();
+        x[r] = tensors.parameters(0).get(0);
+      }
+    assertEquals(4 - 0.1, x[0], 1e-12);
+    assertEquals(4 - 0.1 * 0.5 * 4 - 0.1, x[1], 1e-12);
+  }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.rule;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.steptuner.Refusal.assertRefused;
+
+import java.util.Map;
+import java.util.function.DoubleFunction;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Hyperparameters are checked where they are given; the message names the argument, its value and what is allowed. */
+class RuleValidationTest {
+  private static final double[] NOT_A_DISCOUNT = {-0.1, 1, 1.5, Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY};
+  private static final double[] NOT_A_WEIGHT = {-1e-300, -1, Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY};
+
+  static Stream<Arguments> discounts() {
+    return arguments(
+        Map.of(
+            "SGD momentum", SGD.defaults()::momentum,
+            "RMSProp alpha", RMSProp.defaults()::alpha,
+            "RMSProp momentum", RMSProp.defaults()::momentum,
+            "Adam beta1", value -> Adam.defaults().betas(value, 0.9),
+            "Adam beta2", value -> Adam.defaults().betas(0.9, value),
+            "AdamW beta1", value -> AdamW.defaults().betas(value, 0.9),
+            "AdamW beta2", value -> AdamW.defaults().betas(0.9, value),
+            "Lion beta1", value -> Lion.defaults().betas(value, 0.9),
+            "Lion beta2", value -> Lion.defaults().betas(0.9, value)));
+  }
+
+  static Stream<Arguments> weights() {
+    return Stream.concat(
+        arguments(
+            Map.of(
+                "SGD weightDecay", SGD.defaults()::weightDecay,
+                "RMSProp epsilon", RMSProp.defaults()::epsilon,
+                "RMSProp weightDecay", RMSProp.defaults()::weightDecay,
+                "Adam epsilon", Adam.defaults()::epsilon,
+                "Adam weightDecay", Adam.defaults()::weightDecay,
+                "AdamW epsilon", AdamW.defaults()::epsilon,
+                "AdamW weightDecay", AdamW.defaults()::weightDecay,
+                "Lion weightDecay", Lion.defaults()::weightDecay)),
+        arguments(
+            Map.of(
+                "AdaGrad rateDecay", AdaGrad.defaults()::rateDecay,
+                "AdaGrad epsilon", AdaGrad.defaults()::epsilon,
+                "AdaGrad weightDecay", AdaGrad.defaults()::weightDecay,
+                "AdaGrad initialAccumulator", AdaGrad.defaults()::initialAccumulator)));
+  }
+
+  private static Stream<Arguments> arguments(Map<String, DoubleFunction<Rule>> setters) {
+    return setters.entrySet().stream().map(e -> Arguments.of(e.getKey(), e.getValue()));
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("discounts")
+  void discountsAreInZeroToOne(String name, DoubleFunction<Rule> setter) {
+    for (double value : NOT_A_DISCOUNT)
+      assertRefused(
+          IllegalArgumentException.class, () -> setter.apply(value), name.substring(name.indexOf(' ') + 1), "[0, 1)", "" + value);
+    setter.apply(0);
+    setter.apply(0.999999);
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("weights")
+  void weightsAreFiniteAndNotNegative(String name, DoubleFunction<Rule> setter) {
+    for (double value : NOT_A_WEIGHT)
+      assertRefused(
+          IllegalArgumentException.class, () -> setter.apply(value), name.substring(name.indexOf(' ') + 1), "finite and not negative",
+          "" + value);
+    setter.apply(0);
+    setter.apply(1e300);
+  }
+
+  @Test
+  void nesterovNeedsMomentum() {
+    assertRefused(IllegalArgumentException.class, () -> SGD.defaults().nesterov(true), "nesterov", "momentum");
+    assertRefused(IllegalArgumentException.class, () -> new SGD(0, true, 0), "nesterov", "momentum");
+  }
+
+  @Test
+  void aMethodChangesItsOwnComponentOnly() {
+    assertEquals(new SGD(0.5, true, 0.1), SGD.defaults().momentum(0.5).nesterov(true).weightDecay(0.1));
+    assertEquals(
+        new RMSProp(0.5, 0.1, 0.2, 0.3, true),
+        RMSProp.defaults().alpha(0.5).epsilon(0.1).weightDecay(0.2).momentum(0.3).epsilonInsideRoot(true));
+    assertEquals(
+        new AdaGrad(0.1, 0.2, 0.3, 0.4), AdaGrad.defaults().rateDecay(0.1).epsilon(0.2).weightDecay(0.3).initialAccumulator(0.4));
+    assertEquals(new Adam(0.1, 0.2, 0.3, 0.4), Adam.defaults().betas(0.1, 0.2).epsilon(0.3).weightDecay(0.4));
+    assertEquals(new AdamW(0.1, 0.2, 0.3, 0.4), AdamW.defaults().betas(0.1, 0.2).epsilon(0.3).weightDecay(0.4));
+    assertEquals(new Lion(0.1, 0.2, 0.3), Lion.defaults().betas(0.1, 0.2).weightDecay(0.3));
+  }
+
+  @Test
+  void defaultsAreThoseOfTheReferences() {
+    assertEquals(new SGD(0, false, 0), SGD.defaults());
+    assertEquals(new RMSProp(0.99, 1e-8, 0, 0, false), RMSProp.defaults());
+    assertEquals(new AdaGrad(0, 1e-10, 0, 0), AdaGrad.defaults());
+    assertEquals(new Adam(0.9, 0.999, 1e-8, 0), Adam.defaults());
+    assertEquals(new AdamW(0.9, 0.999, 1e-8, 0.01), AdamW.defaults());
+    assertEquals(new Lion(0.9, 0.99, 0), Lion.defaults());
+  }
+}
