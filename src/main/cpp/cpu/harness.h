@@ -97,20 +97,29 @@ void lastStep(T* const* operand, const Vector<T>* coefficients, Vector<T>* terms
     for (int i = count; i < Vector<T>::WIDTH; ++i) terms[s].v[i] = 0;
 }
 
-// A whole strip, lane group by lane group: the sums of a group stay in registers while its 4 rows go by.
-template <class K, class T, size_t... S>
-STEPTUNER_HD void wholeStrip(T* const* operand, const Vector<T>* coefficients, [[maybe_unused]] T (*lanes)[LANES],
-                             std::index_sequence<S...>) {
+// One row of a strip in the order of memory. Between rows the strip's lane sums wait in the L1 cache; after the last one they go to
+// the chunk's. A first row's terms need no +0 before them: it would only turn a -0 into a +0, and neither changes a chunk's lane.
+template <class K, class T, int ROW, size_t... S>
+STEPTUNER_HD void row(T* const* operand, const Vector<T>* coefficients, [[maybe_unused]] T (*sums)[LANES],
+                      [[maybe_unused]] T (*lanes)[LANES], std::index_sequence<S...>) {
   using V = Vector<T>;
+  constexpr bool FIRST = ROW == 0, LAST = ROW == STRIP / LANES - 1;
   for (int l = 0; l < LANES; l += V::WIDTH) {
-    V sum[K::SUMS + 1];
-    for (int at = l; at < STRIP; at += LANES) {
-      V terms[K::SUMS + 1];
-      step<K, T>(operand, coefficients, terms, at, std::make_index_sequence<K::OPERANDS>());
-      ((sum[S] = sum[S] + terms[S]), ...);
-    }
-    ((V::load(lanes[S] + l) + sum[S]).store(lanes[S] + l), ...);
+    V terms[K::SUMS + 1];
+    step<K, T>(operand, coefficients, terms, ROW * LANES + l, std::make_index_sequence<K::OPERANDS>());
+    if constexpr (!FIRST) ((terms[S] = V::load(sums[S] + l) + terms[S]), ...);
+    if constexpr (LAST)
+      ((V::load(lanes[S] + l) + terms[S]).store(lanes[S] + l), ...);
+    else
+      (terms[S].store(sums[S] + l), ...);
   }
+}
+
+// A whole strip. In any other order than that of memory the processor's prefetchers lose track, and out of cache it takes twice as long.
+template <class K, class T, size_t... ROW>
+STEPTUNER_HD void wholeStrip(T* const* operand, const Vector<T>* coefficients, T (*lanes)[LANES], std::index_sequence<ROW...>) {
+  alignas(64) T sums[K::SUMS + 1][LANES];
+  (row<K, T, int(ROW)>(operand, coefficients, sums, lanes, std::make_index_sequence<K::SUMS>()), ...);
 }
 
 template <class K, class T>
@@ -158,7 +167,7 @@ void runChunk(const ChunkWork& work) {
       if (staged[o] && reads(K::operand(o))) widen(memory, work.type[o], staging[o], count);
     }
     if (count == STRIP)
-      wholeStrip<K, T>(strip, coefficients, lanes, std::make_index_sequence<K::SUMS>());
+      wholeStrip<K, T>(strip, coefficients, lanes, std::make_index_sequence<STRIP / LANES>());
     else
       partOfStrip<K, T>(strip, coefficients, count, lanes);
     for (int o = 0; o < K::OPERANDS; ++o)
