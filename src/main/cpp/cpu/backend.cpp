@@ -134,14 +134,18 @@ struct Sweep {
   bool bypassCaches;
 };
 
+// A backward sweep takes runs of this many chunks from the end to the start, and goes forward within a run: the processor's
+// prefetchers lose their place at every jump.
+constexpr int64_t RUN = 32;
+
 void sweepChunks(void* context, int64_t begin, int64_t end) {
   const Sweep& sweep = *static_cast<const Sweep*>(context);
   const Binding& binding = sweep.binding;
   double none[1];
-  const int64_t last = static_cast<int64_t>(sweep.plan.chunks.size()) - 1;
+  const int64_t chunks = static_cast<int64_t>(sweep.plan.chunks.size());
   const bool reverse = backwards(sweep.plan);
   for (int64_t i = begin; i < end; ++i) {
-    const int64_t c = reverse ? last - i : i;
+    const int64_t c = reverse ? std::max<int64_t>(chunks - (i / RUN + 1) * RUN, 0) + i % RUN : i;
     const Chunk& chunk = sweep.plan.chunks[static_cast<size_t>(c)];
     const Tensor& tensor = sweep.plan.tensors[static_cast<size_t>(chunk.tensor)];
     ChunkWork work;
