@@ -9,7 +9,7 @@ import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
 
-/** The {@code base} of a case: a rule and its rate. What only adds something (momentum, a decay) may be absent, the rest may not. */
+/** The {@code base} of a case: a rule and its rate. What only adds something (momentum, a decay) may be absent, no more. */
 record BaseRule(Rule rule, double rate) {
   static BaseRule of(Fields base) {
     final String name = base.text("rule");

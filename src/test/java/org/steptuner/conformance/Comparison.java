@@ -55,6 +55,22 @@ final class Comparison implements Errors.Visitor {
               + allowed);
   }
 
+  /** Fails a run that does not repeat another one of the same inputs bit for bit: drift must be of rounding, not of chance. */
+  Errors.Visitor repetition() {
+    return new Errors.Visitor() {
+      @Override
+      public void loss(int step, double expected, double actual, double error) {
+        state("loss_before_step", step, expected, actual, error);
+      }
+
+      @Override
+      public void state(String quantity, int step, double expected, double actual, double error) {
+        if (error > 0)
+          fail(quantity + " at step " + step + " is " + actual + ", on one thread of the CPU it is " + expected);
+      }
+    };
+  }
+
   /** Notes something wrong. */
   void fail(String message) {
     if (violations++ == 0) firstViolation = message;

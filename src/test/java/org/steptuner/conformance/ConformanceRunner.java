@@ -16,8 +16,8 @@ import org.steptuner.Device;
 import org.steptuner.conformance.Result.Status;
 
 /**
- * Runs the recorded cases of a directory through the library's public API. A case is built from its {@code optimizer}, {@code mode}
- * and {@code data} alone; the names of files mean nothing.
+ * Runs the recorded cases of a directory through the library's public API. A case is built from its {@code optimizer}, {@code
+ * mode} and {@code data} alone; the names of files mean nothing.
  */
 final class ConformanceRunner {
   private static final List<DataType> TYPES = List.of(DataType.FLOAT64, DataType.FLOAT32);
@@ -83,9 +83,7 @@ final class ConformanceRunner {
       for (DataType type : TYPES) {
         final Outcome outcome = golden == null ? unread : Outcome.of(path, golden, type, device.getValue());
         final String dtype = type.name().toLowerCase(Locale.ROOT);
-        results.add(
-            new Result(
-                name(path, file), kind, text(file, "mode"), dtype, device.getKey(), outcome.status, outcome.worst, outcome.message));
+        results.add(outcome.result(name(path, file), kind, text(file, "mode"), dtype, device.getKey()));
       }
   }
 
@@ -105,6 +103,10 @@ final class ConformanceRunner {
       if (e instanceof UnsupportedException) return new Outcome(Status.UNSUPPORTED, null, "not supported: " + e.getMessage());
       final boolean expected = e instanceof IllFormedException || e instanceof IllegalArgumentException;
       return new Outcome(Status.FAILED, null, path.getFileName() + ": " + (expected ? e.getMessage() : e));
+    }
+
+    Result result(String name, String kind, String mode, String dtype, String device) {
+      return new Result(name, kind, mode, dtype, device, status, worst, message);
     }
 
     // Where one fails, only what failed.

@@ -21,8 +21,8 @@ import org.junit.jupiter.api.Test;
  * mvn test -Dtest=ConformanceTest -Dsteptuner.golden=DIRECTORY -Dsteptuner.devices=cpu,library:PATH
  * </pre>
  *
- * runs the cases of any directory in the format of {@code src/test/resources/golden} (the default) and writes what became of each to
- * {@code target/conformance.json}.
+ * runs the cases of any directory in the format of {@code src/test/resources/golden} (the default) and writes what became of each
+ * to {@code target/conformance.json}.
  */
 class ConformanceTest {
   private static final Path REPORT = Path.of(System.getProperty("basedir", "."), "target", "conformance.json");
@@ -50,8 +50,10 @@ class ConformanceTest {
 
   private static String summary(List<Result> results) {
     final Map<String, long[]> counts = new TreeMap<>();
-    for (Result result : results)
-      ++counts.computeIfAbsent(result.kind().isEmpty() ? "(none)" : result.kind(), kind -> new long[3])[result.status().ordinal()];
+    for (Result result : results) {
+      final String kind = result.kind().isEmpty() ? "(none)" : result.kind();
+      ++counts.computeIfAbsent(kind, key -> new long[Result.Status.values().length])[result.status().ordinal()];
+    }
     final StringBuilder text = new StringBuilder("Conformance, by kind:       passed  failed  unsupported\n");
     counts.forEach((kind, n) -> text.append(String.format(Locale.ROOT, "  %-24s %7d %7d %12d%n", kind, n[0], n[1], n[2])));
     return text.toString();

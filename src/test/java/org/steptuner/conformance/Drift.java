@@ -7,25 +7,28 @@ import org.steptuner.Device;
 import org.steptuner.tuner.TunerBuilder;
 
 /**
- * How far rounding alone leads a run away from itself: the largest error, up to each step, between a run and its twins. A twin starts
- * a few roundings beside, gets every gradient and has every hyperparameter that much off, and adds over the data in another order.
+ * How far rounding alone leads a run away from itself: the largest error, up to each step, between a run and its twins. A twin
+ * starts a few roundings beside, gets every gradient and has every hyperparameter that much off, and sums over the data in
+ * another order.
  *
  * <p>It is measured on one thread of the CPU, since all devices give the same bits.
  */
 final class Drift implements Errors.Visitor {
+  private final Recording self;
   private final double[] loss;
   private final double[] state;
   private final double[] lostStep;
   private final double[] lostDelta;
 
-  private Drift(int lastStep) {
+  private Drift(Recording self, int lastStep) {
+    this.self = self;
     loss = new double[lastStep + 1];
     state = new double[lastStep + 1];
     lostStep = new double[lastStep + 1];
     lostDelta = new double[lastStep + 1];
   }
 
-  /** By how much, relatively, twins are off: a few roundings, so that what one rounding decides is decided either way among them. */
+  /** By how much, relatively, twins are off: enough for what one rounding decides to be decided either way among them. */
   static double unit(DataType type) {
     return 16 * (type == DataType.FLOAT64 ? 0x1p-52 : 0x1p-23);
   }
@@ -38,8 +41,8 @@ final class Drift implements Errors.Visitor {
   static Drift measure(
       TunerBuilder<?> builder, List<TunerBuilder<?>> twins, Problem problem, Recording wanted, int lastStep, DataType type) {
     final Device device = Device.cpu(1);
-    final Drift drift = new Drift(lastStep);
     final Trial.Run self = Trial.run(builder, problem, wanted, lastStep, type, device);
+    final Drift drift = new Drift(self.trajectory(), lastStep);
     for (int seed = 1; seed <= twins.size(); ++seed) {
       final Problem beside = new Perturbed(problem.reordered(seed), seed, unit(type));
       final Trial.Run twin = Trial.run(twins.get(seed - 1), beside, wanted, lastStep, type, device);
@@ -58,6 +61,11 @@ final class Drift implements Errors.Visitor {
       lostStep[step] = Math.max(lostStep[step - 1], lost * scale);
       lostDelta[step] = Math.max(lostDelta[step - 1], lost * Math.max(1, scale));
     }
+  }
+
+  /** The run itself, which every device and every repetition must match bit for bit. */
+  Recording self() {
+    return self;
   }
 
   /** Of the loss, up to a step. */

@@ -7,10 +7,10 @@ import java.util.Map;
 import java.util.TreeSet;
 
 /**
- * The relative errors of one trajectory against another: |actual - expected| relative to |expected|, but at least to a scale. For an
- * element of a vector the scale is the vector's largest element; for the sum of all parameters, their norm times the root of their
- * number; for a tuner's scalar, the largest value that it has had so far; for the loss, a thousandth of the first loss. So neither
- * cancellation nor a value on its way through 0 turns rounding into an error.
+ * The relative errors of one trajectory against another: |actual - expected| relative to |expected|, but at least to a scale. For
+ * an element of a vector the scale is the vector's largest element; for the sum of all parameters, their norm times the root of
+ * their number; for a tuner's scalar, the largest value that it has had so far; for the loss, a thousandth of the first loss. So
+ * neither cancellation nor a value on its way through 0 turns rounding into an error.
  */
 final class Errors {
   /** Takes an error. */
@@ -35,7 +35,8 @@ final class Errors {
   }
 
   /**
-   * Visits every number of {@code expected} up to a step, in the order of the steps; scalars that {@code actual} lacks are left out.
+   * Visits every number of {@code expected} up to a step, in the order of the steps. Scalars that {@code actual} lacks are left
+   * out.
    *
    * @param elements the number of parameters
    */
@@ -68,10 +69,12 @@ final class Errors {
   private void vector(String quantity, int step, double[] from, double[] to, double scale) {
     if (to == null || to.length != from.length) {
       final String length = to == null ? "none" : to.length + "";
-      state(quantity + " (length " + length + ", recorded " + from.length + ")", step, from[0], Double.NaN, scale);
+      final String mismatch = quantity + " (length " + length + ", recorded " + from.length + ")";
+      visitor.state(mismatch, step, Double.NaN, Double.NaN, Double.POSITIVE_INFINITY);
       return;
     }
-    for (int i = 0; i < from.length; ++i) state(from.length == 1 ? quantity : quantity + "[" + i + "]", step, from[i], to[i], scale);
+    for (int i = 0; i < from.length; ++i)
+      state(from.length == 1 ? quantity : quantity + "[" + i + "]", step, from[i], to[i], scale);
   }
 
   private void state(String quantity, int step, double from, double to, double scale) {

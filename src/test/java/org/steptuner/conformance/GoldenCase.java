@@ -52,11 +52,18 @@ final class GoldenCase {
     final Map<String, Comparison> comparisons = new LinkedHashMap<>();
     for (Candidate candidate : candidates(optimizer, type)) {
       final Trial.Run run = Trial.run(candidate.builder(), problem, recording, lastStep, type, device);
-      final Comparison comparison = new Comparison(new Tolerance(recording, type, drift, candidate.lost()));
+      final Tolerance tolerance = new Tolerance(recording, type, drift, candidate.lost());
+      final Comparison comparison = new Comparison(tolerance);
       if (!run.stopped().isEmpty()) comparison.fail(run.stopped());
-      Errors.visit(recording, run.trajectory(), problem.start().length, lastStep, comparison);
-      if (comparison.passed() && !comparison.compared())
-        throw new UnsupportedException(type + ", in which rounding rules this run from its first recorded step on");
+      final int elements = problem.start().length;
+      if (comparisons.isEmpty())
+        Errors.visit(drift.self(), run.trajectory(), elements, lastStep, comparison.repetition());
+      Errors.visit(recording, run.trajectory(), elements, lastStep, comparison);
+      if (!comparison.compared()) {
+        if (comparison.passed() && tolerance.hopeless(recording.firstStep()))
+          throw new UnsupportedException(type + ": the recorded sensitivity says that it cannot follow this run");
+        comparison.fail("nothing could be compared: the run drifts away from itself before the first recorded step");
+      }
       comparisons.put(candidate.label(), comparison);
     }
     return comparisons;

@@ -17,7 +17,7 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 
-/** The JSON files of a directory: cases, which have an {@code optimizer}, and files without one, which are data or speak for themselves. */
+/** The JSON files of a directory: cases, which have an {@code optimizer}, and others, which are data or describe themselves. */
 final class GoldenDirectory {
   private final Path path;
   private final Map<Path, JsonObject> files = new TreeMap<>();

@@ -4,8 +4,8 @@ package org.steptuner.conformance;
 import java.util.List;
 import org.steptuner.DataType;
 import org.steptuner.Schedule;
-import org.steptuner.tuner.FixedRate;
 import org.steptuner.conformance.Candidate.Lost;
+import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.Mechanic.Delta;
 import org.steptuner.tuner.TunerBuilder;
@@ -40,8 +40,8 @@ final class OptimizerFactory {
     return List.of(new Candidate("", scheduled(FixedRate.of(base.rate(), base.rule()), optimizer), Lost.NOTHING));
   }
 
-  // A reference that does not store Delta recomputes it. Discounting a stored one is the same in exact arithmetic, and all that float32
-  // can do; in float64 both must agree with the recording.
+  // A reference that does not store Delta recomputes it. Discounting a stored one is the same in exact arithmetic, and all that
+  // float32 can do; in float64 both must agree with the recording.
   private static List<Candidate> mechanic(Fields optimizer, DataType type) {
     final Mechanic.Variant variant = variant(optimizer.text("variant"));
     final BaseRule base = BaseRule.of(optimizer.object("base"));

@@ -5,6 +5,7 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
+import java.util.Map;
 import java.util.SplittableRandom;
 
 /** A problem whose start and gradients are off by a few roundings each, at random but the same every time. */
@@ -45,7 +46,8 @@ record Perturbed(Problem problem, int seed, double unit) implements Problem {
   private static JsonElement perturb(JsonElement element, SplittableRandom random, double unit) {
     if (element.isJsonObject()) {
       final JsonObject perturbed = new JsonObject();
-      element.getAsJsonObject().entrySet().forEach(field -> perturbed.add(field.getKey(), perturb(field.getValue(), random, unit)));
+      for (Map.Entry<String, JsonElement> field : element.getAsJsonObject().entrySet())
+        perturbed.add(field.getKey(), perturb(field.getValue(), random, unit));
       return perturbed;
     }
     if (element.isJsonArray()) {

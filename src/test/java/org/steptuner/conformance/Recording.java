@@ -70,6 +70,10 @@ record Recording(
     return parameters.isEmpty() ? last : Math.max(last, parameters.lastKey());
   }
 
+  int firstStep() {
+    return parameters.isEmpty() ? steps[0] : Math.min(steps[0], parameters.firstKey());
+  }
+
   private static double[] perStep(Fields fields, String name, int[] steps) {
     final double[] values = fields.numbers(name);
     if (values.length != steps.length) throw wrongLength(name, values.length, steps.length);

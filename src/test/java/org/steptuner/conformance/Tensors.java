@@ -11,8 +11,8 @@ import org.steptuner.Device;
 import org.steptuner.ParameterSet;
 
 /**
- * A trainer's memory for parameters and gradients, float32 or float64, given to the library by address: devices that emulate a GPU
- * share the host's memory, but are no CPU that takes buffers.
+ * A trainer's memory for parameters and gradients, float32 or float64, given to the library by address: devices that emulate a
+ * GPU share the host's memory, but are no CPU that takes buffers.
  */
 final class Tensors implements AutoCloseable {
   private final int[] sizes;

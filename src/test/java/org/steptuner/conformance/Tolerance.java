@@ -8,18 +8,18 @@ import org.steptuner.DataType;
  *
  * <ul>
  *   <li><b>The exact part</b>: 1e-10 in float64, and 1e-5 in float32, which is 170 roundings.
- *   <li><b>Rounding, amplified.</b> A closed case feeds the gradient back, a learned scale multiplies, and some runs are chaotic: two
- *       correct ones that differ by a rounding end with nothing in common. {@link Drift} measures that growth on the case itself;
- *       10 times the drift is allowed. Over the recorded cases the worst error is 3 drifts, over a thousand random ones 7 (and once
- *       21). A wrong formula cannot hide here: it shows in the first steps, where the drift is a rounding still.
- *   <li><b>The recorded sensitivity</b> S of closed cases: by how much the reference's loss drifted from itself within the first 50,
- *       150 and all steps when the rows of the data changed places. It is the law for the loss in float64: 10 S are allowed, and the
- *       drift measured here counts only up to 100 S, so that a library less stable than its reference fails. The same growth from
- *       float32's rounding gives 2^29 times 10 S.
+ *   <li><b>Rounding, amplified.</b> A closed case feeds the gradient back, a learned scale multiplies, and some runs are chaotic:
+ *       two correct ones that differ by a rounding end with nothing in common. {@link Drift} measures that growth on the case
+ *       itself; 10 times the drift is allowed. Over the recorded cases the worst error is 3 drifts, over a thousand random ones 7
+ *       (and once 21). A wrong formula cannot hide here: it shows in the first steps, where the drift is a rounding still.
+ *   <li><b>The recorded sensitivity</b> S of closed cases: by how much the reference's loss drifted from itself within the first
+ *       50, 150 and all steps when the rows of the data changed places. It is the law for the loss in float64: 10 S are allowed,
+ *       and the drift measured here counts only up to 100 S, so that a library less stable than its reference fails. The same
+ *       growth from float32's rounding gives 2^29 times 10 S.
  *   <li><b>What the reference lost.</b> Mechanic's references take the base's step as a difference of two x, with an error of
- *       2^-53 |x|; where they store no Delta, Delta is another one, with 2^-53 |x| / S, S being the scale. Relative to Delta that is
- *       2^-53 |x| / |x - x_1|, times S or 1: mostly nothing, but 1e-10 while S is 1e-6. {@link Candidate.Lost} says which of it a
- *       candidate does not lose too. Twice that is allowed, since v holds squares, and it grows as rounding does.
+ *       2^-53 |x|; where they store no Delta, Delta is another one, with 2^-53 |x| / S, S being the scale. Relative to Delta that
+ *       is 2^-53 |x| / |x - x_1|, times S or 1: mostly nothing, but 1e-10 while S is 1e-6. {@link Candidate.Lost} says which of
+ *       it a candidate does not lose too. Twice that is allowed, since v holds squares, and it grows as rounding does.
  * </ul>
  *
  * <p>From where that reaches 1/10, rounding rules the run and nothing is compared, but the run must stay finite.
@@ -65,6 +65,11 @@ final class Tolerance {
     if (!float64) return limited(Math.max(amplified, float32(step)), step);
     final double recorded = sensitivity(step);
     return limited(recorded > 0 ? Math.max(10 * recorded, Math.min(amplified, 100 * recorded)) : amplified, step);
+  }
+
+  /** Whether the recording itself rules out that a run in this type can be compared at a step. */
+  boolean hopeless(int step) {
+    return !float64 && float32(step) >= MOST;
   }
 
   private double float32(int step) {
