@@ -40,6 +40,7 @@ final class FlatArena implements AutoCloseable {
   Tensor tensor(String name, long... shape) { // the next of the arena, its gradient preset
     Tensor tensor = from_blob(parameters.getPointer(used), shape).set_requires_grad(true);
     tensor.mutable_grad().put(from_blob(gradients.getPointer(used), shape));
+    if (used + tensor.numel() > parameters.capacity()) throw new IllegalStateException("the arena is full at " + name);
     slots.add(new Slot(name, used, tensor.numel()));
     used += tensor.numel();
     return tensor;
