@@ -20,7 +20,7 @@ import org.bytedeco.javacpp.Pointer;
  * the trainer's must stay where it is, or be {@linkplain Optimizer#rebind bound again}, for as long as an optimizer uses it.
  *
  * <pre>{@code
- * ParameterSet parameters = ParameterSet.on(Device.best())
+ * ParameterSet parameters = ParameterSet.on(device)
  *     .add("encoder/kernel", weightAddress, gradientAddress, count, DataType.FLOAT32)
  *     .group("no decay")
  *     .add("encoder/bias", biasAddress, biasGradientAddress, biasCount, DataType.FLOAT32)
