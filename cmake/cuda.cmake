@@ -17,11 +17,12 @@ set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 enable_language(CUDA)
 set(CMAKE_CUDA_STANDARD 17)
 
-add_library(steptuner_cuda SHARED ${CMAKE_CURRENT_SOURCE_DIR}/../src/main/cuda/backend.cu)
+add_library(steptuner_cuda SHARED ${CMAKE_CURRENT_SOURCE_DIR}/../src/main/cuda/backend.cu ${SOURCES}/cpu/memory_map.cpp)
 # One answer: no fused multiply-add, IEEE division and root.
-target_compile_options(steptuner_cuda PRIVATE
-  -O3 -fmad=false -prec-div=true -prec-sqrt=true --threads 2 --compress-mode=size
-  -Xcompiler=-fvisibility=hidden,-Wall,-Wextra,-ffp-contract=off -Xptxas=-v)
+set(CUDA_OPTIONS -O3 -fmad=false -prec-div=true -prec-sqrt=true --threads 2 --compress-mode=size
+    -Xcompiler=-fvisibility=hidden,-Wall,-Wextra,-ffp-contract=off -Xptxas=-v)
+target_compile_options(steptuner_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_OPTIONS}>"
+                       "$<$<COMPILE_LANGUAGE:CXX>:-O2;-fvisibility=hidden>")
 target_link_options(steptuner_cuda PRIVATE -static-libstdc++ -static-libgcc -Wl,-Bsymbolic -Wl,-z,defs -Wl,--exclude-libs,ALL
   -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/steptuner.exports)
 target_link_libraries(steptuner_cuda PRIVATE Threads::Threads ${CMAKE_DL_LIBS} rt)

@@ -2,6 +2,7 @@
 //
 // A CUDA GPU as a device. Linked with the runtime statically, so that the library loads anywhere and can say why it cannot run there.
 // Every launch goes to the caller's stream; the current device is left as it was found.
+#include "../cpp/cpu/memory_map.h"
 #include "../cpp/sweep/backend.h"
 #include "harness.cuh"
 #include <algorithm>
@@ -16,6 +17,7 @@ namespace {
 struct CudaDevice {
   int index;
   int processors;
+  bool reachesHostMemory;  // all of it, not only what is pinned
   Explain explain;
   std::string name;
 };
@@ -96,8 +98,11 @@ st_status open(int32_t index, int32_t, const char*, Explain explain, void** devi
   }
   cudaDeviceProp properties;
   STEPTUNER_CUDA(explain, cudaGetDeviceProperties(&properties, index));
+  int pageable = 0;
+  STEPTUNER_CUDA(explain, cudaDeviceGetAttribute(&pageable, cudaDevAttrPageableMemoryAccess, index));
   auto opened = std::make_unique<CudaDevice>();
   opened->index = index;
+  opened->reachesHostMemory = pageable != 0;
   opened->processors = properties.multiProcessorCount;
   opened->explain = explain;
   opened->name = "CUDA device " + std::to_string(index) + ", " + properties.name + ", compute capability " +
@@ -150,15 +155,16 @@ st_status copy(void* device, void* to, const void* from, int64_t bytes, Copy dir
   return ST_OK;
 }
 
-const char* unusable(void* device, const void* address, int64_t, bool) {
-  const Current current(cuda(device).index);
+const char* unusable(void* device, const void* address, int64_t bytes, bool written) {
+  const CudaDevice& on = cuda(device);
+  const Current current(on.index);
   cudaPointerAttributes attributes;
   const cudaError_t error = cudaPointerGetAttributes(&attributes, address);
   if (error != cudaSuccess) cudaGetLastError();
-  if (error != cudaSuccess || attributes.type == cudaMemoryTypeUnregistered || attributes.devicePointer == nullptr)
-    return "not memory that this GPU can read and write";
-  if (attributes.type == cudaMemoryTypeDevice && attributes.device != cuda(device).index) return "memory of another GPU";
-  return nullptr;
+  if (error != cudaSuccess || attributes.type == cudaMemoryTypeUnregistered)
+    return on.reachesHostMemory && isMapped(address, bytes, written) ? nullptr : "not memory that this GPU can use";
+  if (attributes.type == cudaMemoryTypeDevice && attributes.device != on.index) return "memory of another GPU";
+  return attributes.devicePointer ? nullptr : "not memory that this GPU can use";
 }
 
 template <class T>

@@ -30,7 +30,7 @@ cudaDeviceProp describe() {
   p.totalConstMem = 64 * 1024;
   p.major = 9;
   p.multiProcessorCount = static_cast<int>(settings().multiprocessors);
-  p.canMapHostMemory = p.concurrentKernels = p.unifiedAddressing = p.asyncEngineCount = 1;
+  p.canMapHostMemory = p.concurrentKernels = p.unifiedAddressing = p.pageableMemoryAccess = p.asyncEngineCount = 1;
   p.memoryBusWidth = 512;
   p.l2CacheSize = 4 << 20;
   p.maxThreadsPerMultiProcessor = MAX_THREADS_IN_MULTIPROCESSOR;
