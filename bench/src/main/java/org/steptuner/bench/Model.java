@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.bench;
+
+import org.bytedeco.javacpp.Pointer;
+import org.steptuner.DataType;
+import org.steptuner.Device;
+import org.steptuner.ParameterSet;
+
+/** Tensors of float32 of given shapes with the same first values for every contender: parameters of its own, gradients of all. */
+final class Model implements AutoCloseable {
+  private static final int FLOAT = 4;
+  private static final double PARAMETER_SCALE = 0.1;
+
+  private final Shapes shapes;
+  private final long[] offsets;
+  private final Memory parameters;
+  private final Memory gradients;
+  private final boolean ownsGradients;
+
+  private Model(Shapes shapes, Memory gradients, boolean ownsGradients) {
+    this.shapes = shapes;
+    this.gradients = gradients;
+    this.ownsGradients = ownsGradients;
+    offsets = shapes.offsets(FLOAT);
+    parameters = new Memory(shapes.bytes(FLOAT));
+    fill(parameters, 1, PARAMETER_SCALE);
+  }
+
+  static Model of(Shapes shapes) {
+    final Model model = new Model(shapes, new Memory(shapes.bytes(FLOAT)), true);
+    model.newGradients(2);
+    return model;
+  }
+
+  /** One with the gradients of this one, which must live longer. */
+  Model sharing() {
+    return new Model(shapes, gradients, false);
+  }
+
+  void newGradients(long seed) {
+    fill(gradients, seed, 1);
+  }
+
+  private void fill(Memory memory, long seed, double scale) {
+    for (int t = 0; t < offsets.length; ++t) memory.fill(offsets[t], DataType.FLOAT32, shapes.counts()[t], seed, scale);
+  }
+
+  Shapes shapes() {
+    return shapes;
+  }
+
+  ParameterSet on(Device device) {
+    final ParameterSet.Builder set = ParameterSet.on(device);
+    for (int t = 0; t < offsets.length; ++t)
+      set.add("t" + t, parameters.address() + offsets[t], gradients.address() + offsets[t], shapes.counts()[t], DataType.FLOAT32);
+    return set.build();
+  }
+
+  Pointer parameter(int tensor) {
+    return parameters.pointer(offsets[tensor]);
+  }
+
+  Pointer gradient(int tensor) {
+    return gradients.pointer(offsets[tensor]);
+  }
+
+  /** The parameters of the first tensor. */
+  float[] values() {
+    return parameters.floats(offsets[0], (int) shapes.counts()[0]);
+  }
+
+  @Override
+  public void close() {
+    parameters.close();
+    if (ownsGradients) gradients.close();
+  }
+}

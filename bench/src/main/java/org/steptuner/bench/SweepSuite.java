@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.bench;
+
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import org.steptuner.DataType;
+import org.steptuner.Device;
+import org.steptuner.ParameterSet;
+import org.steptuner.Scope;
+import org.steptuner.internal.Plan;
+import org.steptuner.internal.Sweep;
+import org.steptuner.rule.AdaGrad;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Lion;
+import org.steptuner.rule.RMSProp;
+import org.steptuner.rule.Rule;
+import org.steptuner.rule.SGD;
+import org.steptuner.rule.SuppliedUpdate;
+
+/** Every sweep against its twin, which moves the same arrays the same way and computes nothing. */
+final class SweepSuite {
+  private static final double RATE = 1e-6; // values must stay where they are, however often a sweep is run
+  private static final long STEP = 1000;
+
+  private static final List<Rule> RULES =
+      List.of(
+          SGD.defaults(), SGD.defaults().momentum(0.9), RMSProp.defaults(), RMSProp.defaults().momentum(0.9), AdaGrad.defaults(),
+          AdamW.defaults(), Lion.defaults(), new SuppliedUpdate());
+
+  private static final List<String> PLAIN =
+      List.of("gradient_norm", "mechanic_reference", "mechanic_observe", "mechanic_observe_plain", "mechanic_scale");
+  private static final List<String> OVER_RULES =
+      List.of(
+          "fixed_rate", "mechanic_apply", "mechanic_accumulate", "mechanic_observe_recomputed", "mechanic_apply_recomputed");
+
+  private static final Set<String> QUICK =
+      Set.of(
+          "gradient_norm", "mechanic_observe", "mechanic_scale", "fixed_rate/adam", "fixed_rate/lion", "fixed_rate/sgd",
+          "mechanic_apply/adam", "mechanic_accumulate/adam");
+
+  private SweepSuite() {}
+
+  /** A sweep, over a rule or (null) over none. */
+  private record Kind(String sweep, Rule rule) {
+    String id() {
+      return rule == null ? sweep : sweep + "/" + rule.kernel();
+    }
+
+    boolean wanted(Settings settings) {
+      return (!settings.quick() || QUICK.contains(id())) && settings.wants("sweep/" + id());
+    }
+  }
+
+  private static List<Kind> kinds() {
+    final List<Kind> kinds = new ArrayList<>();
+    for (String sweep : PLAIN) kinds.add(new Kind(sweep, null));
+    for (String sweep : OVER_RULES) for (Rule rule : RULES) kinds.add(new Kind(sweep, rule));
+    return kinds;
+  }
+
+  /** Arrays of one contender: a plan with every slot, and every kernel bound to it. */
+  private static final class Arrays implements AutoCloseable {
+    final Memory parameters;
+    final Plan plan;
+
+    Arrays(Device device, DataType type, long size, Memory gradients, Memory updates) {
+      parameters = Memory.filled(type, size, 1, 1);
+      final Set<String> slots = new LinkedHashSet<>();
+      for (Rule rule : RULES) slots.addAll(Plan.slotsOf(rule.kernel()));
+      slots.add("delta");
+      slots.add("reference");
+      final ParameterSet set =
+          ParameterSet.on(device)
+              .add("x", parameters.address(), type, gradients.address(), type, updates.address(), size)
+              .build();
+      plan = new Plan(set, List.copyOf(slots), Scope.ALL);
+      for (String slot : slots) plan.fill(slot, 0.5);
+    }
+
+    Sweep bind(Kind kind) {
+      final Rule rule = kind.rule;
+      final Sweep sweep = plan.bind(kind.sweep, rule == null ? "" : rule.kernel());
+      set(sweep, "gradientScale", 1);
+      set(sweep, "oldScale", RATE);
+      set(sweep, "newScale", RATE);
+      set(sweep, "retention", 0.999);
+      set(sweep, "inverseScale", 1);
+      if (rule != null) {
+        final double[] values = new double[32];
+        rule.coefficients(RATE, STEP, values);
+        sweep.set(0, sweep.ruleColumn(rule.coefficientNames()), values, rule.coefficientNames().size());
+      }
+      return sweep;
+    }
+
+    private static void set(Sweep sweep, String coefficient, double value) {
+      final int column;
+      try {
+        column = sweep.coefficient(coefficient);
+      } catch (IllegalArgumentException notItsOwn) {
+        return;
+      }
+      sweep.set(0, column, value);
+    }
+
+    @Override
+    public void close() {
+      plan.close();
+      parameters.close();
+    }
+  }
+
+  private record Pass(String name, Sweep sweep) implements Contender {
+    @Override
+    public void run() {
+      sweep.run();
+    }
+
+    @Override
+    public boolean countsAllocation() {
+      return true;
+    }
+  }
+
+  static void run(Settings settings, Results results) {
+    final List<DataType> types = List.of(DataType.FLOAT32, DataType.BFLOAT16);
+    for (DataType type : types)
+      for (long size : settings.sizes()) {
+        results.header("Sweeps over " + size + " elements, " + type.name().toLowerCase(java.util.Locale.ROOT));
+        for (int threads : settings.threads()) {
+          if (settings.quick() && type == DataType.BFLOAT16 && threads == 1) continue;
+          sweeps(type, size, threads, settings, results);
+        }
+      }
+  }
+
+  private static void sweeps(DataType type, long size, int threads, Settings settings, Results results) {
+    final List<Kind> wanted = kinds().stream().filter(kind -> kind.wanted(settings)).toList();
+    if (wanted.isEmpty()) return;
+    try (Memory gradients = Memory.filled(type, size, 2, 1);
+        Memory updates = Memory.filled(DataType.FLOAT32, size, 3, RATE);
+        Arrays ours = new Arrays(Device.cpu(threads), type, size, gradients, updates);
+        Arrays twin = new Arrays(Device.fromLibrary(Streams.twinLibrary(), threads), type, size, gradients, updates)) {
+      for (Kind kind : wanted) sweep(kind, ours, twin, type, size, threads, settings, results);
+    }
+  }
+
+  private static void sweep(
+      Kind kind, Arrays ours, Arrays twin, DataType type, long size, int threads, Settings settings, Results results) {
+    final Sweep sweep = ours.bind(kind);
+    final Rounds rounds = Rounds.of(List.of(new Pass(kind.id(), sweep), new Pass("twin", twin.bind(kind))), settings);
+    final double time = rounds.time(0);
+    results.add(
+        new Row(kind.id(), size, type.name().toLowerCase(java.util.Locale.ROOT), threads, Machine.cpu(), time, (double) sweep.words(),
+            sweep.bytes() / time, rounds.ratio(1, 0), null, null, rounds.allocated(0)));
+  }
+}
