@@ -104,6 +104,8 @@ STEPTUNER_HD void row(T* const* operand, const Vector<T>* coefficients, [[maybe_
                       [[maybe_unused]] T (*lanes)[LANES], std::index_sequence<S...>) {
   using V = Vector<T>;
   constexpr bool FIRST = ROW == 0, LAST = ROW == STRIP / LANES - 1;
+  // Where no store holds the compiler back, it would mix the loads of all rows.
+  if constexpr (WRITE_MASK<K> == 0) asm volatile("" ::: "memory");
   for (int l = 0; l < LANES; l += V::WIDTH) {
     V terms[K::SUMS + 1];
     step<K, T>(operand, coefficients, terms, ROW * LANES + l, std::make_index_sequence<K::OPERANDS>());
