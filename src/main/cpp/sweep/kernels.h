@@ -8,6 +8,7 @@
 #include "../rules/fixed_rate.h"
 #include "../rules/lion.h"
 #include "../rules/mechanic.h"
+#include "../rules/prodigy.h"
 #include "../rules/rmsprop.h"
 #include "../rules/sgd.h"
 #include "../rules/supplied.h"
@@ -42,6 +43,7 @@ using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion,
 using Kernels = typename Join<
     List<GradientNorm>, over<FixedRate, Rules>,
     List<MechanicReference, MechanicObserve, MechanicScale, MechanicObservePlain>, over<MechanicApply, Rules>,
-    over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>>::type;
+    over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>,
+    List<ProdigyObserve<false>, ProdigyObserve<true>, ProdigyApply<true>, ProdigyApply<false>>>::type;
 
 }  // namespace steptuner

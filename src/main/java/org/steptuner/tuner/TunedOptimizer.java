@@ -79,7 +79,7 @@ abstract class TunedOptimizer implements Optimizer {
       rateFactors[g] = group == null ? 1 : group.rateFactor();
     }
     supplied = rule instanceof SuppliedUpdate;
-    final List<String> ruleSlots = Plan.slotsOf(rule.kernel());
+    final List<String> ruleSlots = settings.ruleSlots();
     final List<String> slots = new ArrayList<>(ruleSlots);
     slots.addAll(tunerSlots);
     plan = new Plan(parameters, slots, settings.scope);
@@ -217,6 +217,16 @@ abstract class TunedOptimizer implements Optimizer {
 
   final String ruleKernel() {
     return rule.kernel();
+  }
+
+  /** The rule of a group, by its place in {@link ParameterSet#groups}. */
+  final Rule rule(int group) {
+    return rules[group];
+  }
+
+  /** The rate of this step for a group: base rate times schedule times the group's factor. */
+  final double rate(int group) {
+    return report.rate * rateFactors[group];
   }
 
   /** The column where the rule's coefficients begin in a sweep. */
