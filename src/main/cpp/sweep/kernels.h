@@ -5,8 +5,10 @@
 #pragma once
 #include "../rules/adagrad.h"
 #include "../rules/adam.h"
+#include "../rules/dadaptation.h"
 #include "../rules/fixed_rate.h"
 #include "../rules/lion.h"
+#include "../rules/madgrad.h"
 #include "../rules/mechanic.h"
 #include "../rules/prodigy.h"
 #include "../rules/rmsprop.h"
@@ -38,12 +40,13 @@ struct Over<Sweep, List<R...>> {
 template <template <class> class Sweep, class Rules>
 using over = typename Over<Sweep, Rules>::type;
 
-using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Supplied>;
+using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, Supplied>;
 
 using Kernels = typename Join<
     List<GradientNorm>, over<FixedRate, Rules>,
     List<MechanicReference, MechanicObserve, MechanicScale, MechanicObservePlain>, over<MechanicApply, Rules>,
     over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>,
-    List<ProdigyObserve<false>, ProdigyObserve<true>, ProdigyApply<true>, ProdigyApply<false>>>::type;
+    List<ProdigyObserve<false>, ProdigyObserve<true>, ProdigyApply<true>, ProdigyApply<false>>,
+    List<DAdaptSgd, DAdaptAdam, DAdaptAdaGrad, DAdaptLion>>::type;
 
 }  // namespace steptuner

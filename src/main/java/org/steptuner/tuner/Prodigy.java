@@ -52,7 +52,17 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
 
   private Prodigy(Rule rule) {
     super(rule);
-    AdamForm.of(rule);
+    check(rule);
+  }
+
+  private static void check(Rule rule) {
+    if (AdamForm.of(rule).epsilon() == 0) throw new IllegalArgumentException("Prodigy needs a positive epsilon, and is given " + rule);
+  }
+
+  @Override
+  public Prodigy group(String name, Rule groupRule, double rateFactor) {
+    check(Objects.requireNonNull(groupRule, "groupRule"));
+    return super.group(name, groupRule, rateFactor);
   }
 
   /**

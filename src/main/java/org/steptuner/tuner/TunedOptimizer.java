@@ -111,6 +111,9 @@ abstract class TunedOptimizer implements Optimizer {
    */
   abstract boolean advance(long step);
 
+  /** Takes the sums of the last step, where they are taken late; the report may be read after the optimizer is closed. */
+  void settle() {}
+
   /** The scalars that make a resumed run equal an uninterrupted one, by name. */
   abstract void saveScalars(Map<String, double[]> scalars);
 
@@ -222,6 +225,11 @@ abstract class TunedOptimizer implements Optimizer {
   /** The rule of a group, by its place in {@link ParameterSet#groups}. */
   final Rule rule(int group) {
     return rules[group];
+  }
+
+  /** A group's factor on the rate. */
+  final double rateFactor(int group) {
+    return rateFactors[group];
   }
 
   /** The rate of this step for a group: base rate times schedule times the group's factor. */
@@ -349,7 +357,11 @@ abstract class TunedOptimizer implements Optimizer {
       if (use.get() == Use.CLOSED) return;
       throw new IllegalStateException("attempt to close the optimizer while it is in use");
     }
-    plan.close();
+    try {
+      settle();
+    } finally {
+      plan.close();
+    }
   }
 
   final String description() {

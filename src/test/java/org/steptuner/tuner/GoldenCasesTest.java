@@ -27,9 +27,14 @@ import org.steptuner.Device;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
-import org.steptuner.rule.AdamW;
+import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.Adam;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Lion;
+import org.steptuner.rule.MADGRAD;
+import org.steptuner.rule.MirrorMADGRAD;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.SGD;
 
 /**
  * The recorded trajectories of the parameter-free tuners, in float64: the directory is that of the system property {@code
@@ -43,11 +48,49 @@ class GoldenCasesTest {
     check("prodigy");
   }
 
+  @Test
+  void dAdaptation() throws IOException {
+    check("dadaptation");
+  }
+
+  @Test
+  void madgrad() throws IOException {
+    check("fixed_rate");
+  }
+
   private static TunerBuilder<?> builder(JsonObject o) {
     return switch (o.get("kind").getAsString()) {
       case "prodigy" -> prodigy(o);
+      case "dadaptation" -> dAdaptation(o);
+      case "fixed_rate" -> madgrad(o.getAsJsonObject("base"));
       default -> null;
     };
+  }
+
+  private static DAdaptation dAdaptation(JsonObject o) {
+    final double decay = number(o, "weight_decay");
+    final String rule = o.get("rule").getAsString();
+    final DAdaptation tuner =
+        switch (rule) {
+          case "sgd" -> DAdaptation.tuning(SGD.defaults().momentum(number(o, "momentum")).weightDecay(decay));
+          case "adam" -> DAdaptation.tuning(adam(o)).biasCorrection(o.get("use_bias_correction").getAsBoolean());
+          case "adagrad" ->
+              DAdaptation.tuning(new AdaGrad(0, number(o, "eps"), decay, 1e-6)).momentum(number(o, "momentum"));
+          case "lion" -> DAdaptation.tuning(new Lion(numbers(o.get("betas"))[0], numbers(o.get("betas"))[1], decay));
+          default -> throw new IllegalArgumentException(rule);
+        };
+    if (o.has("growth_rate")) tuner.growthRate(number(o, "growth_rate"));
+    return tuner.baseRate(number(o, "lr")).initialRate(number(o, "d0"));
+  }
+
+  private static FixedRate madgrad(JsonObject base) {
+    final Rule rule =
+        switch (base.get("rule").getAsString()) {
+          case "madgrad" -> new MADGRAD(number(base, "momentum"), number(base, "eps"), number(base, "weight_decay"));
+          case "mirror_madgrad" -> new MirrorMADGRAD(number(base, "momentum"), number(base, "eps"), number(base, "weight_decay"));
+          default -> null;
+        };
+    return rule == null ? null : FixedRate.of(number(base, "lr"), rule);
   }
 
   private static Prodigy prodigy(JsonObject o) {
@@ -160,7 +203,7 @@ class GoldenCasesTest {
             error = worse(error, Math.abs(Math.sqrt(square) - norms[row]) / norms[row], what, "norm");
             final Map<String, double[]> scalars = optimizer.scalars();
             for (Map.Entry<String, JsonElement> entry : golden.getAsJsonObject("scalars").entrySet()) {
-              final String key = key(entry.getKey());
+              final String key = key(o.get("kind").getAsString(), entry.getKey());
               if (!scalars.containsKey(key) || !entry.getValue().isJsonArray()) continue;
               final double[] recorded = numbers(entry.getValue());
               final double actual = scalars.get(key)[0];
@@ -180,9 +223,9 @@ class GoldenCasesTest {
     if (!(early <= (open ? OPEN : 1e-7))) failures.add(name + ": " + early + " " + where);
   }
 
-  private static String key(String recorded) {
+  private static String key(String kind, String recorded) {
     return switch (recorded) {
-      case "numerator" -> "d_numerator";
+      case "numerator" -> kind.equals("prodigy") ? "d_numerator" : "numerator_weighted";
       default -> recorded;
     };
   }

@@ -180,15 +180,16 @@ abstract class TunerContract {
           Training two = new Training(DataType.FLOAT64, 0.5, 400, 300);
           Optimizer plain = builder.get().clipNorm(20).build(one.on(device()));
           Optimizer scaled = builder.get().clipNorm(20).gradientMultiplier(1.0 / 1024).build(two.on(device()))) {
+        boolean clipped = false;
         for (int step = 1; step <= STEPS; ++step) {
-          plain.step(one.backward(step));
+          clipped |= plain.step(one.backward(step)).clipFactor() < 1;
           final double loss = two.backward(step);
           for (int i = 0; i < two.count(); ++i) two.setGradient(i, two.gradient(i) * 1024);
           scaled.step(loss);
           assertEquals(plain.report().gradientNorm(), scaled.report().gradientNorm(), name);
         }
         assertArrayEquals(one.values(), two.values(), name);
-        assertTrue(plain.report().clipFactor() < 1, name);
+        assertTrue(clipped, name);
       }
     });
   }
