@@ -10,6 +10,7 @@
 #include "../rules/lion.h"
 #include "../rules/madgrad.h"
 #include "../rules/mechanic.h"
+#include "../rules/momo.h"
 #include "../rules/prodigy.h"
 #include "../rules/rmsprop.h"
 #include "../rules/sgd.h"
@@ -47,6 +48,7 @@ using Kernels = typename Join<
     List<MechanicReference, MechanicObserve, MechanicScale, MechanicObservePlain>, over<MechanicApply, Rules>,
     over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>,
     List<ProdigyObserve<false>, ProdigyObserve<true>, ProdigyApply<true>, ProdigyApply<false>>,
-    List<DAdaptSgd, DAdaptAdam, DAdaptAdaGrad, DAdaptLion>>::type;
+    List<DAdaptSgd, DAdaptAdam, DAdaptAdaGrad, DAdaptLion>,
+    List<MomoObserve<false>, MomoApply<false>, MomoObserve<true>, MomoApply<true>>>::type;
 
 }  // namespace steptuner

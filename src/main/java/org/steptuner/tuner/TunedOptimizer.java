@@ -131,6 +131,8 @@ abstract class TunedOptimizer implements Optimizer {
   }
 
   private StepReport step(double loss, boolean checked) {
+    if (!checked && lossNeededBy() != null)
+      throw new IllegalStateException(lossNeededBy() + " needs the loss at the current parameters: call step(loss)");
     begin();
     try {
       report.loss = loss;
@@ -158,6 +160,11 @@ abstract class TunedOptimizer implements Optimizer {
     } finally {
       end();
     }
+  }
+
+  /** The name of a tuner that cannot make a step without the loss; null for the others. */
+  String lossNeededBy() {
+    return null;
   }
 
   abstract double baseRate();

@@ -19,7 +19,7 @@ import org.steptuner.rule.Rule;
  *
  * @param <B> the tuner's own builder
  */
-public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits FixedRate, Mechanic, DAdaptation, Prodigy {
+public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits FixedRate, Mechanic, DAdaptation, MoMo, Prodigy {
   /** The hyperparameters of a group. */
   record Group(Rule rule, double rateFactor) {}
 

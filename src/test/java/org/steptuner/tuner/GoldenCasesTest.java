@@ -58,13 +58,33 @@ class GoldenCasesTest {
     check("fixed_rate");
   }
 
+  @Test
+  void momo() throws IOException {
+    check("momo");
+    check("momo_adam");
+  }
+
   private static TunerBuilder<?> builder(JsonObject o) {
     return switch (o.get("kind").getAsString()) {
       case "prodigy" -> prodigy(o);
       case "dadaptation" -> dAdaptation(o);
       case "fixed_rate" -> madgrad(o.getAsJsonObject("base"));
+      case "momo", "momo_adam" -> momo(o);
       default -> null;
     };
+  }
+
+  private static MoMo momo(JsonObject o) {
+    final boolean adam = o.get("kind").getAsString().equals("momo_adam");
+    final MoMo momo =
+        MoMo.tuning(adam ? adam(o) : SGD.defaults().momentum(number(o, "beta")).weightDecay(number(o, "weight_decay")))
+            .maxRate(number(o, "lr"))
+            .variant(MoMo.Variant.valueOf(o.get("variant").getAsString().toUpperCase(java.util.Locale.ROOT)))
+            .bound(number(o, "lb"))
+            .estimateBound(o.get("use_fstar").getAsBoolean());
+    return adam
+        ? momo.decay(o.get("divide").getAsBoolean() ? MoMo.Decay.DIVIDE : MoMo.Decay.MULTIPLY)
+        : momo.biasCorrection(o.get("bias_correction").getAsBoolean());
   }
 
   private static DAdaptation dAdaptation(JsonObject o) {
@@ -226,6 +246,7 @@ class GoldenCasesTest {
   private static String key(String kind, String recorded) {
     return switch (recorded) {
       case "numerator" -> kind.equals("prodigy") ? "d_numerator" : "numerator_weighted";
+      case "barf" -> "loss_avg";
       default -> recorded;
     };
   }
