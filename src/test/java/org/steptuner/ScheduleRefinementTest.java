@@ -33,7 +33,7 @@ class ScheduleRefinementTest {
     assertNear(numbers(golden, "sched_adam_l1_smoothed_w_g^-1"), adam.smoothed().unscaled(), 1e-13);
     assertNear(numbers(golden, "sched_adam_l1_smoothed_normalised_by_max"), adam.smoothed().factors(), 1e-13);
     final double[] constant = new double[10];
-    Arrays.fill(constant, 3);
+    Arrays.fill(constant, 1);
     assertNear(numbers(golden, "sched_constant_norm_n10"), ScheduleRefinement.forSgd(constant).unscaled(), 1e-13);
   }
 

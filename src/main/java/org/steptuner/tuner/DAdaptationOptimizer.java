@@ -2,6 +2,7 @@
 package org.steptuner.tuner;
 
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.function.ToDoubleFunction;
 import org.steptuner.ParameterSet;
@@ -13,11 +14,26 @@ import org.steptuner.rule.SGD;
 
 /** D-Adaptation's one sweep, whose sums make the d of the next step. */
 final class DAdaptationOptimizer extends TunedOptimizer {
+  // The coefficients of the sweep of each form, in their order.
+  private static final Map<DAdaptation.Form, List<String>> COEFFICIENTS =
+      Map.of(
+          DAdaptation.Form.SGD, List.of("gradientScale", "coupledDecay", "sumGain", "retention", "intake"),
+          DAdaptation.Form.ADAM,
+              List.of(
+                  "gradientScale", "coupledDecay", "averageRetention", "averageGain", "squareRetention", "squareGain", "sumRetention",
+                  "sumGain", "epsilon", "shrinkage", "step"),
+          DAdaptation.Form.ADAGRAD, List.of("gradientScale", "coupledDecay", "sumGain", "retention", "intake", "epsilon"),
+          DAdaptation.Form.LION,
+              List.of(
+                  "gradientScale", "beta1", "oneMinusBeta1", "averageRetention", "averageGain", "sumRetention", "sumGain", "rate",
+                  "shrinkage"));
+
   private final DAdaptation.Form form;
   private final double baseRate;
   private final double averaging; // AdaGrad's momentum
   private final boolean biasCorrection;
   private final double retention; // b, the square root of beta2
+  private final AdamForm[] adam; // by group; for Adam's form
   private final DAdaptationScalars[] scalars; // by scope
   private final Sweep reference; // takes x as x0; null where the form has none
   private final Sweep firstNorm; // SGD: |g_1|
@@ -25,6 +41,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   private boolean referenced;
   private boolean sumsWaiting; // of the last step
 
+  private final double[] values = new double[11];
   private final double[] stepRate; // by segment: r
   private final boolean[] moves; // by scope: whether any rate is positive
   private final double[] first; // by scope: the sums of the form
@@ -38,6 +55,8 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     averaging = settings.momentum;
     biasCorrection = settings.biasCorrection;
     retention = Math.sqrt(beta2(settings.rule));
+    adam = new AdamForm[form == DAdaptation.Form.ADAM ? parameters.groups().size() : 0];
+    for (int g = 0; g < adam.length; ++g) adam[g] = AdamForm.of(rule(g));
     final int scopes = plan.scopes();
     scalars = new DAdaptationScalars[scopes];
     for (int i = 0; i < scopes; ++i) scalars[i] = new DAdaptationScalars(settings);
@@ -50,6 +69,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
       reference = form.slots.contains("reference") ? plan.bind("mechanic_reference", "") : null;
       firstNorm = form == DAdaptation.Form.SGD ? plan.bind("gradient_norm", "") : null;
       sweep = plan.bind("dadaptation", form.kernel);
+      sweep.ruleColumn(COEFFICIENTS.get(form));
     } catch (RuntimeException | Error e) {
       plan.close();
       throw e;
@@ -88,13 +108,15 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     if (reference != null && !referenced) reference.run();
     referenced = true;
     for (int segment = 0; segment < plan.segments(); ++segment) {
-      sweep.set(segment, sweep.coefficient("gradientScale"), gradientScale());
-      switch (form) {
-        case SGD -> setSgd(segment);
-        case ADAM -> setAdam(segment);
-        case ADAGRAD -> setAdaGrad(segment);
-        case LION -> setLion(segment);
-      }
+      values[0] = gradientScale();
+      final int count =
+          switch (form) {
+            case SGD -> sgd(segment);
+            case ADAM -> adam(segment);
+            case ADAGRAD -> adaGrad(segment);
+            case LION -> lion(segment);
+          };
+      sweep.set(segment, 0, values, count);
     }
     sweep.run();
     sumsWaiting = true;
@@ -107,7 +129,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     final DAdaptationScalars scalar = scalars[plan.scope(segment)];
     final double rate = scalar.d * rate(plan.group(segment));
     if (form == DAdaptation.Form.SGD) return scalar.firstNorm > 0 ? rate / scalar.firstNorm : 0;
-    return biasCorrection ? rate * AdamForm.of(rule(plan.group(segment))).biasCorrection(scalar.t + 1) : rate;
+    return biasCorrection ? rate * adam[plan.group(segment)].biasCorrection(scalar.t + 1) : rate;
   }
 
   /** SGD divides by the norm of the first gradient that is not 0, without decay. */
@@ -123,57 +145,59 @@ final class DAdaptationOptimizer extends TunedOptimizer {
       if (scalars[scope].firstNorm == 0) scalars[scope].firstNorm = Math.sqrt(first[scope]) * Math.abs(gradientScale());
   }
 
-  private void set(int segment, String coefficient, double value) {
-    sweep.set(segment, sweep.coefficient(coefficient), value);
-  }
+  // Each fills in the values behind the first and returns how many there are.
 
-  private void setSgd(int segment) {
-    final SGD sgd = (SGD) rule(plan.group(segment));
+  private int sgd(int segment) {
+    final SGD rule = (SGD) rule(plan.group(segment));
     final boolean stays = stepRate[segment] == 0;
-    set(segment, "coupledDecay", stays ? 0 : sgd.weightDecay());
-    set(segment, "sumGain", stepRate[segment]);
-    set(segment, "retention", stays ? 1 : sgd.momentum());
-    set(segment, "intake", stays ? 0 : 1 - sgd.momentum());
+    values[1] = stays ? 0 : rule.weightDecay();
+    values[2] = stepRate[segment];
+    values[3] = stays ? 1 : rule.momentum();
+    values[4] = stays ? 0 : 1 - rule.momentum();
+    return 5;
   }
 
-  private void setAdam(int segment) {
-    final AdamForm adam = AdamForm.of(rule(plan.group(segment)));
+  private int adam(int segment) {
+    final AdamForm rule = adam[plan.group(segment)];
     final double r = stepRate[segment];
     final boolean stays = r == 0;
-    set(segment, "coupledDecay", stays ? 0 : adam.coupledDecay());
-    set(segment, "averageRetention", stays ? 1 : adam.beta1());
-    set(segment, "averageGain", r * (1 - adam.beta1()));
-    set(segment, "squareRetention", stays ? 1 : adam.beta2());
-    set(segment, "squareGain", stays ? 0 : 1 - adam.beta2());
-    set(segment, "sumRetention", stays ? 1 : retention);
-    set(segment, "sumGain", r * (1 - retention));
-    set(segment, "epsilon", adam.epsilon());
-    set(segment, "shrinkage", adam.decoupledDecay() * r);
-    set(segment, "step", stays ? 0 : 1);
+    values[1] = stays ? 0 : rule.coupledDecay();
+    values[2] = stays ? 1 : rule.beta1();
+    values[3] = r * (1 - rule.beta1());
+    values[4] = stays ? 1 : rule.beta2();
+    values[5] = stays ? 0 : 1 - rule.beta2();
+    values[6] = stays ? 1 : retention;
+    values[7] = r * (1 - retention);
+    values[8] = rule.epsilon();
+    values[9] = rule.decoupledDecay() * r;
+    values[10] = stays ? 0 : 1;
+    return 11;
   }
 
-  private void setAdaGrad(int segment) {
-    final AdaGrad adaGrad = (AdaGrad) rule(plan.group(segment));
-    set(segment, "coupledDecay", adaGrad.weightDecay());
-    set(segment, "sumGain", stepRate[segment]);
+  private int adaGrad(int segment) {
+    final AdaGrad rule = (AdaGrad) rule(plan.group(segment));
     // The average of x and x0 would be x0 up to rounding only.
     final boolean still = rateFactor(plan.group(segment)) == 0;
-    set(segment, "retention", still ? 1 : averaging);
-    set(segment, "intake", still ? 0 : 1 - averaging);
-    set(segment, "epsilon", adaGrad.epsilon());
+    values[1] = rule.weightDecay();
+    values[2] = stepRate[segment];
+    values[3] = still ? 1 : averaging;
+    values[4] = still ? 0 : 1 - averaging;
+    values[5] = rule.epsilon();
+    return 6;
   }
 
-  private void setLion(int segment) {
-    final Lion lion = (Lion) rule(plan.group(segment));
+  private int lion(int segment) {
+    final Lion rule = (Lion) rule(plan.group(segment));
     final double r = stepRate[segment];
-    set(segment, "beta1", lion.beta1());
-    set(segment, "oneMinusBeta1", 1 - lion.beta1());
-    set(segment, "averageRetention", lion.beta2());
-    set(segment, "averageGain", r * (1 - lion.beta2()));
-    set(segment, "sumRetention", retention);
-    set(segment, "sumGain", r * (1 - retention));
-    set(segment, "rate", r);
-    set(segment, "shrinkage", r * lion.weightDecay());
+    values[1] = rule.beta1();
+    values[2] = 1 - rule.beta1();
+    values[3] = rule.beta2();
+    values[4] = r * (1 - rule.beta2());
+    values[5] = retention;
+    values[6] = r * (1 - retention);
+    values[7] = r;
+    values[8] = r * rule.weightDecay();
+    return 9;
   }
 
   /** Takes the sums of the last step, and with them the d of the next one. */

@@ -27,7 +27,7 @@ import org.steptuner.rule.SGD;
  * Without bias correction the averages start at the first loss, gradient and product. Where {@code <m, m / D>} is 0, tau is 0.
  *
  * <p>A step needs the loss at x: {@code step(loss)}. tau is reported as the learned scale. There is one tau for all tensors, since there
- * is one loss.
+ * is one loss; in a sharded training every process must be given the loss of all.
  *
  * <p>State: one word per element (m), for MoMo-Adam two (v). Words moved per element: MoMo 8, MoMo-Adam 11; the guard against
  * non-finite gradients is free, clipping costs one more. A step reads sums back once.

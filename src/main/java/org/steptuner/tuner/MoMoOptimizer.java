@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.steptuner.ParameterSet;
@@ -8,6 +9,12 @@ import org.steptuner.internal.Sweep;
 
 /** MoMo's two sweeps: all sums first, then everything that is written. */
 final class MoMoOptimizer extends TunedOptimizer {
+  // The coefficients of the sweeps, in their order; apply has three more.
+  private static final List<String> MOMO = List.of("gradientScale", "retention", "gain");
+  private static final List<String> ADAM =
+      List.of("gradientScale", "retention", "gain", "squareRetention", "squareGain", "rootCorrection", "epsilon");
+  private static final List<String> MORE = List.of("scale", "rate", "divisor");
+
   private final boolean adam;
   private final boolean multiply;
   private final boolean optax;
@@ -17,6 +24,8 @@ final class MoMoOptimizer extends TunedOptimizer {
   private final MoMoScalars scalars;
   private final Sweep observe;
   private final Sweep apply;
+  private final int count; // of the coefficients that both sweeps have
+  private final double[] values = new double[ADAM.size() + MORE.size()];
 
   MoMoOptimizer(MoMo settings, ParameterSet parameters) {
     super(settings, parameters, List.of(), settings.clips());
@@ -30,6 +39,11 @@ final class MoMoOptimizer extends TunedOptimizer {
     try {
       observe = plan.bind("momo_observe", adam ? "adam" : "momentum");
       apply = plan.bind("momo_apply", adam ? "adam" : "momentum");
+      final List<String> all = new ArrayList<>(adam ? ADAM : MOMO);
+      count = all.size();
+      observe.ruleColumn(all);
+      all.addAll(MORE);
+      apply.ruleColumn(all);
     } catch (RuntimeException | Error e) {
       plan.close();
       throw e;
@@ -50,7 +64,8 @@ final class MoMoOptimizer extends TunedOptimizer {
   @Override
   boolean advance(long step) {
     if (!guard()) return false;
-    setFormula(observe);
+    setFormula();
+    for (int segment = 0; segment < plan.segments(); ++segment) observe.set(segment, 0, values, count);
     observe.run();
     final double[] sums = observe.sums();
     final int columns = sums.length / plan.segments();
@@ -62,31 +77,27 @@ final class MoMoOptimizer extends TunedOptimizer {
       length += sums[row + 3];
     }
     if (!guarded() && !accept(square)) return false;
-    // Before the scalars move: both sweeps must form the same averages.
-    setFormula(apply);
     scalars.update(report.loss, parameterGradient, parameterAverage, length, report.rate, weightDecay);
+    // The averages are formed as before; only now is it known how far x goes.
     final double k = 1 + report.rate * weightDecay;
-    for (int segment = 0; segment < plan.segments(); ++segment) {
-      apply.set(segment, apply.coefficient("scale"), multiply ? 1 - report.rate * weightDecay : optax ? 1 / k : 1);
-      apply.set(segment, apply.coefficient("rate"), scalars.tau);
-      apply.set(segment, apply.coefficient("divisor"), multiply || optax ? 1 : k);
-    }
+    values[count] = multiply ? 1 - report.rate * weightDecay : optax ? 1 / k : 1;
+    values[count + 1] = scalars.tau;
+    values[count + 2] = multiply || optax ? 1 : k;
+    for (int segment = 0; segment < plan.segments(); ++segment) apply.set(segment, 0, values, count + 3);
     apply.run();
     report.learnedScale[0] = scalars.tau;
     return true;
   }
 
-  private void setFormula(Sweep sweep) {
-    for (int segment = 0; segment < plan.segments(); ++segment) {
-      sweep.set(segment, sweep.coefficient("gradientScale"), gradientScale());
-      sweep.set(segment, sweep.coefficient("retention"), scalars.retention());
-      sweep.set(segment, sweep.coefficient("gain"), scalars.gain());
-      if (!adam) continue;
-      sweep.set(segment, sweep.coefficient("squareRetention"), form.beta2());
-      sweep.set(segment, sweep.coefficient("squareGain"), 1 - form.beta2());
-      sweep.set(segment, sweep.coefficient("rootCorrection"), 1 / Math.sqrt(1 - Math.pow(form.beta2(), scalars.t + 1)));
-      sweep.set(segment, sweep.coefficient("epsilon"), form.epsilon());
-    }
+  private void setFormula() {
+    values[0] = gradientScale();
+    values[1] = scalars.retention();
+    values[2] = scalars.gain();
+    if (!adam) return;
+    values[3] = form.beta2();
+    values[4] = 1 - form.beta2();
+    values[5] = 1 / Math.sqrt(1 - Math.pow(form.beta2(), scalars.t + 1));
+    values[6] = form.epsilon();
   }
 
   @Override

@@ -10,6 +10,15 @@ import org.steptuner.internal.Sweep;
 
 /** Prodigy's two sweeps: all sums first, then everything that is written. */
 final class ProdigyOptimizer extends TunedOptimizer {
+  // The coefficients of the sweeps, in their order.
+  private static final List<String> OBSERVE = List.of("gradientScale", "coupledDecay", "sumRetention", "sumGain");
+  private static final List<String> OBSERVE_SLICED = List.of("gradientScale", "coupledDecay", "sumRetention", "sumGain", "period");
+  private static final List<String> APPLY =
+      List.of(
+          "gradientScale", "coupledDecay", "sumRetention", "sumGain", "squareRetention", "squareGain", "rate", "shrinkage", "epsilon",
+          "averageRetention", "averageGain");
+  private static final List<String> APPLY_WITHOUT_MOMENTUM = APPLY.subList(0, 9);
+
   private final double baseRate;
   private final double beta3;
   private final boolean safeguardWarmup;
@@ -21,6 +30,10 @@ final class ProdigyOptimizer extends TunedOptimizer {
   private final Sweep reference; // takes x as x0
   private final Sweep observe;
   private final Sweep apply;
+  private final int gradientSquareColumn;
+  private final int progressColumn;
+  private final int sumNormColumn;
+  private final double[] values = new double[APPLY.size()];
   private boolean referenced;
 
   private final double[] stepRate; // by segment: r, with the d before the step
@@ -53,6 +66,11 @@ final class ProdigyOptimizer extends TunedOptimizer {
       reference = plan.bind("mechanic_reference", "");
       observe = plan.bind(slice > 1 ? "prodigy_observe_sliced" : "prodigy_observe", "adam");
       apply = plan.bind(momentum ? "prodigy_apply" : "prodigy_apply_without_momentum", "adam");
+      observe.ruleColumn(slice > 1 ? OBSERVE_SLICED : OBSERVE);
+      apply.ruleColumn(momentum ? APPLY : APPLY_WITHOUT_MOMENTUM);
+      gradientSquareColumn = observe.sum("gradientSquare");
+      progressColumn = observe.sum("progress");
+      sumNormColumn = observe.sum("sumNorm");
     } catch (RuntimeException | Error e) {
       plan.close();
       throw e;
@@ -99,11 +117,12 @@ final class ProdigyOptimizer extends TunedOptimizer {
       final double rate = rate(plan.group(segment));
       if (rate > 0) frozen[scope] = false;
       stepRate[segment] = oldRate[scope] * rate * (biasCorrection ? form.biasCorrection(scalars[scope].t + 1) : 1);
-      observe.set(segment, observe.coefficient("gradientScale"), gradientScale());
-      observe.set(segment, observe.coefficient("coupledDecay"), form.coupledDecay());
-      observe.set(segment, observe.coefficient("sumRetention"), beta3);
-      observe.set(segment, observe.coefficient("sumGain"), sumGain(segment));
-      if (slice > 1) observe.set(segment, observe.coefficient("period"), slice);
+      values[0] = gradientScale();
+      values[1] = form.coupledDecay();
+      values[2] = beta3;
+      values[3] = sumGain(segment);
+      values[4] = slice;
+      observe.set(segment, 0, values, slice > 1 ? 5 : 4);
     }
   }
 
@@ -117,18 +136,17 @@ final class ProdigyOptimizer extends TunedOptimizer {
   private boolean takeSums() {
     final double[] sums = observe.sums();
     final int columns = sums.length / plan.segments();
-    final int gradientSquare = observe.sum("gradientSquare");
     double square = 0;
-    for (int segment = 0; segment < plan.segments(); ++segment) square += sums[segment * columns + gradientSquare];
+    for (int segment = 0; segment < plan.segments(); ++segment) square += sums[segment * columns + gradientSquareColumn];
     if (!guarded() && !accept(square)) return false;
     Arrays.fill(progress, 0);
     Arrays.fill(sumNorm, 0);
     for (int segment = 0; segment < plan.segments(); ++segment) {
       if (stepRate[segment] == 0) continue;
       final int scope = plan.scope(segment);
-      sumNorm[scope] += sums[segment * columns + observe.sum("sumNorm")];
+      sumNorm[scope] += sums[segment * columns + sumNormColumn];
       // Before the first step x0 is x.
-      if (referenced) progress[scope] += oldWeight[scope] * stepRate[segment] * sums[segment * columns + observe.sum("progress")];
+      if (referenced) progress[scope] += oldWeight[scope] * stepRate[segment] * sums[segment * columns + progressColumn];
     }
     return true;
   }
@@ -140,21 +158,20 @@ final class ProdigyOptimizer extends TunedOptimizer {
       final double d = oldRate[scope];
       final double r = stepRate[segment];
       final boolean stays = frozen[scope] || r == 0;
-      apply.set(segment, apply.coefficient("gradientScale"), gradientScale());
-      apply.set(segment, apply.coefficient("coupledDecay"), stays ? 0 : form.coupledDecay());
-      apply.set(segment, apply.coefficient("sumRetention"), stays ? 1 : beta3);
-      apply.set(segment, apply.coefficient("sumGain"), stays ? 0 : sumGain(segment));
-      apply.set(segment, apply.coefficient("squareRetention"), stays ? 1 : form.beta2());
-      apply.set(segment, apply.coefficient("squareGain"), stays ? 0 : d * d * (1 - form.beta2()));
-      apply.set(segment, apply.coefficient("shrinkage"), stays ? 0 : form.decoupledDecay() * r);
-      apply.set(segment, apply.coefficient("epsilon"), stays ? 1 : scalars[scope].d * form.epsilon());
       // Without a momentum the release steps along the new d times g.
       final double gain = form.beta1() == 0 ? scalars[scope].d : d * (1 - form.beta1());
-      if (momentum) {
-        apply.set(segment, apply.coefficient("averageRetention"), stays ? 1 : form.beta1());
-        apply.set(segment, apply.coefficient("averageGain"), stays ? 0 : gain);
-      }
-      apply.set(segment, apply.coefficient("rate"), stays ? 0 : momentum ? r : r * gain);
+      values[0] = gradientScale();
+      values[1] = stays ? 0 : form.coupledDecay();
+      values[2] = stays ? 1 : beta3;
+      values[3] = stays ? 0 : sumGain(segment);
+      values[4] = stays ? 1 : form.beta2();
+      values[5] = stays ? 0 : d * d * (1 - form.beta2());
+      values[6] = stays ? 0 : momentum ? r : r * gain;
+      values[7] = stays ? 0 : form.decoupledDecay() * r;
+      values[8] = stays ? 1 : scalars[scope].d * form.epsilon();
+      values[9] = stays ? 1 : form.beta1();
+      values[10] = stays ? 0 : gain;
+      apply.set(segment, 0, values, momentum ? 11 : 9);
     }
   }
 
