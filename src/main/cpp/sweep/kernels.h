@@ -47,7 +47,9 @@ using Kernels = typename Join<
     List<GradientNorm>, over<FixedRate, Rules>,
     List<MechanicReference, MechanicObserve, MechanicScale, MechanicObservePlain>, over<MechanicApply, Rules>,
     over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>,
-    List<ProdigyObserve<false>, ProdigyObserve<true>, ProdigyApply<true>, ProdigyApply<false>>,
+    List<ProdigyObserve<false>, ProdigyObserve<true>, ProdigyApply<true>, ProdigyApply<false>,
+         ProdigyObserveStored<false, false>, ProdigyObserveStored<false, true>, ProdigyObserveStored<true, false>,
+         ProdigyObserveStored<true, true>, ProdigyApplyStored<true>, ProdigyApplyStored<false>>,
     List<DAdaptSgd, DAdaptAdam, DAdaptAdaGrad, DAdaptLion>,
     List<MomoObserve<false>, MomoApply<false>, MomoObserve<true>, MomoApply<true>>>::type;
 

@@ -25,6 +25,8 @@ final class ProdigyOptimizer extends TunedOptimizer {
   private final boolean biasCorrection;
   private final int slice;
   private final boolean momentum;
+  private final boolean stored; // x0 - x
+  private final boolean coupled;
   private final AdamForm[] forms; // by group
   private final ProdigyScalars[] scalars; // by scope
   private final Sweep reference; // takes x as x0
@@ -44,15 +46,20 @@ final class ProdigyOptimizer extends TunedOptimizer {
   private final boolean[] frozen; // by scope
 
   ProdigyOptimizer(Prodigy settings, ParameterSet parameters) {
-    super(settings, parameters, List.of("sum", "reference"), settings.clips());
+    super(
+        settings, parameters,
+        settings.displacement == Prodigy.Displacement.STORED ? List.of("sum", "reference", "displacement") : List.of("sum", "reference"),
+        settings.clips());
     baseRate = settings.rate;
     beta3 = settings.beta3();
     safeguardWarmup = settings.safeguardWarmup;
     biasCorrection = settings.biasCorrection;
     slice = settings.slice;
     momentum = settings.hasMomentum();
+    stored = settings.displacement == Prodigy.Displacement.STORED;
     forms = new AdamForm[parameters.groups().size()];
     for (int g = 0; g < forms.length; ++g) forms[g] = AdamForm.of(rule(g));
+    coupled = Arrays.stream(forms).anyMatch(form -> form.coupledDecay() > 0);
     final int scopes = plan.scopes();
     scalars = new ProdigyScalars[scopes];
     for (int i = 0; i < scopes; ++i) scalars[i] = new ProdigyScalars(settings);
@@ -64,8 +71,9 @@ final class ProdigyOptimizer extends TunedOptimizer {
     frozen = new boolean[scopes];
     try {
       reference = plan.bind("mechanic_reference", "");
-      observe = plan.bind(slice > 1 ? "prodigy_observe_sliced" : "prodigy_observe", "adam");
-      apply = plan.bind(momentum ? "prodigy_apply" : "prodigy_apply_without_momentum", "adam");
+      final String arrangement = stored ? "_stored" : "";
+      observe = plan.bind("prodigy_observe" + arrangement + (stored && coupled ? "_coupled" : "") + (slice > 1 ? "_sliced" : ""), "adam");
+      apply = plan.bind("prodigy_apply" + arrangement + (momentum ? "" : "_without_momentum"), "adam");
       observe.ruleColumn(slice > 1 ? OBSERVE_SLICED : OBSERVE);
       apply.ruleColumn(momentum ? APPLY : APPLY_WITHOUT_MOMENTUM);
       gradientSquareColumn = observe.sum("gradientSquare");
@@ -87,9 +95,15 @@ final class ProdigyOptimizer extends TunedOptimizer {
   boolean advance(long step) {
     if (!guard()) return false;
     setObserve();
+    // A decay in the gradient needs x at once where x is rebuilt.
+    final boolean early = stored && coupled && !referenced;
+    if (early) reference.run();
     observe.run();
-    if (!takeSums()) return false;
-    if (!referenced) reference.run();
+    if (!takeSums()) {
+      if (early) plan.fill("reference", 0);
+      return false;
+    }
+    if (!referenced && !early) reference.run();
     referenced = true;
     boolean moves = false;
     for (int scope = 0; scope < scalars.length; ++scope) {

@@ -122,6 +122,7 @@ class GoldenCasesTest {
             .growthRate(number(o, "growth_rate"))
             .safeguardWarmup(o.get("safeguard_warmup").getAsBoolean())
             .biasCorrection(o.get("use_bias_correction").getAsBoolean())
+            .displacement(Prodigy.Displacement.valueOf(System.getProperty("displacement", "RECOMPUTED")))
             .slice(o.get("slice_p").getAsInt());
     return o.get("beta3").isJsonNull() ? prodigy : prodigy.beta3(number(o, "beta3"));
   }

@@ -26,11 +26,21 @@ class ProdigyTest extends TunerContract {
     return Prodigy.tuning(AdamW.defaults()).initialRate(1e-3);
   }
 
+  private static Prodigy plainCoupled() {
+    return Prodigy.tuning(Adam.defaults().weightDecay(0.01)).initialRate(1e-2).biasCorrection(true);
+  }
+
   @Override
   Map<String, Supplier<TunerBuilder<?>>> forms() {
     final Map<String, Supplier<TunerBuilder<?>>> forms = new LinkedHashMap<>();
     forms.put("decoupled", () -> plain());
-    forms.put("coupled", () -> Prodigy.tuning(Adam.defaults().weightDecay(0.01)).initialRate(1e-2).biasCorrection(true));
+    forms.put("coupled", () -> plainCoupled());
+    forms.put("sliced and coupled", () -> plainCoupled().slice(5));
+    forms.put("recomputed", () -> plain().displacement(Prodigy.Displacement.RECOMPUTED));
+    forms.put("recomputed and coupled", () -> plainCoupled().displacement(Prodigy.Displacement.RECOMPUTED));
+    forms.put("sliced and recomputed", () -> plain().slice(11).displacement(Prodigy.Displacement.RECOMPUTED));
+    forms.put("recomputed without momentum", () ->
+        Prodigy.tuning(AdamW.defaults().betas(0, 0.99)).initialRate(1e-3).growthRate(3).displacement(Prodigy.Displacement.RECOMPUTED));
     forms.put("sliced", () -> plain().slice(11).safeguardWarmup(true));
     forms.put("without momentum", () -> Prodigy.tuning(AdamW.defaults().betas(0, 0.99)).initialRate(1e-3).growthRate(3));
     forms.put("by group", () -> plain().scope(Scope.GROUP).group("second", AdamW.defaults().betas(0.5, 0.9), 0.5));
@@ -40,10 +50,14 @@ class ProdigyTest extends TunerContract {
 
   @Test
   void words() {
-    assertEquals(13, words(plain()));
-    assertEquals(13, words(plain().slice(11)));
-    assertEquals(14, words(plain().clipNorm(1)));
-    assertEquals(11, words(Prodigy.tuning(AdamW.defaults().betas(0, 0.99))));
+    assertEquals(14, words(plain()));
+    assertEquals(14, words(plain().slice(11)));
+    assertEquals(15, words(plain().clipNorm(1)));
+    assertEquals(15, words(plainCoupled()));
+    assertEquals(15, words(plainCoupled().slice(11)));
+    assertEquals(12, words(Prodigy.tuning(AdamW.defaults().betas(0, 0.99))));
+    assertEquals(13, words(plain().displacement(Prodigy.Displacement.RECOMPUTED)));
+    assertEquals(13, words(plainCoupled().displacement(Prodigy.Displacement.RECOMPUTED)));
   }
 
   private static double words(Prodigy prodigy) {
@@ -57,13 +71,14 @@ class ProdigyTest extends TunerContract {
   @Test
   void isTheFormula() {
     for (int p : new int[] {1, 3, 11, 512, 700})
-      for (boolean safeguard : new boolean[] {false, true}) {
+      for (Prodigy.Displacement displacement : Prodigy.Displacement.values()) {
+        final boolean safeguard = p % 2 == 0 == (displacement == Prodigy.Displacement.STORED);
         final double beta1 = 0.8, beta2 = 0.95, beta3 = 0.9, eps = 1e-6, decay = 0.02, d0 = 1e-3, coefficient = 0.7, growth = 1.4;
         final int[] sizes = {1500, 5, 4500};
         try (Training training = new Training(DataType.FLOAT64, 0.5, sizes);
             Optimizer optimizer =
                 Prodigy.tuning(new AdamW(beta1, beta2, eps, decay)).beta3(beta3).initialRate(d0).coefficient(coefficient)
-                    .growthRate(growth).safeguardWarmup(safeguard).biasCorrection(true).slice(p).schedule(step -> 0.4 + 0.1 * step)
+                    .growthRate(growth).safeguardWarmup(safeguard).biasCorrection(true).slice(p).displacement(displacement).schedule(step -> 0.4 + 0.1 * step)
                     .build(training.on(device()))) {
           final int n = training.count();
           final double[] x0 = training.values();
@@ -99,6 +114,26 @@ class ProdigyTest extends TunerContract {
           assertTrue(d > 3 * d0, "d does not grow");
         }
       }
+  }
+
+  /** In float32 d is what it is in float64, however small the steps are beside x; recomputed, it is not. */
+  @Test
+  void smallStepsAreNotLost() {
+    final double[] last = new double[3];
+    for (int k = 0; k < 3; ++k)
+      try (Training training = new Training(k == 0 ? DataType.FLOAT64 : DataType.FLOAT32, 0.5, 3000)) {
+        for (int i = 0; i < training.count(); ++i) training.set(i, 1000 + i % 13);
+        final Prodigy prodigy =
+            Prodigy.tuning(AdamW.defaults().weightDecay(0))
+                .displacement(k == 2 ? Prodigy.Displacement.RECOMPUTED : Prodigy.Displacement.STORED);
+        try (Optimizer optimizer = prodigy.build(training.on(device()))) {
+          for (int step = 1; step <= 15; ++step) optimizer.step(training.backward(step));
+          last[k] = optimizer.report().learnedScale();
+        }
+      }
+    assertTrue(last[0] > 3e-6, "d = " + last[0]);
+    assertEquals(last[0], last[1], 1e-3 * last[0]);
+    assertEquals(1e-6, last[2]);
   }
 
   @Test
