@@ -184,6 +184,7 @@ __device__ __forceinline__ Access4 accessOf(const Arguments& a, const Tensor& te
     case GRADIENT: base = tensor.gradient; type = tensor.gradientType; break;
     case PARAMETER: base = tensor.parameter; type = tensor.parameterType; break;
     case UPDATE: base = tensor.update; type = tensor.stateType; break;
+    case SELECTION: return {nullptr, tensor.stateType, false};
     default: base = a.slot[o] + tensor.stateOffset; type = tensor.stateType; break;
   }
   const int bytes = bytesOf(type);
@@ -262,6 +263,13 @@ __global__ void __launch_bounds__(THREADS, RESIDENT_BLOCKS<T>) sweepChunks(const
     for (int i = 0; i < K::COEFFICIENTS; ++i)
       coefficients[i] = static_cast<T>(a.coefficientRows ? a.coefficientRows[coefficientRow + i] : a.inlineRows[coefficientRow + i]);
 
+    // Where the formula takes every period-th element: how far the chunk's first one is past such an element.
+    [[maybe_unused]] uint32_t period = 1, past = 0;
+    if constexpr (SELECTION_AT<K> >= 0) {
+      period = periodOf(a.coefficientRows ? a.coefficientRows[coefficientRow + K::PERIOD] : a.inlineRows[coefficientRow + K::PERIOD]);
+      past = static_cast<uint32_t>(chunk.begin % period);
+    }
+
     T sum[SUMS + 1][4];
 #pragma unroll
     for (int s = 0; s < SUMS; ++s)
@@ -288,6 +296,8 @@ __global__ void __launch_bounds__(THREADS, RESIDENT_BLOCKS<T>) sweepChunks(const
           T term[SUMS + 1];
 #pragma unroll
           for (int o = 0; o < K::OPERANDS; ++o) r[o] = READ_MASK<K> >> o & 1u ? four[u][o].get(access[o].type, j) : T(0);
+          if constexpr (SELECTION_AT<K> >= 0)
+            r[SELECTION_AT<K>] = (past + static_cast<uint32_t>(i + j)) % period == 0 ? T(1) : T(0);
           K::template apply<T>(r, coefficients, term);
 #pragma unroll
           for (int s = 0; s < SUMS; ++s)

@@ -151,9 +151,11 @@ void sweepChunks(void* context, int64_t begin, int64_t end) {
     ChunkWork work;
     for (int o = 0; o < binding.operands; ++o) {
       work.type[o] = operandType(tensor, binding.operand[o].place);
-      work.memory[o] = operandBase(sweep.plan, binding, tensor, o) + chunk.begin * bytesOf(work.type[o]);
+      char* const base = operandBase(sweep.plan, binding, tensor, o);
+      work.memory[o] = base ? base + chunk.begin * bytesOf(work.type[o]) : nullptr;
     }
     work.count = chunk.count;
+    work.begin = chunk.begin;
     work.bypassCaches = sweep.bypassCaches;
     work.coefficients = binding.coefficientRows + int64_t(tensor.segment) * binding.coefficients;
     work.sums = binding.sums > 0 ? sweep.chunkSums + c * binding.sums : none;
@@ -180,7 +182,7 @@ void addChunks(const double* chunkSums, const Segment& segment, int sums, double
 
 bool hasWriteOnly(const Binding& binding) {
   for (int o = 0; o < binding.operands; ++o)
-    if (!reads(binding.operand[o])) return true;
+    if (writes(binding.operand[o]) && !reads(binding.operand[o])) return true;
   return false;
 }
 

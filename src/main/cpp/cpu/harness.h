@@ -71,11 +71,25 @@ void narrow(const T* staged, char* memory, int32_t type, int count, bool bypass)
     __builtin_memcpy(memory, from, static_cast<size_t>(bytes));
 }
 
+// Whether the formula finds something in operand o: memory, or the selection.
+template <class K>
+constexpr bool given(int o) {
+  return reads(K::operand(o)) || o == SELECTION_AT<K>;
+}
+
+// The selection for elements [begin, begin + count) of a tensor.
+template <class T>
+void selectEvery(uint32_t period, int64_t begin, T* selected, int count) {
+  for (int i = 0; i < count; ++i) selected[i] = 0;
+  const int64_t past = begin % period;
+  for (int64_t i = past == 0 ? 0 : period - past; i < count; i += period) selected[i] = 1;
+}
+
 // The kernel's formula over WIDTH consecutive elements; leaves their terms of the sums.
 template <class K, class T, size_t... O>
 STEPTUNER_HD void step(T* const* operand, const Vector<T>* coefficients, Vector<T>* terms, int at, std::index_sequence<O...>) {
   using V = Vector<T>;
-  V r[K::OPERANDS] = {(reads(K::operand(O)) ? V::load(operand[O] + at) : V(T(0)))...};
+  V r[K::OPERANDS] = {(given<K>(O) ? V::load(operand[O] + at) : V(T(0)))...};
   K::template apply<V>(r, coefficients, terms);
   ((writes(K::operand(O)) ? r[O].store(operand[O] + at) : void()), ...);
 }
@@ -88,7 +102,7 @@ void lastStep(T* const* operand, const Vector<T>* coefficients, Vector<T>* terms
   T* copy[K::OPERANDS];
   for (int o = 0; o < K::OPERANDS; ++o) {
     copy[o] = copies[o];
-    for (int i = 0; reads(K::operand(o)) && i < count; ++i) copies[o][i] = operand[o][at + i];
+    for (int i = 0; given<K>(o) && i < count; ++i) copies[o][i] = operand[o][at + i];
   }
   step<K, T>(copy, coefficients, terms, 0, std::make_index_sequence<K::OPERANDS>());
   for (int o = 0; o < K::OPERANDS; ++o)
@@ -156,7 +170,7 @@ void runChunk(const ChunkWork& work) {
   bool staged[K::OPERANDS], bypass[K::OPERANDS];
   for (int o = 0; o < K::OPERANDS; ++o) {
     bypass[o] = work.bypassCaches && !reads(K::operand(o));
-    staged[o] = bypass[o] || work.type[o] != typeOf<T>();
+    staged[o] = bypass[o] || work.type[o] != typeOf<T>() || o == SELECTION_AT<K>;
   }
   alignas(64) T lanes[K::SUMS + 1][LANES] = {};
 
@@ -164,9 +178,14 @@ void runChunk(const ChunkWork& work) {
     const int count = work.count - begin < STRIP ? work.count - begin : STRIP;
     T* strip[K::OPERANDS];
     for (int o = 0; o < K::OPERANDS; ++o) {
+      if (o == SELECTION_AT<K>) continue;
       char* const memory = work.memory[o] + int64_t(begin) * bytesOf(work.type[o]);
       strip[o] = staged[o] ? staging[o] : reinterpret_cast<T*>(memory);
       if (staged[o] && reads(K::operand(o))) widen(memory, work.type[o], staging[o], count);
+    }
+    if constexpr (SELECTION_AT<K> >= 0) {
+      strip[SELECTION_AT<K>] = staging[SELECTION_AT<K>];
+      selectEvery(periodOf(work.coefficients[K::PERIOD]), work.begin + begin, staging[SELECTION_AT<K>], count);
     }
     if (count == STRIP)
       wholeStrip<K, T>(strip, coefficients, lanes, std::make_index_sequence<STRIP / LANES>());

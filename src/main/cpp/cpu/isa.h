@@ -11,6 +11,7 @@ struct ChunkWork {
   char* memory[MAX_OPERANDS];
   int32_t type[MAX_OPERANDS];
   int32_t count;
+  int64_t begin;  // the chunk's first element in its tensor
   bool bypassCaches;
   const double* coefficients;
   double* sums;

@@ -3,6 +3,7 @@
 // A vector register that formulas take for a number. Formulas are templates over their number type, so the vector code of every
 // kernel is written by the compiler from the formula itself and does not hang on whether a loop happens to be vectorised.
 #pragma once
+#include "../rules/cube_root.h"
 #include "../sweep/platform.h"
 #include <immintrin.h>
 
@@ -23,11 +24,13 @@ template <>
 struct Registers<float> {
   typedef float Aligned __attribute__((vector_size(VECTOR_BYTES)));
   typedef float Unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(float)), may_alias));
+  typedef uint32_t Bits __attribute__((vector_size(VECTOR_BYTES)));
 };
 template <>
 struct Registers<double> {
   typedef double Aligned __attribute__((vector_size(VECTOR_BYTES)));
   typedef double Unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(double)), may_alias));
+  typedef uint64_t Bits __attribute__((vector_size(VECTOR_BYTES)));
 };
 
 template <class E>
@@ -59,6 +62,14 @@ STEPTUNER_HD Vector<E> select(Mask mask, Vector<E> a, Vector<E> b) {
   return mask ? a.v : b.v;
 }
 
+// The functions of cube_root.h, lane by lane.
+STEPTUNER_HD Vector<float> cubeRootGuess(Vector<float> a) {
+  return Vector<float>((Registers<float>::Aligned)(third((Registers<float>::Bits)a.v) + CUBE_ROOT_BIAS_32));
+}
+STEPTUNER_HD Vector<double> cubeRootGuess(Vector<double> a) {
+  return Vector<double>((Registers<double>::Aligned)(third((Registers<double>::Bits)a.v) + CUBE_ROOT_BIAS_64));
+}
+
 STEPTUNER_HD Vector<float> squareRoot(Vector<float> a) {
 #if defined(__AVX512F__)
   return Vector<float>(_mm512_sqrt_ps(a.v));
@@ -77,6 +88,11 @@ STEPTUNER_HD Vector<double> squareRoot(Vector<double> a) {
 #else
   return Vector<double>(_mm_sqrt_pd(a.v));
 #endif
+}
+
+template <class E>
+STEPTUNER_HD Vector<E> cubeRoot(Vector<E> a) {
+  return cubeRootIn<Vector<E>, E>(a);
 }
 
 }  // namespace

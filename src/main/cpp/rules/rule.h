@@ -29,6 +29,11 @@ STEPTUNER_HD T select(bool condition, T a, T b) {
   return condition ? a : b;
 }
 
+template <class T>
+STEPTUNER_HD T absolute(T a) {
+  return select(a < T(0), -a, a);
+}
+
 // -1, 0 or 1; zeros keep their sign and NaN stays NaN.
 template <class T>
 STEPTUNER_HD T sign(T a) {

@@ -10,13 +10,17 @@
 //
 // apply() finds the operands it reads in r[0..OPERANDS), the coefficients in c, leaves the operands it writes in r, and its terms of
 // the sums in s. It is a pure function of registers: it knows no memory, loop or thread. The harnesses move the data.
+//
+// Formulas do not know where an element is. One that takes only every p-th element of a tensor into its sums has the operand
+// SELECTION_OPERAND, which no memory holds: apply() finds 1 in it for elements 0, p, 2p, ... of each tensor, counted from the tensor's
+// start, and 0 for the others. p is the kernel's coefficient number PERIOD, a whole number from 1 to MAX_PERIOD.
 #pragma once
 #include "platform.h"
 
 namespace steptuner {
 
-enum Place { GRADIENT, PARAMETER, UPDATE, STATE };
-enum Access { READ = 1, WRITE = 2, READ_WRITE = 3 };
+enum Place { GRADIENT, PARAMETER, UPDATE, STATE, SELECTION };
+enum Access { NONE = 0, READ = 1, WRITE = 2, READ_WRITE = 3 };
 
 struct Operand {
   const char* name;
@@ -30,6 +34,24 @@ constexpr int MAX_SUMS = 8;
 
 constexpr bool reads(Operand o) { return (o.access & READ) != 0; }
 constexpr bool writes(Operand o) { return (o.access & WRITE) != 0; }
+
+constexpr Operand SELECTION_OPERAND = {"selected", SELECTION, NONE};
+constexpr int32_t MAX_PERIOD = 1 << 30;
+
+// The period that a coefficient stands for; anything out of range is brought into it.
+STEPTUNER_HD uint32_t periodOf(double coefficient) {
+  return coefficient >= 1 ? coefficient <= MAX_PERIOD ? static_cast<uint32_t>(coefficient) : static_cast<uint32_t>(MAX_PERIOD) : 1u;
+}
+
+// Which operand of a kernel is the selection; -1 for a kernel without one.
+template <class K>
+constexpr int selectionOperand() {
+  for (int o = 0; o < K::OPERANDS; ++o)
+    if (K::operand(o).place == SELECTION) return o;
+  return -1;
+}
+template <class K>
+constexpr int SELECTION_AT = selectionOperand<K>();
 
 // The operands that a kernel reads or writes, as bits: constants, which device code may use where it may not call.
 template <class K>

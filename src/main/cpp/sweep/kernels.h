@@ -5,9 +5,13 @@
 #pragma once
 #include "../rules/adagrad.h"
 #include "../rules/adam.h"
+#include "../rules/dadaptation.h"
 #include "../rules/fixed_rate.h"
 #include "../rules/lion.h"
+#include "../rules/madgrad.h"
 #include "../rules/mechanic.h"
+#include "../rules/momo.h"
+#include "../rules/prodigy.h"
 #include "../rules/rmsprop.h"
 #include "../rules/sgd.h"
 #include "../rules/supplied.h"
@@ -37,11 +41,16 @@ struct Over<Sweep, List<R...>> {
 template <template <class> class Sweep, class Rules>
 using over = typename Over<Sweep, Rules>::type;
 
-using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Supplied>;
+using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, Supplied>;
 
 using Kernels = typename Join<
     List<GradientNorm>, over<FixedRate, Rules>,
     List<MechanicReference, MechanicObserve, MechanicScale, MechanicObservePlain>, over<MechanicApply, Rules>,
-    over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>>::type;
+    over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>,
+    List<ProdigyObserve<false>, ProdigyObserve<true>, ProdigyApply<true>, ProdigyApply<false>,
+         ProdigyObserveStored<false, false>, ProdigyObserveStored<false, true>, ProdigyObserveStored<true, false>,
+         ProdigyObserveStored<true, true>, ProdigyApplyStored<true>, ProdigyApplyStored<false>>,
+    List<DAdaptSgd, DAdaptAdam, DAdaptAdaGrad, DAdaptLion>,
+    List<MomoObserve<false>, MomoApply<false>, MomoObserve<true>, MomoApply<true>>>::type;
 
 }  // namespace steptuner

@@ -73,6 +73,7 @@ inline char* operandBase(const Plan& plan, const Binding& binding, const Tensor&
     case GRADIENT: return tensor.gradient;
     case PARAMETER: return tensor.parameter;
     case UPDATE: return tensor.update;
+    case SELECTION: return nullptr;
     default: return plan.slots[static_cast<size_t>(binding.slot[o])] + tensor.stateOffset;
   }
 }

@@ -9,7 +9,7 @@ import java.util.List;
  *
  * <p>A rate is not among them: it belongs to the tuner, which hands it in for every step.
  */
-public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, Lion, SuppliedUpdate {
+public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, Lion, MADGRAD, MirrorMADGRAD, SuppliedUpdate {
   /** The name of the native formula. */
   String kernel();
 

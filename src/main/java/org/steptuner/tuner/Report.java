@@ -14,6 +14,8 @@ final class Report implements StepReport {
   double clipFactor = 1;
   double rate = Double.NaN;
   final double[] learnedScale;
+  // Where an optimizer takes the last step's sums late, this takes them now.
+  Runnable pending = () -> {};
 
   Report(int scopes) {
     learnedScale = new double[scopes];
@@ -62,6 +64,7 @@ final class Report implements StepReport {
 
   @Override
   public double learnedScale(int scope) {
+    pending.run();
     return learnedScale[scope];
   }
 
@@ -75,12 +78,14 @@ final class Report implements StepReport {
     copy.gradientNorm = gradientNorm;
     copy.clipFactor = clipFactor;
     copy.rate = rate;
+    pending.run();
     System.arraycopy(learnedScale, 0, copy.learnedScale, 0, learnedScale.length);
     return copy;
   }
 
   @Override
   public String toString() {
+    pending.run();
     return "step " + step + (skipped() ? " skipped (" + skip + ")" : "") + ", loss " + loss + ", gradient norm " + gradientNorm
         + ", learned scale " + Arrays.toString(learnedScale);
   }

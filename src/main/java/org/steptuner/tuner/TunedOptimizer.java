@@ -79,7 +79,7 @@ abstract class TunedOptimizer implements Optimizer {
       rateFactors[g] = group == null ? 1 : group.rateFactor();
     }
     supplied = rule instanceof SuppliedUpdate;
-    final List<String> ruleSlots = Plan.slotsOf(rule.kernel());
+    final List<String> ruleSlots = settings.ruleSlots();
     final List<String> slots = new ArrayList<>(ruleSlots);
     slots.addAll(tunerSlots);
     plan = new Plan(parameters, slots, settings.scope);
@@ -111,6 +111,9 @@ abstract class TunedOptimizer implements Optimizer {
    */
   abstract boolean advance(long step);
 
+  /** Takes the sums of the last step, where they are taken late; the report may be read after the optimizer is closed. */
+  void settle() {}
+
   /** The scalars that make a resumed run equal an uninterrupted one, by name. */
   abstract void saveScalars(Map<String, double[]> scalars);
 
@@ -128,6 +131,8 @@ abstract class TunedOptimizer implements Optimizer {
   }
 
   private StepReport step(double loss, boolean checked) {
+    if (!checked && lossNeededBy() != null)
+      throw new IllegalStateException(lossNeededBy() + " needs the loss at the current parameters: call step(loss)");
     begin();
     try {
       report.loss = loss;
@@ -155,6 +160,11 @@ abstract class TunedOptimizer implements Optimizer {
     } finally {
       end();
     }
+  }
+
+  /** The name of a tuner that cannot make a step without the loss; null for the others. */
+  String lossNeededBy() {
+    return null;
   }
 
   abstract double baseRate();
@@ -217,6 +227,21 @@ abstract class TunedOptimizer implements Optimizer {
 
   final String ruleKernel() {
     return rule.kernel();
+  }
+
+  /** The rule of a group, by its place in {@link ParameterSet#groups}. */
+  final Rule rule(int group) {
+    return rules[group];
+  }
+
+  /** A group's factor on the rate. */
+  final double rateFactor(int group) {
+    return rateFactors[group];
+  }
+
+  /** The rate of this step for a group: base rate times schedule times the group's factor. */
+  final double rate(int group) {
+    return report.rate * rateFactors[group];
   }
 
   /** The column where the rule's coefficients begin in a sweep. */
@@ -339,7 +364,11 @@ abstract class TunedOptimizer implements Optimizer {
       if (use.get() == Use.CLOSED) return;
       throw new IllegalStateException("attempt to close the optimizer while it is in use");
     }
-    plan.close();
+    try {
+      settle();
+    } finally {
+      plan.close();
+    }
   }
 
   final String description() {

@@ -2,6 +2,7 @@
 package org.steptuner.tuner;
 
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.steptuner.NonFinite;
@@ -10,6 +11,7 @@ import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
 import org.steptuner.Scope;
 import org.steptuner.SumReducer;
+import org.steptuner.internal.Plan;
 import org.steptuner.rule.Rule;
 
 /**
@@ -17,7 +19,7 @@ import org.steptuner.rule.Rule;
  *
  * @param <B> the tuner's own builder
  */
-public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits FixedRate, Mechanic {
+public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits FixedRate, Mechanic, DAdaptation, MoMo, Prodigy {
   /** The hyperparameters of a group. */
   record Group(Rule rule, double rateFactor) {}
 
@@ -114,6 +116,11 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits Fix
   /** Everything that a resumed run must share with the run that was saved. */
   abstract String description();
 
+  /** The state slots of the rule. A tuner whose formula is not made of the rule's says which of them it has a use for. */
+  List<String> ruleSlots() {
+    return Plan.slotsOf(rule.kernel());
+  }
+
   /** Whether something must know the gradients' norm before a sweep that cannot be taken back. */
   final boolean needsNorm() {
     return nonFinite != NonFinite.UNCHECKED || clips();
@@ -131,6 +138,19 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits Fix
     if (!(rate >= 0 && rate <= Double.MAX_VALUE))
       throw new IllegalArgumentException("rate must be finite and not negative, not " + rate);
     return rate;
+  }
+
+  static double checkPositive(String name, double value) {
+    if (!(value > 0 && value <= Double.MAX_VALUE))
+      throw new IllegalArgumentException(name + " must be finite and positive, not " + value);
+    return value;
+  }
+
+  /** Greater than 0 and at least {@code least}; infinity is no limit. */
+  static double checkLimit(String name, double value, double least) {
+    if (!(value > 0 && value >= least))
+      throw new IllegalArgumentException(name + " must be " + (least > 0 ? "at least " + least : "positive") + ", not " + value);
+    return value;
   }
 
   @SuppressWarnings("unchecked")

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.rule;
+
+import java.util.List;
+
+/**
+ * MADGRAD: dual averaging of gradients, divided by the cube root of their squares. Made for deep networks, where it often generalises
+ * as well as SGD with momentum.
+ *
+ * <pre>
+ * d = g + weightDecay x
+ * w = (rate + epsilon) sqrt(t)     (0 where the rate is 0)
+ * v &lt;- v + w d^2
+ * s &lt;- s + w d
+ * z = x0 - s / (cbrt(v) + epsilon)
+ * x &lt;- momentum x + (1 - momentum) z
+ * </pre>
+ *
+ * x0 is x before the first step. Where cbrt(v) + epsilon is 0, z is x0. At a rate of 0 the sums stand still and x goes on to z, as in
+ * the release. State: three words per element; a step alone moves 9 (x0 is written at every step, since a rule has one formula for all
+ * of them). Defazio and Jelassi, "Adaptivity without Compromise: A Momentumized, Adaptive, Dual Averaged Gradient Method for Stochastic
+ * Optimization" (2021), algorithm 1; epsilon in w as in the authors' release.
+ *
+ * @param momentum in [0, 1)
+ * @param epsilon not negative
+ * @param weightDecay added to the gradient, not negative; it works against momentum here, and much less of it is needed than for SGD
+ */
+public record MADGRAD(double momentum, double epsilon, double weightDecay) implements Rule {
+  private static final List<String> NAMES = List.of("weight", "weightDecay", "epsilon", "intake", "first");
+
+  public MADGRAD {
+    Check.decay("momentum", momentum);
+    Check.notNegative("epsilon", epsilon);
+    Check.notNegative("weightDecay", weightDecay);
+  }
+
+  /** momentum 0.9, epsilon 1e-6, no decay. */
+  public static MADGRAD defaults() {
+    return new MADGRAD(0.9, 1e-6, 0);
+  }
+
+  public MADGRAD momentum(double value) {
+    return new MADGRAD(value, epsilon, weightDecay);
+  }
+
+  public MADGRAD epsilon(double value) {
+    return new MADGRAD(momentum, value, weightDecay);
+  }
+
+  public MADGRAD weightDecay(double value) {
+    return new MADGRAD(momentum, epsilon, value);
+  }
+
+  @Override
+  public String kernel() {
+    return "madgrad";
+  }
+
+  @Override
+  public List<String> coefficientNames() {
+    return NAMES;
+  }
+
+  @Override
+  public void coefficients(double rate, long step, double[] values) {
+    values[0] = rate == 0 ? 0 : (rate + epsilon) * Math.sqrt(step);
+    values[1] = weightDecay;
+    values[2] = epsilon;
+    values[3] = 1 - momentum;
+    values[4] = step == 1 ? 1 : 0;
+  }
+}

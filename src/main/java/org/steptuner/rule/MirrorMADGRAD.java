@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.rule;
+
+import java.util.List;
+
+/**
+ * The mirror-descent form of {@link MADGRAD} ("modernised dual averaging"): old squares fade, and the point z is kept instead of a sum.
+ *
+ * <pre>
+ * d = g + weightDecay x
+ * v &lt;- sqrt((t - 1) / t) v + d^2
+ * z &lt;- z - (rate + epsilon) cbrt(t) d / (cbrt(v) + epsilon)     (z starts at x; a rate of 0 stays 0)
+ * x &lt;- momentum x + (1 - momentum) z
+ * </pre>
+ *
+ * Where cbrt(v) + epsilon is 0, z stays. State: two words per element; a step alone moves 7. The form of the authors' release; Defazio
+ * and Jelassi (2021) describe the method it comes from.
+ *
+ * @param momentum in [0, 1)
+ * @param epsilon not negative
+ * @param weightDecay added to the gradient, not negative
+ */
+public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay) implements Rule {
+  private static final List<String> NAMES = List.of("rate", "weightDecay", "retention", "epsilon", "intake", "first");
+
+  public MirrorMADGRAD {
+    Check.decay("momentum", momentum);
+    Check.notNegative("epsilon", epsilon);
+    Check.notNegative("weightDecay", weightDecay);
+  }
+
+  /** momentum 0.9, epsilon 0, no decay. */
+  public static MirrorMADGRAD defaults() {
+    return new MirrorMADGRAD(0.9, 0, 0);
+  }
+
+  public MirrorMADGRAD momentum(double value) {
+    return new MirrorMADGRAD(value, epsilon, weightDecay);
+  }
+
+  public MirrorMADGRAD epsilon(double value) {
+    return new MirrorMADGRAD(momentum, value, weightDecay);
+  }
+
+  public MirrorMADGRAD weightDecay(double value) {
+    return new MirrorMADGRAD(momentum, epsilon, value);
+  }
+
+  @Override
+  public String kernel() {
+    return "mirror_madgrad";
+  }
+
+  @Override
+  public List<String> coefficientNames() {
+    return NAMES;
+  }
+
+  // StrictMath: the same bits wherever the JVM runs.
+  @Override
+  public void coefficients(double rate, long step, double[] values) {
+    values[0] = rate == 0 ? 0 : (rate + epsilon) * StrictMath.cbrt(step);
+    values[1] = weightDecay;
+    values[2] = Math.sqrt((step - 1.0) / step);
+    values[3] = epsilon;
+    values[4] = 1 - momentum;
+    values[5] = step == 1 ? 1 : 0;
+  }
+}

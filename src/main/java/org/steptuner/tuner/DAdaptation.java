@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.List;
+import java.util.Objects;
+import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
+import org.steptuner.Scope;
+import org.steptuner.rule.AdaGrad;
+import org.steptuner.rule.Adam;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Lion;
+import org.steptuner.rule.Rule;
+import org.steptuner.rule.SGD;
+
+/**
+ * D-Adaptation: learns the rate as a lower bound d of the distance from the start to the solution, which only grows. Defazio and
+ * Mishchenko, "Learning-Rate-Free Learning by D-Adaptation" (2023), in the forms of the authors' release.
+ *
+ * <p>The rule says which form, and its hyperparameters are those of the form; x0 is x before the first step, r the step's rate, which
+ * has the d from before the step.
+ *
+ * <pre>
+ * SGD (algorithm 4)       r = d rate / |g_1|;  n &lt;- n + r &lt;g, s&gt;;  s &lt;- s + r g;  e = 2 n / |s|
+ *                         x &lt;- momentum x + (1 - momentum) (x0 - s)
+ * Adam, AdamW (5)         r = d rate c;  n &lt;- b n + (1 - b) r &lt;g, s / (sqrt(v) + epsilon)&gt;      (b = sqrt(beta2); old s and v)
+ *                         m &lt;- beta1 m + r (1 - beta1) g;  v &lt;- beta2 v + (1 - beta2) g^2;  s &lt;- b s + (1 - b) r g
+ *                         e = n / ((1 - b) |s|_1);  x &lt;- x - decay r x - m / (sqrt(v) + epsilon)
+ * AdaGrad (3)             r = d rate;  a &lt;- a + g^2;  s &lt;- s + r g;  B &lt;- B + r^2 &lt;g, g / (sqrt(a) + epsilon)&gt;
+ *                         A = &lt;s, s / (sqrt(a) + epsilon)&gt;;  e = (A - B) / |s|_1
+ *                         x &lt;- momentum x + (1 - momentum) (x0 - s / (sqrt(a) + epsilon))
+ * Lion (not in the paper) r = d rate;  u = sign(beta1 m + (1 - beta1) g);  m &lt;- beta2 m + (1 - beta2) r g
+ *                         n &lt;- b n + (1 - b) r &lt;u, s&gt;;  s &lt;- b s + (1 - b) r u;  e = n / ((1 - b) |s|_1)
+ *                         x &lt;- x - decay r x - r u
+ * all                     d &lt;- max(d, min(e, growthRate d)), at most maxRate
+ * </pre>
+ *
+ * Decay is added to g by SGD, Adam and AdaGrad, and applied to x by AdamW and Lion. c is Adam's bias correction, or 1.
+ *
+ * <p>Words moved per element, of which 1 is the guard against non-finite gradients (clipping needs it too): SGD 7, Adam 10, AdaGrad 9,
+ * Lion 8. State: SGD and Lion two words per element, Adam and AdaGrad three. Since a step takes the d from before it, its sums are read
+ * back with those of the next step's guard, or when the report is asked for the learned scale.
+ *
+ * <p>Where the rate is 0 (a schedule may begin or end so, a group's factor may be 0), SGD and Adam leave x, the state, d and the count of
+ * steps alone, as the release does. AdaGrad adds up its squares and goes on averaging, and Lion's averages fade, as the release has it;
+ * a group with the factor 0 does not move. Where the first gradients are 0 (the release divides by 0), SGD waits for one that is not.
+ *
+ * <p>Known to fail: Lion's d can grow without bound (1e16 on iris in the recorded runs); use {@link #growthRate} or {@link #maxRate}.
+ */
+public final class DAdaptation extends TunerBuilder<DAdaptation> {
+  /** Which of the forms a rule stands for. */
+  enum Form {
+    SGD("sgd", List.of("sum", "reference")),
+    ADAM("adam", List.of("momentum", "square", "sum")),
+    ADAGRAD("adagrad", List.of("square", "sum", "reference")),
+    LION("lion", List.of("momentum", "sum"));
+
+    final String kernel;
+    final List<String> slots;
+
+    Form(String kernel, List<String> slots) {
+      this.kernel = kernel;
+      this.slots = slots;
+    }
+
+    static Form of(Rule rule) {
+      if (rule instanceof SGD) return SGD;
+      if (rule instanceof Adam || rule instanceof AdamW) return ADAM;
+      if (rule instanceof AdaGrad) return ADAGRAD;
+      if (rule instanceof Lion) return LION;
+      throw new IllegalArgumentException("D-Adaptation knows SGD, Adam, AdamW, AdaGrad and Lion, not " + rule);
+    }
+  }
+
+  final Form form;
+  double rate = 1;
+  double initialRate = 1e-6;
+  double maxRate = Double.POSITIVE_INFINITY;
+  double growthRate = Double.POSITIVE_INFINITY;
+  double momentum;
+  boolean biasCorrection;
+
+  private DAdaptation(Rule rule) {
+    super(rule);
+    form = Form.of(rule);
+    check(rule);
+  }
+
+  /**
+   * D-Adaptation over a rule, with nothing to tune.
+   *
+   * @param rule SGD (whose momentum averages iterates; not Nesterov's), Adam, AdamW, AdaGrad (the release has an epsilon and an initial
+   *     accumulator of 1e-6; no rate decay) or Lion
+   */
+  public static DAdaptation tuning(Rule rule) {
+    return new DAdaptation(rule);
+  }
+
+  private static void check(Rule rule) {
+    if (rule instanceof SGD sgd && sgd.nesterov())
+      throw new IllegalArgumentException("D-Adaptation has no form with Nesterov's momentum: " + rule);
+    if ((rule instanceof Adam || rule instanceof AdamW) && AdamForm.of(rule).epsilon() == 0)
+      throw new IllegalArgumentException("D-Adaptation divides by epsilon alone at first: it must be positive in " + rule);
+    if (rule instanceof AdaGrad adaGrad) {
+      if (adaGrad.rateDecay() != 0) throw new IllegalArgumentException("D-Adaptation has no rate decay, and is given " + rule);
+      if (adaGrad.epsilon() == 0 && adaGrad.initialAccumulator() == 0)
+        throw new IllegalArgumentException("epsilon or initialAccumulator must be positive in " + rule);
+    }
+  }
+
+  @Override
+  public DAdaptation group(String name, Rule groupRule, double rateFactor) {
+    Objects.requireNonNull(groupRule, "groupRule");
+    if (Form.of(groupRule) != form)
+      throw new IllegalArgumentException("group '" + name + "' must have the form of the tuner's rule, " + rule + ", not of " + groupRule);
+    check(groupRule);
+    return super.group(name, groupRule, rateFactor);
+  }
+
+  /** A factor on the learned rate; 1 by default, and best left there. */
+  public DAdaptation baseRate(double value) {
+    rate = checkRate(value);
+    return this;
+  }
+
+  /** d0, the first estimate: positive, and far below the right one. The default is 1e-6. */
+  public DAdaptation initialRate(double value) {
+    initialRate = checkPositive("initialRate", value);
+    return this;
+  }
+
+  /** What d never exceeds; positive, unlimited by default. It must not be less than {@link #initialRate}. */
+  public DAdaptation maxRate(double value) {
+    maxRate = checkLimit("maxRate", value, 0);
+    return this;
+  }
+
+  /** How much d may grow in a step: at least 1, unlimited by default. 1.02 may help where training is unstable. */
+  public DAdaptation growthRate(double value) {
+    growthRate = checkLimit("growthRate", value, 1);
+    return this;
+  }
+
+  /**
+   * AdaGrad's averaging of iterates; SGD takes its momentum from the rule, and the others have none.
+   *
+   * @param value in [0, 1), 0 by default
+   */
+  public DAdaptation momentum(double value) {
+    if (form != Form.ADAGRAD) throw new IllegalArgumentException("momentum is for AdaGrad; " + rule + " has its own or none");
+    if (!(value >= 0 && value < 1)) throw new IllegalArgumentException("momentum must be in [0, 1), not " + value);
+    momentum = value;
+    return this;
+  }
+
+  /** Adam's bias correction, as a factor on the rate. Off by default, as in the release; optax always has it. */
+  public DAdaptation biasCorrection(boolean value) {
+    if (form != Form.ADAM && value) throw new IllegalArgumentException("biasCorrection is for Adam and AdamW, not for " + rule);
+    biasCorrection = value;
+    return this;
+  }
+
+  /** What shares a d. The default is ALL, as in the paper; {@link Scope#GROUP} learns one per parameter group. */
+  public DAdaptation scope(Scope value) {
+    scope = Objects.requireNonNull(value, "scope");
+    return this;
+  }
+
+  @Override
+  public Optimizer build(ParameterSet parameters) {
+    if (maxRate < initialRate)
+      throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
+    return new DAdaptationOptimizer(this, parameters);
+  }
+
+  // AdaGrad's squares may start from the rule's value; what is the form's own starts from 0.
+  @Override
+  List<String> ruleSlots() {
+    return form == Form.ADAGRAD ? List.of("square") : List.of();
+  }
+
+  List<String> formSlots() {
+    return form == Form.ADAGRAD ? List.of("sum", "reference") : form.slots;
+  }
+
+  @Override
+  String description() {
+    return "DAdaptation[rate=" + rate + ", initialRate=" + initialRate + ", maxRate=" + maxRate + ", growthRate=" + growthRate
+        + ", momentum=" + momentum + ", biasCorrection=" + biasCorrection + common() + "]";
+  }
+}

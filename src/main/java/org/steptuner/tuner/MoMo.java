@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.List;
+import java.util.Objects;
+import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
+import org.steptuner.rule.Adam;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Rule;
+import org.steptuner.rule.SGD;
+
+/**
+ * MoMo and MoMo-Adam: a rate from the loss, by a model of it that averages past losses and gradients and does not go below a known
+ * bound. Schaipp, Ohana, Eickenberg, Defazio and Gower, "MoMo: Momentum Models for Adaptive Learning Rates" (2023), algorithms 1 and
+ * 2, in the form of the authors' release or of optax.
+ *
+ * <p>With k = 1 + rate decay and c = 1, or 1 - beta^t where averages start at 0 (MoMo-Adam, and MoMo with {@link #biasCorrection}):
+ *
+ * <pre>
+ * f &lt;- beta f + (1 - beta) loss;  gamma &lt;- beta gamma + (1 - beta) &lt;x, g&gt;;  m &lt;- beta m + (1 - beta) g
+ * D   = 1, or for MoMo-Adam  sqrt(v / (1 - beta2^t)) + epsilon,  v &lt;- beta2 v + (1 - beta2) g^2
+ * tau = min(rate / c, max(k (f - c bound) + &lt;x, m&gt; - k gamma, 0) / &lt;m, m / D&gt;)
+ * x  &lt;- (x - tau m / D) / k
+ * </pre>
+ *
+ * Without bias correction the averages start at the first loss, gradient and product. Where {@code <m, m / D>} is 0, tau is 0.
+ *
+ * <p>A step needs the loss at x: {@code step(loss)}. tau is reported as the learned scale. There is one tau for all tensors, since there
+ * is one loss; in a sharded training every process must be given the loss of all.
+ *
+ * <p>State: one word per element (m), for MoMo-Adam two (v). Words moved per element: MoMo 8, MoMo-Adam 11; the guard against
+ * non-finite gradients is free, clipping costs one more. A step reads sums back once.
+ *
+ * <p>Where the rate is 0, tau is 0: x stays, and the averages go on, as in the release.
+ *
+ * <p>Known to fail: with a bound above the least loss, steps are too short; with one far below it (the default, 0, where the loss cannot
+ * reach 0), tau is only the upper limit, {@code rate}. {@link #estimateBound} stalls on full-batch iris (loss 0.84 instead of 0.08 in
+ * the recorded runs).
+ */
+public final class MoMo extends TunerBuilder<MoMo> {
+  /** Which of the published forms. They differ in the decay and in the least {@code <m, m / D>}. */
+  public enum Variant {
+    /** The authors' PyTorch release. */
+    TORCH,
+    /** optax: {@code x <- x / k - tau m / D}; tau is 0 where {@code <m, m / D>} is at most 2.2e-16. */
+    OPTAX
+  }
+
+  /** How MoMo-Adam applies decay. */
+  public enum Decay {
+    /** x is divided by k after the step: what the model says. */
+    DIVIDE,
+    /** x is multiplied by {@code 1 - rate decay} before the step, as AdamW does; not in optax's form. */
+    MULTIPLY
+  }
+
+  final boolean adam;
+  Variant variant = Variant.TORCH;
+  Decay decay = Decay.DIVIDE;
+  double rate;
+  double bound;
+  boolean estimateBound;
+  boolean biasCorrection;
+
+  private MoMo(Rule rule) {
+    super(rule);
+    adam = !(rule instanceof SGD);
+    rate = adam ? 0.01 : 1;
+    if (rule instanceof SGD sgd) {
+      if (sgd.nesterov()) throw new IllegalArgumentException("MoMo has no form with Nesterov's momentum: " + rule);
+    } else if (!(rule instanceof Adam || rule instanceof AdamW)) {
+      throw new IllegalArgumentException("MoMo knows SGD, Adam and AdamW, not " + rule);
+    } else if (AdamForm.of(rule).coupledDecay() != 0) {
+      throw new IllegalArgumentException("MoMo's decay is decoupled: use AdamW instead of " + rule);
+    } else if (AdamForm.of(rule).epsilon() == 0) {
+      throw new IllegalArgumentException("MoMo-Adam needs a positive epsilon, and is given " + rule);
+    }
+  }
+
+  /**
+   * MoMo over SGD, or MoMo-Adam.
+   *
+   * @param rule SGD, whose momentum is beta (0.9 in the paper; here an average, and not a sum, of gradients) and whose decay is
+   *     decoupled; or AdamW, or Adam without decay
+   */
+  public static MoMo tuning(Rule rule) {
+    return new MoMo(rule);
+  }
+
+  /** The largest rate: what tau (times c) never exceeds. 1 by default, 0.01 for MoMo-Adam. */
+  public MoMo maxRate(double value) {
+    rate = checkRate(value);
+    return this;
+  }
+
+  /** The published form. The default is TORCH. */
+  public MoMo variant(Variant value) {
+    variant = Objects.requireNonNull(value, "variant");
+    return this;
+  }
+
+  /** How MoMo-Adam applies decay. The default is DIVIDE. */
+  public MoMo decay(Decay value) {
+    decay = Objects.requireNonNull(value, "decay");
+    return this;
+  }
+
+  /** A lower bound of the loss, finite; 0 by default. */
+  public MoMo bound(double value) {
+    if (!Double.isFinite(value)) throw new IllegalArgumentException("bound must be finite, not " + value);
+    bound = value;
+    return this;
+  }
+
+  /** MoMo*: takes {@link #bound} for the least value of a bound that is estimated while training. Off by default. */
+  public MoMo estimateBound(boolean value) {
+    estimateBound = value;
+    return this;
+  }
+
+  /** Averages that start at 0 and are corrected. Off by default; MoMo-Adam always has it. */
+  public MoMo biasCorrection(boolean value) {
+    biasCorrection = value;
+    return this;
+  }
+
+  /** @throws IllegalArgumentException also if groups differ in rule or rate: the one tau is that of one model */
+  @Override
+  public Optimizer build(ParameterSet parameters) {
+    groups.forEach((name, group) -> {
+      if (!group.rule().equals(rule) || group.rateFactor() != 1)
+        throw new IllegalArgumentException("MoMo has one model for all tensors: group '" + name + "' must not differ from " + rule);
+    });
+    if (decay == Decay.MULTIPLY && !adam) throw new IllegalArgumentException("decay MULTIPLY is for MoMo-Adam, not for " + rule);
+    if (decay == Decay.MULTIPLY && variant == Variant.OPTAX) throw new IllegalArgumentException("optax has no decay MULTIPLY");
+    return new MoMoOptimizer(this, parameters);
+  }
+
+  double beta() {
+    return rule instanceof SGD sgd ? sgd.momentum() : AdamForm.of(rule).beta1();
+  }
+
+  double weightDecay() {
+    return rule instanceof SGD sgd ? sgd.weightDecay() : AdamForm.of(rule).decoupledDecay();
+  }
+
+  @Override
+  List<String> ruleSlots() {
+    return adam ? List.of("momentum", "square") : List.of("momentum");
+  }
+
+  @Override
+  String description() {
+    return "MoMo[variant=" + variant + ", maxRate=" + rate + ", bound=" + bound + ", estimateBound=" + estimateBound
+        + ", biasCorrection=" + (biasCorrection || adam) + ", decay=" + decay + common() + "]";
+  }
+}

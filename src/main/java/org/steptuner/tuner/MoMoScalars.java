@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+/** The scalar half of MoMo (algorithms 1 and 2): the model of the loss and the rate that it allows. */
+final class MoMoScalars {
+  // What optax takes for no length at all: float64's epsilon.
+  private static final double LEAST_LENGTH = Math.ulp(1.0);
+
+  private final double beta;
+  private final boolean corrected;
+  private final boolean estimateBound;
+  private final double leastBound;
+  private final double leastLength;
+
+  double loss; // f, averaged
+  double product; // gamma, the average of <x, g>
+  double bound;
+  double tau;
+  double limit = Double.NaN; // what tau would be without an upper limit
+  long t;
+
+  MoMoScalars(MoMo settings) {
+    beta = settings.beta();
+    corrected = settings.biasCorrection || settings.adam;
+    estimateBound = settings.estimateBound;
+    leastBound = settings.bound;
+    leastLength = settings.variant == MoMo.Variant.OPTAX ? LEAST_LENGTH : 0;
+    bound = leastBound;
+  }
+
+  /** What averages of the coming step keep: nothing in a first step that does not start at 0. */
+  double retention() {
+    return t == 0 && !corrected ? 0 : beta;
+  }
+
+  /** The weight of what comes new into averages. */
+  double gain() {
+    return t == 0 && !corrected ? 1 : 1 - beta;
+  }
+
+  /**
+   * Takes what a step observed and sets {@link #tau}.
+   *
+   * @param newLoss the loss at x
+   * @param parameterGradient {@code <x, g>}
+   * @param parameterAverage {@code <x, m>}
+   * @param length {@code <m, m / D>}
+   * @param rate the upper limit
+   * @param decay the weight decay
+   */
+  void update(double newLoss, double parameterGradient, double parameterAverage, double length, double rate, double decay) {
+    loss = retention() * loss + gain() * newLoss;
+    product = retention() * product + gain() * parameterGradient;
+    ++t;
+    final double c = corrected ? 1 - Math.pow(beta, t) : 1;
+    final double k = 1 + rate * decay;
+    if (estimateBound) {
+      final double most = k * loss + parameterAverage - k * product;
+      if (most < k * c * bound) bound = Math.max(most / (2 * k * c), leastBound);
+    }
+    limit = length > leastLength ? Math.max(k * (loss - c * bound) + parameterAverage - k * product, 0) / length : 0;
+    tau = Math.min(rate / c, limit);
+    if (estimateBound) bound = Math.max((loss + parameterAverage - product - tau / 2 * length) / c, leastBound);
+  }
+}

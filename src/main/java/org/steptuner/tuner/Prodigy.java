@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.List;
+import java.util.Objects;
+import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
+import org.steptuner.Scope;
+import org.steptuner.rule.Adam;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Rule;
+
+/**
+ * Prodigy: Adam whose rate is an estimate d of the distance from the start to the solution, which grows while the gradients say that it
+ * is too small. Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner" (2023), algorithm 4, in the form
+ * of the authors' release.
+ *
+ * <pre>
+ * r  = d rate c                                 (c: 1, or Adam's bias correction)
+ * n &lt;- beta3 n + d/d0 r &lt;g, x0 - x&gt;             s &lt;- beta3 s + d/d0 r g     (d/d0 d g with safeguardWarmup)
+ * m &lt;- beta1 m + d (1 - beta1) g                v &lt;- beta2 v + d^2 (1 - beta2) g^2
+ * e  = coefficient n / |s|_1
+ * d &lt;- max(d, e) while d = d0;  d_max &lt;- max(d_max, e);  d &lt;- min(d_max, growthRate d, maxRate)
+ * x &lt;- x - decay r x - r m / (sqrt(v) + d epsilon)
+ * </pre>
+ *
+ * The last line has the new d where it is written, and r has the old one. Everything else about Adam (betas, epsilon, decay, which
+ * {@link Adam} adds to g and {@link AdamW} applies to x) comes from the rule.
+ *
+ * <p>State: five words per element (m, v, s, x0, x0 - x), one less with {@link Displacement#RECOMPUTED}, one less with beta1 = 0. Words
+ * moved per element: 14, with a decay in the gradient 15; RECOMPUTED 13; two less with beta1 = 0. The guard against non-finite
+ * gradients is free, clipping costs one more. A step reads sums back once. x is rebuilt from x0 and x0 - x at every step: a change that
+ * the trainer makes to x in between is overwritten, except with RECOMPUTED.
+ *
+ * <p>A step whose rate is 0 (a schedule may begin or end so) changes nothing at all: not x, not the state, not the count of steps in the
+ * bias correction. That is the release's behaviour. So does one whose gradients have all been 0 so far. A group with a rate factor of 0
+ * stays as it is and has no part in d; the release still applies decoupled decay to it.
+ *
+ * <p>Known to fail: with a schedule that warms up from a very small rate, d can be overestimated; use {@link #safeguardWarmup}. On
+ * gradients that do not depend on x, d grows without bound; {@link #maxRate} stops it.
+ */
+public final class Prodigy extends TunerBuilder<Prodigy> {
+  /** How x0 - x, of which the estimate is made, is kept. */
+  public enum Displacement {
+    /** As a sum of steps in the state's type; x is rebuilt from x0 and it, so that state and not x has all its bits. */
+    STORED,
+    /**
+     * Not: from x0 and x, as the releases do. Saves a word of memory per element and one moved. While d is small, x does not move, or
+     * moves by a few units in its last place, in any type but float64: the estimate is wrong by some percent in float32, and stays 0
+     * for ever in 16 bits. Refused for 16-bit parameters.
+     */
+    RECOMPUTED
+  }
+
+  private static final int MAX_SLICE = 1 << 30;
+
+  double rate = 1;
+  double beta3 = Double.NaN;
+  double initialRate = 1e-6;
+  double maxRate = Double.POSITIVE_INFINITY;
+  double coefficient = 1;
+  double growthRate = Double.POSITIVE_INFINITY;
+  boolean safeguardWarmup;
+  boolean biasCorrection;
+  int slice = 1;
+  Displacement displacement = Displacement.STORED;
+
+  private Prodigy(Rule rule) {
+    super(rule);
+    check(rule);
+  }
+
+  private static void check(Rule rule) {
+    if (AdamForm.of(rule).epsilon() == 0) throw new IllegalArgumentException("Prodigy needs a positive epsilon, and is given " + rule);
+  }
+
+  @Override
+  public Prodigy group(String name, Rule groupRule, double rateFactor) {
+    check(Objects.requireNonNull(groupRule, "groupRule"));
+    return super.group(name, groupRule, rateFactor);
+  }
+
+  /**
+   * Prodigy over Adam, with nothing to tune.
+   *
+   * @param rule {@link AdamW} (decoupled decay, the release's default) or {@link Adam} (decay in the gradient)
+   */
+  public static Prodigy tuning(Rule rule) {
+    return new Prodigy(rule);
+  }
+
+  /** A factor on the learned rate; 1 by default, and best left there: use {@link #coefficient}. */
+  public Prodigy baseRate(double value) {
+    rate = checkRate(value);
+    return this;
+  }
+
+  /** The discount of n and s, in [0, 1). The default is the square root of beta2. */
+  public Prodigy beta3(double value) {
+    if (!(value >= 0 && value < 1)) throw new IllegalArgumentException("beta3 must be in [0, 1), not " + value);
+    beta3 = value;
+    return this;
+  }
+
+  /** d0, the first estimate: positive, and far below the right one. The default is 1e-6. */
+  public Prodigy initialRate(double value) {
+    initialRate = checkPositive("initialRate", value);
+    return this;
+  }
+
+  /** What d never exceeds; positive. The default is not to hold it. It must not be less than {@link #initialRate}. */
+  public Prodigy maxRate(double value) {
+    maxRate = checkLimit("maxRate", value, 0);
+    return this;
+  }
+
+  /** A factor on the estimate; positive, 1 by default. The release's advice: if anything must be tuned, this, between 0.5 and 2. */
+  public Prodigy coefficient(double value) {
+    coefficient = checkPositive("coefficient", value);
+    return this;
+  }
+
+  /** How much d may grow in a step: at least 1, unlimited by default. 1.02 gives a kind of warm-up. */
+  public Prodigy growthRate(double value) {
+    growthRate = checkLimit("growthRate", value, 1);
+    return this;
+  }
+
+  /** Leaves the rate out of s, so that small rates at the start do not make d too large. Off by default. */
+  public Prodigy safeguardWarmup(boolean value) {
+    safeguardWarmup = value;
+    return this;
+  }
+
+  /** Adam's bias correction, as a factor on the rate. Off by default, as in the release; optax always has it. */
+  public Prodigy biasCorrection(boolean value) {
+    biasCorrection = value;
+    return this;
+  }
+
+  /**
+   * Takes only elements 0, p, 2p, ... of each tensor into the estimate. 1 by default; the release suggests 11.
+   *
+   * @param p from 1 to 2^30
+   */
+  public Prodigy slice(int p) {
+    if (p < 1 || p > MAX_SLICE) throw new IllegalArgumentException("slice must be from 1 to " + MAX_SLICE + ", not " + p);
+    slice = p;
+    return this;
+  }
+
+  /** How x0 - x is kept. The default is STORED. */
+  public Prodigy displacement(Displacement value) {
+    displacement = Objects.requireNonNull(value, "displacement");
+    return this;
+  }
+
+  /** What shares a d. The default is ALL, as in the paper; {@link Scope#GROUP} learns one per parameter group. */
+  public Prodigy scope(Scope value) {
+    scope = Objects.requireNonNull(value, "scope");
+    return this;
+  }
+
+  @Override
+  public Optimizer build(ParameterSet parameters) {
+    if (maxRate < initialRate)
+      throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
+    if (displacement == Displacement.RECOMPUTED)
+      for (ParameterSet.Tensor tensor : parameters.tensors())
+        if (tensor.parameterType().bytes() < 4)
+          throw new IllegalArgumentException(
+              "displacement RECOMPUTED needs FLOAT32 or FLOAT64 parameters, and tensor '" + tensor.name() + "' is "
+                  + tensor.parameterType() + ": while d is small, x0 - x rounds to 0 and d stays as it is; use STORED");
+    return new ProdigyOptimizer(this, parameters);
+  }
+
+  /** Whether any group has a momentum. */
+  boolean hasMomentum() {
+    return AdamForm.of(rule).beta1() > 0 || groups.values().stream().anyMatch(group -> AdamForm.of(group.rule()).beta1() > 0);
+  }
+
+  double beta3() {
+    return Double.isNaN(beta3) ? Math.sqrt(AdamForm.of(rule).beta2()) : beta3;
+  }
+
+  @Override
+  List<String> ruleSlots() {
+    return hasMomentum() ? List.of("momentum", "square") : List.of("square");
+  }
+
+  @Override
+  String description() {
+    return "Prodigy[rate=" + rate + ", beta3=" + beta3() + ", initialRate=" + initialRate + ", maxRate=" + maxRate + ", coefficient="
+        + coefficient + ", growthRate=" + growthRate + ", safeguardWarmup=" + safeguardWarmup + ", biasCorrection=" + biasCorrection
+        + ", slice=" + slice + ", displacement=" + displacement + common() + "]";
+  }
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Supplier;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.steptuner.DataType;
+import org.steptuner.NonFinite;
+import org.steptuner.Optimizer;
+import org.steptuner.Schedule;
+import org.steptuner.Scope;
+import org.steptuner.rule.AdaGrad;
+import org.steptuner.rule.Adam;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Lion;
+import org.steptuner.rule.RMSProp;
+import org.steptuner.rule.Rule;
+import org.steptuner.rule.SGD;
+
+class DAdaptationTest extends TunerContract {
+  private static final AdaGrad ADAGRAD = AdaGrad.defaults().epsilon(1e-6).initialAccumulator(1e-6);
+
+  private static DAdaptation over(Rule rule) {
+    return DAdaptation.tuning(rule).initialRate(1e-3);
+  }
+
+  @Override
+  Map<String, Supplier<TunerBuilder<?>>> forms() {
+    final Map<String, Supplier<TunerBuilder<?>>> forms = new LinkedHashMap<>();
+    forms.put("SGD", () -> over(SGD.defaults().momentum(0.9).weightDecay(0.01)));
+    forms.put("Adam", () -> over(Adam.defaults().weightDecay(0.01)).growthRate(1.5));
+    forms.put("AdamW", () -> over(AdamW.defaults()).biasCorrection(true).initialRate(0.01));
+    forms.put("AdaGrad", () -> over(ADAGRAD).momentum(0.5));
+    forms.put("Lion", () -> over(Lion.defaults().weightDecay(0.1)).growthRate(1.2));
+    forms.put("by group SGD", () -> over(SGD.defaults().momentum(0.9)).scope(Scope.GROUP).group("second", SGD.defaults().momentum(0.5), 0.5));
+    forms.put("by tensor AdamW", () -> over(AdamW.defaults()).scope(Scope.TENSOR));
+    forms.put("by tensor AdaGrad", () -> over(ADAGRAD).scope(Scope.TENSOR));
+    forms.put("by group Lion", () -> over(Lion.defaults()).scope(Scope.GROUP));
+    return forms;
+  }
+
+  private static List<Supplier<DAdaptation>> rules() {
+    return List.of(
+        () -> over(SGD.defaults().momentum(0.9)), () -> over(AdamW.defaults()), () -> over(ADAGRAD).momentum(0.5), () -> over(Lion.defaults()));
+  }
+
+  @Test
+  void words() {
+    final int[] expected = {7, 10, 9, 8};
+    for (int i = 0; i < expected.length; ++i)
+      for (NonFinite guard : new NonFinite[] {NonFinite.SKIP, NonFinite.UNCHECKED})
+        try (Training training = new Training(DataType.FLOAT32, 0, 10);
+            Optimizer optimizer = rules().get(i).get().nonFinite(guard).build(training.on(device()))) {
+          assertEquals(expected[i] - (guard == NonFinite.SKIP ? 0 : 1), optimizer.wordsPerElement());
+        }
+  }
+
+  @Test
+  void aGroupByItselfLearnsAsIfAlone() {
+    for (Supplier<DAdaptation> rule : rules())
+      try (Training both = new Training(DataType.FLOAT64, 0.5, 300, 200);
+          Training first = new Training(DataType.FLOAT64, 0.5, 300);
+          Optimizer together = rule.get().scope(Scope.GROUP).build(both.on(device()));
+          Optimizer alone = rule.get().build(first.on(device()))) {
+        for (int step = 1; step <= 40; ++step) {
+          together.step(both.backward(step));
+          alone.step(first.backward(step));
+        }
+        assertEquals(2, together.report().scopes());
+        assertEquals(alone.report().learnedScale(), together.report().learnedScale(0));
+        assertNotEquals(together.report().learnedScale(0), together.report().learnedScale(1));
+        for (int i = 0; i < 300; ++i) assertEquals(first.get(i), both.get(i));
+      }
+  }
+
+  @Test
+  void theCapHolds() {
+    for (Supplier<DAdaptation> rule : rules())
+      try (Training training = new Training(DataType.FLOAT32, 0.1, 500);
+          Optimizer optimizer = rule.get().maxRate(0.00102).build(training.on(device()))) {
+        for (int step = 1; step <= 60; ++step) {
+          optimizer.step(training.backward(step));
+          assertTrue(optimizer.report().learnedScale() <= 0.00102);
+        }
+        assertEquals(0.00102, optimizer.report().learnedScale(), rule.get().description());
+      }
+  }
+
+  @Test
+  void growthIsLimited() {
+    for (Supplier<DAdaptation> rule : rules())
+      try (Training training = new Training(DataType.FLOAT32, 0.1, 500);
+          Optimizer optimizer = rule.get().growthRate(1.02).build(training.on(device()))) {
+        double before = 1e-3;
+        boolean limited = false;
+        for (int step = 1; step <= 100; ++step) {
+          optimizer.step(training.backward(step));
+          final double now = optimizer.report().learnedScale();
+          assertTrue(now >= before && now <= before * 1.02);
+          limited |= now == before * 1.02;
+          before = now;
+        }
+        assertTrue(limited, rule.get().description());
+      }
+  }
+
+  /** A schedule that rests: SGD and Adam as if the step had not been. */
+  @Test
+  void aRateOfZeroFreezesSgdAndAdam(@TempDir Path folder) {
+    for (int i = 0; i < 2; ++i)
+      try (Training training = new Training(DataType.FLOAT32, 0.5, SIZES);
+          Optimizer optimizer = rules().get(i).get().schedule(Schedule.of(1, 1, 0, 1)).build(training.on(device()))) {
+        for (int step = 1; step <= 2; ++step) optimizer.step(training.backward(step));
+        final Map<String, byte[]> before = saved(optimizer, folder);
+        before.remove("manifest");
+        final Map<String, double[]> scalars = optimizer.scalars();
+        training.backward(3);
+        optimizer.step();
+        assertEquals(3, optimizer.steps());
+        final Map<String, byte[]> after = saved(optimizer, folder);
+        after.remove("manifest");
+        assertSame(before, after, "rest");
+        optimizer.scalars().forEach((name, values) -> assertArrayEquals(scalars.get(name), values, name));
+      }
+  }
+
+  @Test
+  void aRateOfZeroMovesNothingUnderLionAndKeepsD() {
+    try (Training training = new Training(DataType.FLOAT32, 0.5, SIZES);
+        Optimizer optimizer = over(Lion.defaults().weightDecay(0.1)).schedule(Schedule.of(1, 1, 0, 1)).build(training.on(device()))) {
+      for (int step = 1; step <= 2; ++step) optimizer.step(training.backward(step));
+      final byte[] before = training.parameterBytes();
+      final double d = optimizer.report().learnedScale();
+      training.backward(3);
+      optimizer.step();
+      assertArrayEquals(before, training.parameterBytes());
+      assertEquals(d, optimizer.report().learnedScale());
+    }
+  }
+
+  @Test
+  void aGroupWithFactorZeroStaysAndHasNoPartInD() {
+    for (Supplier<DAdaptation> rule : rules())
+      try (Training both = new Training(DataType.FLOAT64, 0.5, 300, 200);
+          Training first = new Training(DataType.FLOAT64, 0.5, 300);
+          Optimizer together = rule.get().group("second", rule.get().rule, 0).build(both.on(device()));
+          Optimizer alone = rule.get().build(first.on(device()))) {
+        final double[] start = both.values();
+        for (int step = 1; step <= STEPS; ++step) {
+          final double loss = both.backward(step);
+          // The first norm of SGD is over all tensors.
+          if (step == 1) for (int i = 300; i < 500; ++i) both.setGradient(i, 0);
+          together.step(loss);
+          alone.step(first.backward(step));
+        }
+        assertEquals(alone.report().learnedScale(), together.report().learnedScale(), rule.get().description());
+        for (int i = 300; i < 500; ++i) assertEquals(start[i], both.get(i));
+      }
+  }
+
+  @Test
+  void sgdWaitsForAGradient() {
+    try (Training training = new Training(DataType.FLOAT32, 0.5, 300);
+        Training twin = new Training(DataType.FLOAT32, 0.5, 300);
+        Optimizer optimizer = rules().get(0).get().build(training.on(device()));
+        Optimizer other = rules().get(0).get().build(twin.on(device()))) {
+      final byte[] before = training.parameterBytes();
+      optimizer.step();
+      assertArrayEquals(before, training.parameterBytes());
+      for (int step = 1; step <= 5; ++step) {
+        optimizer.step(training.backward(step));
+        other.step(twin.backward(step));
+      }
+      assertArrayEquals(twin.parameterBytes(), training.parameterBytes());
+    }
+  }
+
+  /** The sums of a step are taken late; the report has them all the same, at once and after closing. */
+  @Test
+  void theReportIsOfTheLastStep() {
+    for (Supplier<DAdaptation> rule : rules())
+      try (Training one = new Training(DataType.FLOAT32, 0.5, 300);
+          Training two = new Training(DataType.FLOAT32, 0.5, 300)) {
+        final Optimizer asked = rule.get().build(one.on(device()));
+        final Optimizer unasked = rule.get().build(two.on(device()));
+        for (int step = 1; step <= STEPS; ++step) {
+          final double d = asked.step(one.backward(step)).learnedScale();
+          assertEquals(asked.scalars().get("d")[0], d);
+          unasked.step(two.backward(step));
+        }
+        asked.close();
+        unasked.close();
+        assertEquals(asked.report().copy().learnedScale(), unasked.report().learnedScale());
+        assertArrayEquals(one.parameterBytes(), two.parameterBytes());
+      }
+  }
+
+  @Test
+  void refusesWhatItCannotDo() {
+    assertThrows(IllegalArgumentException.class, () -> DAdaptation.tuning(RMSProp.defaults()));
+    assertThrows(IllegalArgumentException.class, () -> DAdaptation.tuning(SGD.defaults().momentum(0.9).nesterov(true)));
+    assertThrows(IllegalArgumentException.class, () -> DAdaptation.tuning(AdamW.defaults().epsilon(0)));
+    assertThrows(IllegalArgumentException.class, () -> DAdaptation.tuning(AdaGrad.defaults().epsilon(0)));
+    assertThrows(IllegalArgumentException.class, () -> DAdaptation.tuning(AdaGrad.defaults().rateDecay(0.1)));
+    assertThrows(IllegalArgumentException.class, () -> over(SGD.defaults()).momentum(0.5));
+    assertThrows(IllegalArgumentException.class, () -> over(Lion.defaults()).biasCorrection(true));
+    assertThrows(IllegalArgumentException.class, () -> over(AdamW.defaults()).group("second", Lion.defaults()));
+    assertThrows(IllegalArgumentException.class, () -> over(AdamW.defaults()).group("second", AdamW.defaults().epsilon(0)));
+    final DAdaptation plain = over(AdamW.defaults());
+    for (double bad : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY})
+      assertThrows(IllegalArgumentException.class, () -> plain.initialRate(bad));
+    assertThrows(IllegalArgumentException.class, () -> plain.growthRate(0.99));
+    assertThrows(IllegalArgumentException.class, () -> plain.maxRate(Double.NaN));
+    try (Training training = new Training(DataType.FLOAT32, 0.5, 10)) {
+      assertThrows(IllegalArgumentException.class, () -> over(AdamW.defaults()).maxRate(1e-4).build(training.on(device())));
+    }
+  }
+}

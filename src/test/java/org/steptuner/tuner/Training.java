@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.Arrays;
+import java.util.SplittableRandom;
+import org.bytedeco.javacpp.BytePointer;
+import org.steptuner.DataType;
+import org.steptuner.Device;
+import org.steptuner.ParameterSet;
+
+/**
+ * A trainer's memory for tests: tensors of float32 or float64 in two groups ("default" and, for every other tensor, "second"), and the
+ * gradients of {@code |x - target|^2 / 2} with noise that depends on the step alone.
+ */
+final class Training implements AutoCloseable {
+  private final DataType type;
+  private final int[] sizes;
+  private final int[] begins;
+  private final int count;
+  private final BytePointer memory;
+  private final ByteBuffer bytes;
+  private final double noise;
+
+  Training(DataType type, double noise, int... sizes) {
+    this.type = type;
+    this.noise = noise;
+    this.sizes = sizes;
+    begins = new int[sizes.length];
+    for (int t = 1; t < sizes.length; ++t) begins[t] = begins[t - 1] + sizes[t - 1];
+    count = Arrays.stream(sizes).sum();
+    memory = new BytePointer(2L * count * type.bytes());
+    bytes = memory.asByteBuffer().order(ByteOrder.nativeOrder());
+    final SplittableRandom random = new SplittableRandom(7);
+    for (int i = 0; i < count; ++i) set(i, random.nextDouble(-1, 1));
+    for (int i = 0; i < count; ++i) setGradient(i, 0);
+  }
+
+  ParameterSet on(Device device) {
+    final ParameterSet.Builder builder = ParameterSet.on(device);
+    for (String group : new String[] {ParameterSet.DEFAULT_GROUP, "second"})
+      for (int t = 0; t < sizes.length; ++t)
+        if ((t % 2 == 1) == group.equals("second"))
+          builder
+              .group(group)
+              .add("t" + t, memory.address() + (long) begins[t] * type.bytes(),
+                  memory.address() + (long) (count + begins[t]) * type.bytes(), sizes[t], type);
+    return builder.build();
+  }
+
+  int count() {
+    return count;
+  }
+
+  /** Writes the gradients of a step and returns the loss. */
+  double backward(long step) {
+    final SplittableRandom random = new SplittableRandom(step * 31);
+    double loss = 0;
+    for (int i = 0; i < count; ++i) {
+      final double difference = get(i) - target(i);
+      loss += difference * difference / 2;
+      setGradient(i, difference + noise * random.nextDouble(-1, 1));
+    }
+    return loss;
+  }
+
+  private static double target(int i) {
+    return 2 + i % 7 * 0.5;
+  }
+
+  double get(int i) {
+    return read(i);
+  }
+
+  void set(int i, double value) {
+    write(i, value);
+  }
+
+  void setGradient(int i, double value) {
+    write(count + i, value);
+  }
+
+  double gradient(int i) {
+    return read(count + i);
+  }
+
+  double[] values() {
+    final double[] values = new double[count];
+    for (int i = 0; i < count; ++i) values[i] = get(i);
+    return values;
+  }
+
+  byte[] parameterBytes() {
+    final byte[] copy = new byte[count * type.bytes()];
+    bytes.get(0, copy);
+    return copy;
+  }
+
+  private double read(int i) {
+    return type == DataType.FLOAT64 ? bytes.getDouble(8 * i) : bytes.getFloat(4 * i);
+  }
+
+  private void write(int i, double value) {
+    if (type == DataType.FLOAT64) bytes.putDouble(8 * i, value);
+    else bytes.putFloat(4 * i, (float) value);
+  }
+
+  @Override
+  public void close() {
+    memory.close();
+  }
+}
