@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.conformance;
+
+import org.steptuner.rule.AdaGrad;
+import org.steptuner.rule.Adam;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Lion;
+import org.steptuner.rule.RMSProp;
+import org.steptuner.rule.Rule;
+import org.steptuner.rule.SGD;
+
+/** The {@code base} of a case: a rule and its rate. What only adds something (momentum, a decay) may be absent, no more. */
+record BaseRule(Rule rule, double rate) {
+  static BaseRule of(Fields base) {
+    final String name = base.text("rule");
+    final Rule rule =
+        switch (name) {
+          case "sgd" -> sgd(base);
+          case "rmsprop" -> rmsProp(base);
+          case "adagrad" -> adaGrad(base);
+          case "adam" -> adam(base);
+          case "adamw" -> adamW(base);
+          case "lion" -> lion(base);
+          default -> throw new UnsupportedException("rule '" + name + "'");
+        };
+    final double rate = base.number("lr");
+    base.refuseOthers();
+    return new BaseRule(rule, rate);
+  }
+
+  private static SGD sgd(Fields base) {
+    // All at once: Nesterov's form is refused until there is momentum.
+    return new SGD(base.number("momentum", 0), base.flag("nesterov", false), base.number("weight_decay", 0));
+  }
+
+  // eps_inside_root is either the epsilon that stands inside of the root, or tells whether eps does.
+  private static RMSProp rmsProp(Fields base) {
+    final RMSProp rule =
+        RMSProp.defaults()
+            .alpha(base.number("alpha"))
+            .weightDecay(base.number("weight_decay", 0))
+            .momentum(base.number("momentum", 0));
+    if (base.isFlag("eps_inside_root"))
+      return rule.epsilon(base.number("eps")).epsilonInsideRoot(base.flag("eps_inside_root"));
+    if (!base.has("eps_inside_root")) return rule.epsilon(base.number("eps"));
+    if (base.number("eps", 0) != 0) throw new IllFormedException("eps and eps_inside_root are both given");
+    return rule.epsilon(base.number("eps_inside_root")).epsilonInsideRoot(true);
+  }
+
+  private static AdaGrad adaGrad(Fields base) {
+    return AdaGrad.defaults()
+        .rateDecay(base.number("lr_decay", 0))
+        .epsilon(base.number("eps"))
+        .weightDecay(base.number("weight_decay", 0))
+        .initialAccumulator(base.number("initial_accumulator_value", 0));
+  }
+
+  private static Adam adam(Fields base) {
+    final double[] betas = betas(base);
+    return Adam.defaults().betas(betas[0], betas[1]).epsilon(base.number("eps")).weightDecay(base.number("weight_decay", 0));
+  }
+
+  private static AdamW adamW(Fields base) {
+    final double[] betas = betas(base);
+    return AdamW.defaults().betas(betas[0], betas[1]).epsilon(base.number("eps")).weightDecay(base.number("weight_decay", 0));
+  }
+
+  private static Lion lion(Fields base) {
+    final double[] betas = betas(base);
+    return Lion.defaults().betas(betas[0], betas[1]).weightDecay(base.number("weight_decay", 0));
+  }
+
+  private static double[] betas(Fields base) {
+    final double[] betas = base.numbers("betas");
+    if (betas.length != 2) throw new IllFormedException("betas of a rule must be two, not " + betas.length);
+    return betas;
+  }
+}

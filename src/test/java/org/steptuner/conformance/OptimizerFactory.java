@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.conformance;
+
+import java.util.List;
+import org.steptuner.DataType;
+import org.steptuner.Schedule;
+import org.steptuner.conformance.Candidate.Lost;
+import org.steptuner.tuner.FixedRate;
+import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.Mechanic.Delta;
+import org.steptuner.tuner.TunerBuilder;
+
+/** Turns the {@code optimizer} of a case into builders: one method per kind, which reads every field that the kind has. */
+final class OptimizerFactory {
+  private OptimizerFactory() {}
+
+  /**
+   * The candidates for a case, one or more. The first rounds as the reference does.
+   *
+   * @throws UnsupportedException if the library has no such optimizer
+   * @throws IllFormedException if a field is missing, unknown or of the wrong form
+   * @throws IllegalArgumentException if the library refuses a value
+   */
+  static List<Candidate> candidates(Fields optimizer, DataType type) {
+    final String kind = optimizer.text("kind");
+    final List<Candidate> candidates =
+        switch (kind) {
+          case "fixed_rate" -> fixedRate(optimizer);
+          case "mechanic" -> mechanic(optimizer, type);
+          default -> throw new UnsupportedException("kind '" + kind + "'");
+        };
+    // A term of the loss, of which the problem takes care.
+    optimizer.number("l2", 0);
+    optimizer.refuseOthers();
+    return candidates;
+  }
+
+  private static List<Candidate> fixedRate(Fields optimizer) {
+    final BaseRule base = BaseRule.of(optimizer.object("base"));
+    return List.of(new Candidate("", scheduled(FixedRate.of(base.rate(), base.rule()), optimizer), Lost.NOTHING));
+  }
+
+  // A reference that does not store Delta recomputes it. Discounting a stored one is the same in exact arithmetic, and all that
+  // float32 can do; in float64 both must agree with the recording.
+  private static List<Candidate> mechanic(Fields optimizer, DataType type) {
+    final Mechanic.Variant variant = variant(optimizer.text("variant"));
+    final BaseRule base = BaseRule.of(optimizer.object("base"));
+    if (optimizer.flag("store_delta"))
+      return List.of(new Candidate("", mechanic(optimizer, base, variant, Delta.STORED), Lost.STEP));
+    final Candidate discounted =
+        new Candidate("DISCOUNTED", mechanic(optimizer, base, variant, Delta.DISCOUNTED), Lost.DELTA);
+    if (type != DataType.FLOAT64) return List.of(discounted);
+    return List.of(new Candidate("RECOMPUTED", mechanic(optimizer, base, variant, Delta.RECOMPUTED), Lost.STEP), discounted);
+  }
+
+  private static TunerBuilder<?> mechanic(Fields optimizer, BaseRule base, Mechanic.Variant variant, Delta delta) {
+    final Mechanic mechanic =
+        Mechanic.tuning(base.rule())
+            .variant(variant)
+            .delta(delta)
+            .baseRate(base.rate())
+            .decay(optimizer.number("s_decay"))
+            .betas(optimizer.numbers("betas"))
+            .initialScale(optimizer.number("s_init"))
+            .epsilon(optimizer.number("eps"));
+    return scheduled(mechanic, optimizer);
+  }
+
+  private static Mechanic.Variant variant(String name) {
+    return switch (name) {
+      case "torch" -> Mechanic.Variant.TORCH;
+      case "optax" -> Mechanic.Variant.OPTAX;
+      default -> throw new UnsupportedException("variant '" + name + "' of kind 'mechanic'");
+    };
+  }
+
+  private static TunerBuilder<?> scheduled(TunerBuilder<?> builder, Fields optimizer) {
+    if (!optimizer.has("lr_schedule")) return builder;
+    final double[] factors = optimizer.numbers("lr_schedule");
+    final Schedule schedule = Schedule.of(factors);
+    return builder.schedule(
+        step -> {
+          if (step > factors.length)
+            throw new IllFormedException("lr_schedule ends at step " + factors.length + ", before the recorded steps do");
+          return schedule.at(step);
+        });
+  }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.conformance;
+
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.TreeMap;
+import org.steptuner.DataType;
+import org.steptuner.Device;
+import org.steptuner.Optimizer;
+import org.steptuner.StepReport;
+import org.steptuner.tuner.TunerBuilder;
+
+/** Runs an optimizer on a problem and records what another recording has, at the same steps. */
+final class Trial {
+  private final Recording wanted;
+  private final int lastStep;
+  private final double[] sums;
+  private final double[] norms;
+  private final double[] losses;
+  private final Map<String, double[][]> scalars = new LinkedHashMap<>();
+  private final TreeMap<Integer, double[]> parameters = new TreeMap<>();
+  private final double[] moved;
+  private final double[] scale;
+  private String stopped = "";
+
+  private Trial(Recording wanted, int lastStep) {
+    this.wanted = wanted;
+    this.lastStep = lastStep;
+    sums = notReached(wanted.steps().length);
+    norms = notReached(wanted.steps().length);
+    losses = notReached(wanted.lossBefore().length);
+    moved = notReached(lastStep + 1);
+    scale = notReached(lastStep + 1);
+  }
+
+  /**
+   * A run.
+   *
+   * @param trajectory NaN at the steps that were not reached
+   * @param stopped why the run ended early; empty if it did not
+   * @param moved by step: the largest distance of a parameter from its start, relative to the largest parameter
+   * @param scale by step: the learned scale
+   */
+  record Run(Recording trajectory, String stopped, double[] moved, double[] scale) {}
+
+  static Run run(TunerBuilder<?> builder, Problem problem, Recording wanted, int lastStep, DataType type, Device device) {
+    if (lastStep > problem.steps())
+      throw new IllFormedException("the data ends at step " + problem.steps() + ", the recording at step " + lastStep);
+    final Trial trial = new Trial(wanted, lastStep);
+    trial.run(builder, problem, type, device);
+    return new Run(
+        new Recording(
+            wanted.steps(), trial.sums, trial.norms, trial.losses, trial.scalars, trial.parameters, new double[0]),
+        trial.stopped,
+        trial.moved,
+        trial.scale);
+  }
+
+  private void run(TunerBuilder<?> builder, Problem problem, DataType type, Device device) {
+    final double[] start = problem.start();
+    final double[] x = new double[start.length];
+    final double[] gradient = new double[x.length];
+    try (Tensors tensors = new Tensors(problem.sizes(), type)) {
+      tensors.setParameters(start);
+      try (Optimizer optimizer = builder.build(tensors.bind(device))) {
+        for (int step = 1; step <= lastStep; ++step) {
+          tensors.getParameters(x);
+          final double loss = problem.evaluate(step, x, gradient);
+          tensors.setGradients(gradient);
+          final StepReport report = Double.isNaN(loss) ? optimizer.step() : optimizer.step(loss);
+          if (report.skipped()) {
+            stopped = "step " + step + " was skipped: " + report.skip();
+            return;
+          }
+          tensors.getParameters(x);
+          record(step, x, loss, optimizer);
+          moved[step] = moved(start, x);
+          scale[step] = report.learnedScale();
+        }
+      }
+    }
+  }
+
+  private void record(int step, double[] x, double loss, Optimizer optimizer) {
+    if (wanted.parameters().containsKey(step)) parameters.put(step, x.clone());
+    final int row = Arrays.binarySearch(wanted.steps(), step);
+    if (row < 0) return;
+    sums[row] = Arrays.stream(x).sum();
+    norms[row] = Math.sqrt(Arrays.stream(x).map(value -> value * value).sum());
+    if (losses.length > 0) losses[row] = loss;
+    exposed(optimizer).forEach((name, values) -> {
+      if (wanted.scalars().containsKey(name))
+        scalars.computeIfAbsent(name, key -> new double[wanted.steps().length][])[row] = values;
+    });
+  }
+
+  private static double moved(double[] from, double[] to) {
+    double distance = 0;
+    double largest = 0;
+    for (int i = 0; i < to.length; ++i) {
+      distance = Math.max(distance, Math.abs(to[i] - from[i]));
+      largest = Math.max(largest, Math.abs(to[i]));
+    }
+    return distance == 0 ? Double.POSITIVE_INFINITY : distance / largest;
+  }
+
+  /** The optimizer's scalars, under the names that recordings have for them. */
+  private static Map<String, double[]> exposed(Optimizer optimizer) {
+    final Map<String, double[]> scalars = optimizer.scalars();
+    final StepReport report = optimizer.report();
+    scalars.put("grad_norm", new double[] {report.gradientNorm()});
+    if (scalars.containsKey("s")) scalars.put("s_sum", new double[] {Arrays.stream(scalars.get("s")).sum()});
+    else scalars.put("eta", new double[] {report.rate()});
+    return scalars;
+  }
+
+  private static double[] notReached(int length) {
+    final double[] values = new double[length];
+    Arrays.fill(values, Double.NaN);
+    return values;
+  }
+}

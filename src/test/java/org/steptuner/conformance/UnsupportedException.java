@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.conformance;
+
+/** A case asks for something that the library does not have; the message names it. */
+final class UnsupportedException extends RuntimeException {
+  UnsupportedException(String message) {
+    super(message);
+  }
+}
