@@ -71,7 +71,7 @@ abstract class TunedOptimizer implements Optimizer {
     final List<String> ruleSlots = Plan.slotsOf(settings.rule.kernel());
     final List<String> slots = new ArrayList<>(ruleSlots);
     slots.addAll(tunerSlots);
-    plan = new Plan(parameters, slots, settings.scope);
+    plan = new Plan(parameters, slots, settings.planScope());
     try {
       plan.setReducer(settings.sumReducer);
       plan.setStream(settings.stream);
