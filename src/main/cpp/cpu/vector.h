@@ -4,6 +4,7 @@
 // kernel is written by the compiler from the formula itself and does not hang on whether a loop happens to be vectorised.
 #pragma once
 #include "../rules/cube_root.h"
+#include "../rules/exponential.h"
 #include "../sweep/platform.h"
 #include <immintrin.h>
 
@@ -93,6 +94,20 @@ STEPTUNER_HD Vector<double> squareRoot(Vector<double> a) {
 template <class E>
 STEPTUNER_HD Vector<E> cubeRoot(Vector<E> a) {
   return cubeRootIn<Vector<E>, E>(a);
+}
+
+template <class E>
+STEPTUNER_HD Vector<E> powerOfTwo(Vector<E> n) {
+  using C = Exponential<E>;
+  using Bits = typename Registers<E>::Bits;
+  const Vector<E> sum = n + Vector<E>(E(C::ROUNDER));
+  const Bits bits = (reinterpret_cast<Bits>(sum.v) + C::BIAS) << C::FRACTION_BITS;
+  return Vector<E>(reinterpret_cast<typename Vector<E>::Register>(bits));
+}
+
+template <class E>
+STEPTUNER_HD Vector<E> exponential(Vector<E> x) {
+  return exponentialOf<E>(x);
 }
 
 }  // namespace

@@ -7,9 +7,11 @@
 #include "../rules/adam.h"
 #include "../rules/dadaptation.h"
 #include "../rules/fixed_rate.h"
+#include "../rules/hypergradient.h"
 #include "../rules/lion.h"
 #include "../rules/madgrad.h"
 #include "../rules/mechanic.h"
+#include "../rules/metaoptimize.h"
 #include "../rules/momo.h"
 #include "../rules/prodigy.h"
 #include "../rules/rmsprop.h"
@@ -43,6 +45,18 @@ using over = typename Over<Sweep, Rules>::type;
 
 using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, Supplied>;
 
+// The paper's forms of the base rules under MetaOptimize, and the usual ones under its package.
+using MetaOptimizeRules = List<Sgd, PaperMomentum, PaperRmsProp, PaperAdam, Lion>;
+using MetaOptimizePackageRules = List<Sgd, Momentum, RmsProp, Adam, Lion>;
+template <class Rule>
+using PerWeightBySgd = MetaOptimizePerWeight<Rule, Sgd>;
+template <class Rule>
+using PerWeightByRmsProp = MetaOptimizePerWeight<Rule, PaperRmsProp>;
+template <class Rule>
+using PerWeightByAdam = MetaOptimizePerWeight<Rule, PaperAdam>;
+template <class Rule>
+using PerWeightByLion = MetaOptimizePerWeight<Rule, Lion>;
+
 using Kernels = typename Join<
     List<GradientNorm>, over<FixedRate, Rules>,
     List<MechanicReference, MechanicObserve, MechanicScale, MechanicObservePlain>, over<MechanicApply, Rules>,
@@ -51,6 +65,10 @@ using Kernels = typename Join<
          ProdigyObserveStored<false, false>, ProdigyObserveStored<false, true>, ProdigyObserveStored<true, false>,
          ProdigyObserveStored<true, true>, ProdigyApplyStored<true>, ProdigyApplyStored<false>>,
     List<DAdaptSgd, DAdaptAdam, DAdaptAdaGrad, DAdaptLion>,
-    List<MomoObserve<false>, MomoApply<false>, MomoObserve<true>, MomoApply<true>>>::type;
+    List<MomoObserve<false>, MomoApply<false>, MomoObserve<true>, MomoApply<true>>,
+    over<MetaOptimize, MetaOptimizeRules>, over<MetaOptimizePackage, MetaOptimizePackageRules>,
+    over<PerWeightBySgd, MetaOptimizeRules>, over<PerWeightByRmsProp, MetaOptimizeRules>,
+    over<PerWeightByAdam, MetaOptimizeRules>, over<PerWeightByLion, MetaOptimizeRules>,
+    List<HypergradientObserve, HypergradientObserveDecay>, over<HypergradientApply, Rules>>::type;
 
 }  // namespace steptuner

@@ -121,7 +121,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     sweep.run();
     sumsWaiting = true;
     // Every process must add its sums at the same point of the step.
-    if (plan.reducer() != null) settle();
+    if (reduces()) settle();
     return true;
   }
 

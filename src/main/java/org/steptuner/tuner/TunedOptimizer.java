@@ -82,7 +82,7 @@ abstract class TunedOptimizer implements Optimizer {
     final List<String> ruleSlots = settings.ruleSlots();
     final List<String> slots = new ArrayList<>(ruleSlots);
     slots.addAll(tunerSlots);
-    plan = new Plan(parameters, slots, settings.scope);
+    plan = new Plan(parameters, slots, settings.planScope());
     try {
       plan.setStream(settings.stream);
       initialise(ruleSlots);
@@ -179,6 +179,11 @@ abstract class TunedOptimizer implements Optimizer {
     return accept(total[0]);
   }
 
+  /** Whether there are several processes, which must add their sums at the same points of a step. */
+  final boolean reduces() {
+    return reducer != null;
+  }
+
   /** Adds values over all processes, where there are several. Every process must come here equally often. */
   final void reduce(double[] sums, int count) {
     if (reducer != null) reducer.reduce(sums, count);
@@ -207,6 +212,16 @@ abstract class TunedOptimizer implements Optimizer {
   /** What sweeps multiply the rule's source by: a supplied update is taken as it is. */
   final double sourceScale() {
     return supplied ? 1 : gradientScale();
+  }
+
+  /** The rule of a group. */
+  final Rule rule(int group) {
+    return rules[group];
+  }
+
+  /** A group's factor on the rate. */
+  final double rateFactor(int group) {
+    return rateFactors[group];
   }
 
   final boolean guarded() {
