@@ -179,6 +179,11 @@ abstract class TunedOptimizer implements Optimizer {
     return accept(total[0]);
   }
 
+  /** Whether there may be several processes. */
+  final boolean reduces() {
+    return reducer != null;
+  }
+
   /** Adds values over all processes, where there are several. Every process must come here equally often. */
   final void reduce(double[] sums, int count) {
     if (reducer != null) reducer.reduce(sums, count);
