@@ -43,10 +43,10 @@ final class DAdaptationOptimizer extends TunedOptimizer {
 
   private final double[] values = new double[11];
   private final double[] stepRate; // by segment: r
-  private final boolean[] moves; // by scope: whether any rate is positive
-  private final double[] first; // by scope: the sums of the form
-  private final double[] second;
-  private final double[] third;
+  // Of each scope: the two or three sums of the form, then how many segments have a positive rate.
+  private static final int TERMS = 4;
+  private final double[] terms;
+  private final double[] squares; // by scope: |g_1|^2
 
   DAdaptationOptimizer(DAdaptation settings, ParameterSet parameters) {
     super(settings, parameters, settings.formSlots(), settings.needsNorm());
@@ -61,10 +61,8 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     scalars = new DAdaptationScalars[scopes];
     for (int i = 0; i < scopes; ++i) scalars[i] = new DAdaptationScalars(settings);
     stepRate = new double[plan.segments()];
-    moves = new boolean[scopes];
-    first = new double[scopes];
-    second = new double[scopes];
-    third = new double[scopes];
+    terms = new double[TERMS * scopes];
+    squares = new double[scopes];
     try {
       reference = form.slots.contains("reference") ? plan.bind("mechanic_reference", "") : null;
       firstNorm = form == DAdaptation.Form.SGD ? plan.bind("gradient_norm", "") : null;
@@ -97,12 +95,11 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     settle();
     if (!accepted) return false;
     if (firstNorm != null) takeFirstNorms();
-    boolean any = form == DAdaptation.Form.ADAGRAD || form == DAdaptation.Form.LION;
-    Arrays.fill(moves, false);
+    // Another process may have a group with a positive rate, and waits for the sums of this one.
+    boolean any = form == DAdaptation.Form.ADAGRAD || form == DAdaptation.Form.LION || reduces();
     for (int segment = 0; segment < plan.segments(); ++segment) {
-      final int scope = plan.scope(segment);
       stepRate[segment] = stepRate(segment);
-      if (stepRate[segment] > 0) any = moves[scope] = true;
+      any |= stepRate[segment] > 0;
     }
     if (!any) return true;
     if (reference != null && !referenced) reference.run();
@@ -138,11 +135,12 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     for (DAdaptationScalars scalar : scalars) missing |= scalar.firstNorm == 0;
     if (!missing) return;
     firstNorm.run();
-    final double[] squares = firstNorm.sums();
-    Arrays.fill(first, 0);
-    for (int segment = 0; segment < plan.segments(); ++segment) first[plan.scope(segment)] += squares[segment];
+    final double[] sums = firstNorm.sums();
+    Arrays.fill(squares, 0);
+    for (int segment = 0; segment < plan.segments(); ++segment) squares[plan.scope(segment)] += sums[segment];
+    reduce(squares, squares.length);
     for (int scope = 0; scope < scalars.length; ++scope)
-      if (scalars[scope].firstNorm == 0) scalars[scope].firstNorm = Math.sqrt(first[scope]) * Math.abs(gradientScale());
+      if (scalars[scope].firstNorm == 0) scalars[scope].firstNorm = Math.sqrt(squares[scope]) * Math.abs(gradientScale());
   }
 
   // Each fills in the values behind the first and returns how many there are.
@@ -207,35 +205,25 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     sumsWaiting = false;
     final double[] sums = sweep.sums();
     final int columns = sums.length / plan.segments();
-    Arrays.fill(first, 0);
-    Arrays.fill(second, 0);
-    Arrays.fill(third, 0);
+    Arrays.fill(terms, 0);
     for (int segment = 0; segment < plan.segments(); ++segment) {
-      final int scope = plan.scope(segment);
-      final int row = segment * columns;
       final double r = stepRate[segment];
-      switch (form) {
-        case SGD, ADAM -> {
-          if (r == 0) continue;
-          first[scope] += r * sums[row];
-          second[scope] += sums[row + 1];
-        }
-        case LION -> {
-          first[scope] += r * sums[row];
-          second[scope] += sums[row + 1];
-        }
-        case ADAGRAD -> {
-          first[scope] += r * r * sums[row];
-          second[scope] += sums[row + 1];
-          third[scope] += sums[row + 2];
-        }
-      }
+      // What stays as it is has no part in the estimate.
+      if (r == 0 && (form == DAdaptation.Form.SGD || form == DAdaptation.Form.ADAM)) continue;
+      final int at = TERMS * plan.scope(segment);
+      final int row = segment * columns;
+      terms[at] += (form == DAdaptation.Form.ADAGRAD ? r * r : r) * sums[row];
+      for (int column = 1; column < columns; ++column) terms[at + column] += sums[row + column];
+      if (r > 0) ++terms[at + TERMS - 1];
     }
+    reduce(terms, terms.length);
     for (int scope = 0; scope < scalars.length; ++scope) {
+      final int at = TERMS * scope;
+      final boolean moves = terms[at + TERMS - 1] > 0;
       switch (form) {
-        case SGD -> scalars[scope].sgd(first[scope], second[scope]);
-        case ADAM, LION -> scalars[scope].averaged(retention, first[scope], second[scope], moves[scope]);
-        case ADAGRAD -> scalars[scope].adaGrad(first[scope], second[scope], third[scope], moves[scope]);
+        case SGD -> scalars[scope].sgd(terms[at], terms[at + 1]);
+        case ADAM, LION -> scalars[scope].averaged(retention, terms[at], terms[at + 1], moves);
+        case ADAGRAD -> scalars[scope].adaGrad(terms[at], terms[at + 1], terms[at + 2], moves);
       }
     }
     reportScales();

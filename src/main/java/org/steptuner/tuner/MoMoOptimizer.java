@@ -2,6 +2,7 @@
 package org.steptuner.tuner;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.steptuner.ParameterSet;
@@ -25,6 +26,8 @@ final class MoMoOptimizer extends TunedOptimizer {
   private final Sweep observe;
   private final Sweep apply;
   private final int count; // of the coefficients that both sweeps have
+  // |g|^2, <x, g>, <x, m>, <m, m / D>: the sums of observe, in their order.
+  private final double[] terms = new double[4];
   private final double[] values = new double[ADAM.size() + MORE.size()];
 
   MoMoOptimizer(MoMo settings, ParameterSet parameters) {
@@ -69,15 +72,14 @@ final class MoMoOptimizer extends TunedOptimizer {
     observe.run();
     final double[] sums = observe.sums();
     final int columns = sums.length / plan.segments();
-    double square = 0, parameterGradient = 0, parameterAverage = 0, length = 0;
-    for (int row = 0; row < sums.length; row += columns) {
-      square += sums[row];
-      parameterGradient += sums[row + 1];
-      parameterAverage += sums[row + 2];
-      length += sums[row + 3];
-    }
-    if (!guarded() && !accept(square)) return false;
-    scalars.update(report.loss, parameterGradient, parameterAverage, length, report.rate, weightDecay);
+    Arrays.fill(terms, 0);
+    for (int row = 0; row < sums.length; row += columns)
+      for (int column = 0; column < terms.length; ++column) terms[column] += sums[row + column];
+    if (badLoss()) terms[0] = Double.NaN;
+    reduce(terms, terms.length);
+    if (!guarded() && !accept(terms[0])) return false;
+    for (double term : terms) if (refuses(term)) return false;
+    scalars.update(report.loss, terms[1], terms[2], terms[3], report.rate, weightDecay);
     // The averages are formed as before; only now is it known how far x goes.
     final double k = 1 + report.rate * weightDecay;
     values[count] = multiply ? 1 - report.rate * weightDecay : optax ? 1 / k : 1;

@@ -41,8 +41,9 @@ final class ProdigyOptimizer extends TunedOptimizer {
   private final double[] stepRate; // by segment: r, with the d before the step
   private final double[] oldRate; // by scope: d before the step
   private final double[] oldWeight; // by scope: d / d0 before the step
-  private final double[] progress; // by scope
-  private final double[] sumNorm; // by scope
+  // |g|^2, then of each scope: progress, |s|_1, and how many segments have a positive rate.
+  private static final int TERMS = 3;
+  private final double[] terms;
   private final boolean[] frozen; // by scope
 
   ProdigyOptimizer(Prodigy settings, ParameterSet parameters) {
@@ -66,8 +67,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
     stepRate = new double[plan.segments()];
     oldRate = new double[scopes];
     oldWeight = new double[scopes];
-    progress = new double[scopes];
-    sumNorm = new double[scopes];
+    terms = new double[1 + TERMS * scopes];
     frozen = new boolean[scopes];
     try {
       reference = plan.bind("mechanic_reference", "");
@@ -107,9 +107,10 @@ final class ProdigyOptimizer extends TunedOptimizer {
     referenced = true;
     boolean moves = false;
     for (int scope = 0; scope < scalars.length; ++scope) {
+      final int at = 1 + TERMS * scope;
       // Where no rate is positive, |s|_1 is not looked at: s would only decay.
-      frozen[scope] |= sumNorm[scope] == 0;
-      if (!frozen[scope]) scalars[scope].update(progress[scope], sumNorm[scope]);
+      frozen[scope] = terms[at + 2] == 0 || terms[at + 1] == 0;
+      if (!frozen[scope]) scalars[scope].update(terms[at], terms[at + 1]);
       moves |= !frozen[scope];
     }
     if (!moves) return true;
@@ -120,7 +121,6 @@ final class ProdigyOptimizer extends TunedOptimizer {
   }
 
   private void setObserve() {
-    Arrays.fill(frozen, true);
     for (int scope = 0; scope < scalars.length; ++scope) {
       oldRate[scope] = scalars[scope].d;
       oldWeight[scope] = scalars[scope].weight();
@@ -129,7 +129,6 @@ final class ProdigyOptimizer extends TunedOptimizer {
       final int scope = plan.scope(segment);
       final AdamForm form = forms[plan.group(segment)];
       final double rate = rate(plan.group(segment));
-      if (rate > 0) frozen[scope] = false;
       stepRate[segment] = oldRate[scope] * rate * (biasCorrection ? form.biasCorrection(scalars[scope].t + 1) : 1);
       values[0] = gradientScale();
       values[1] = form.coupledDecay();
@@ -146,22 +145,26 @@ final class ProdigyOptimizer extends TunedOptimizer {
     return oldWeight[scope] * (safeguardWarmup ? oldRate[scope] : stepRate[segment]);
   }
 
-  /** Adds the sums over the segments of each scope. False: skip the step. */
+  /** Adds the sums over the segments of each scope, and those over all processes. False: skip the step. */
   private boolean takeSums() {
     final double[] sums = observe.sums();
     final int columns = sums.length / plan.segments();
-    double square = 0;
-    for (int segment = 0; segment < plan.segments(); ++segment) square += sums[segment * columns + gradientSquareColumn];
-    if (!guarded() && !accept(square)) return false;
-    Arrays.fill(progress, 0);
-    Arrays.fill(sumNorm, 0);
+    Arrays.fill(terms, 0);
     for (int segment = 0; segment < plan.segments(); ++segment) {
+      final int row = segment * columns;
+      terms[0] += sums[row + gradientSquareColumn];
       if (stepRate[segment] == 0) continue;
       final int scope = plan.scope(segment);
-      sumNorm[scope] += sums[segment * columns + sumNormColumn];
+      final int at = 1 + TERMS * scope;
       // Before the first step x0 is x.
-      if (referenced) progress[scope] += oldWeight[scope] * stepRate[segment] * sums[segment * columns + progressColumn];
+      if (referenced) terms[at] += oldWeight[scope] * stepRate[segment] * sums[row + progressColumn];
+      terms[at + 1] += sums[row + sumNormColumn];
+      ++terms[at + 2];
     }
+    if (badLoss()) terms[0] = Double.NaN;
+    reduce(terms, terms.length);
+    if (!guarded() && !accept(terms[0])) return false;
+    for (int i = 1; i < terms.length; ++i) if (refuses(terms[i])) return false;
     return true;
   }
 

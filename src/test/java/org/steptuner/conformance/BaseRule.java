@@ -5,6 +5,8 @@ import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
+import org.steptuner.rule.MADGRAD;
+import org.steptuner.rule.MirrorMADGRAD;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
@@ -21,6 +23,8 @@ record BaseRule(Rule rule, double rate) {
           case "adam" -> adam(base);
           case "adamw" -> adamW(base);
           case "lion" -> lion(base);
+          case "madgrad" -> new MADGRAD(base.number("momentum"), base.number("eps"), base.number("weight_decay", 0));
+          case "mirror_madgrad" -> new MirrorMADGRAD(base.number("momentum"), base.number("eps"), base.number("weight_decay", 0));
           default -> throw new UnsupportedException("rule '" + name + "'");
         };
     final double rate = base.number("lr");

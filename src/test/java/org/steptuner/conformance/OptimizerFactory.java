@@ -8,6 +8,7 @@ import org.steptuner.conformance.Candidate.Lost;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.Mechanic.Delta;
+import org.steptuner.tuner.Prodigy;
 import org.steptuner.tuner.TunerBuilder;
 
 /** Turns the {@code optimizer} of a case into builders: one method per kind, which reads every field that the kind has. */
@@ -27,12 +28,31 @@ final class OptimizerFactory {
         switch (kind) {
           case "fixed_rate" -> fixedRate(optimizer);
           case "mechanic" -> mechanic(optimizer, type);
+          case "prodigy" -> prodigy(optimizer, type);
+          case "dadaptation" -> one(ParameterFreeCases.dAdaptation(optimizer), optimizer);
+          case "momo" -> one(ParameterFreeCases.momo(optimizer), optimizer);
+          case "momo_adam" -> one(ParameterFreeCases.momoAdam(optimizer), optimizer);
           default -> throw new UnsupportedException("kind '" + kind + "'");
         };
     // A term of the loss, of which the problem takes care.
     optimizer.number("l2", 0);
     optimizer.refuseOthers();
     return candidates;
+  }
+
+  // The estimate is made of x0 - x. The releases take the difference; so does RECOMPUTED, but which of two roundings of a step with decay
+  // a release has, it does not follow. A stored sum of steps loses nothing.
+  private static List<Candidate> prodigy(Fields optimizer, DataType type) {
+    final Candidate stored = prodigy(optimizer, Prodigy.Displacement.STORED);
+    return type == DataType.FLOAT64 ? List.of(prodigy(optimizer, Prodigy.Displacement.RECOMPUTED), stored) : List.of(stored);
+  }
+
+  private static Candidate prodigy(Fields optimizer, Prodigy.Displacement displacement) {
+    return new Candidate(displacement.name(), scheduled(ParameterFreeCases.prodigy(optimizer, displacement), optimizer), Lost.DELTA);
+  }
+
+  private static List<Candidate> one(TunerBuilder<?> builder, Fields optimizer) {
+    return List.of(new Candidate("", scheduled(builder, optimizer), Lost.NOTHING));
   }
 
   private static List<Candidate> fixedRate(Fields optimizer) {

@@ -112,7 +112,14 @@ final class Trial {
     scalars.put("grad_norm", new double[] {report.gradientNorm()});
     if (scalars.containsKey("s")) scalars.put("s_sum", new double[] {Arrays.stream(scalars.get("s")).sum()});
     else scalars.put("eta", new double[] {report.rate()});
+    alias(scalars, "d_numerator", "numerator");
+    alias(scalars, "numerator_weighted", "numerator");
+    alias(scalars, "loss_avg", "barf");
     return scalars;
+  }
+
+  private static void alias(Map<String, double[]> scalars, String name, String other) {
+    if (scalars.containsKey(name)) scalars.put(other, scalars.get(name));
   }
 
   private static double[] notReached(int length) {

@@ -38,9 +38,14 @@ final class Training implements AutoCloseable {
   }
 
   ParameterSet on(Device device) {
+    return on(device, 0, sizes.length);
+  }
+
+  /** Tensors first, ... end - 1 only. */
+  ParameterSet on(Device device, int first, int end) {
     final ParameterSet.Builder builder = ParameterSet.on(device);
     for (String group : new String[] {ParameterSet.DEFAULT_GROUP, "second"})
-      for (int t = 0; t < sizes.length; ++t)
+      for (int t = first; t < end; ++t)
         if ((t % 2 == 1) == group.equals("second"))
           builder
               .group(group)
