@@ -3,6 +3,7 @@
 // A vector register that formulas take for a number. Formulas are templates over their number type, so the vector code of every
 // kernel is written by the compiler from the formula itself and does not hang on whether a loop happens to be vectorised.
 #pragma once
+#include "../rules/exponential.h"
 #include "../sweep/platform.h"
 #include <immintrin.h>
 
@@ -23,11 +24,13 @@ template <>
 struct Registers<float> {
   typedef float Aligned __attribute__((vector_size(VECTOR_BYTES)));
   typedef float Unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(float)), may_alias));
+  typedef uint32_t Bits __attribute__((vector_size(VECTOR_BYTES)));
 };
 template <>
 struct Registers<double> {
   typedef double Aligned __attribute__((vector_size(VECTOR_BYTES)));
   typedef double Unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(double)), may_alias));
+  typedef uint64_t Bits __attribute__((vector_size(VECTOR_BYTES)));
 };
 
 template <class E>
@@ -77,6 +80,20 @@ STEPTUNER_HD Vector<double> squareRoot(Vector<double> a) {
 #else
   return Vector<double>(_mm_sqrt_pd(a.v));
 #endif
+}
+
+template <class E>
+STEPTUNER_HD Vector<E> powerOfTwo(Vector<E> n) {
+  using C = Exponential<E>;
+  using Bits = typename Registers<E>::Bits;
+  const Vector<E> sum = n + Vector<E>(E(C::ROUNDER));
+  const Bits bits = (reinterpret_cast<Bits>(sum.v) + C::BIAS) << C::FRACTION_BITS;
+  return Vector<E>(reinterpret_cast<typename Vector<E>::Register>(bits));
+}
+
+template <class E>
+STEPTUNER_HD Vector<E> exponential(Vector<E> x) {
+  return exponentialOf<E>(x);
 }
 
 }  // namespace
