@@ -8,6 +8,7 @@
 #include "../rules/fixed_rate.h"
 #include "../rules/lion.h"
 #include "../rules/mechanic.h"
+#include "../rules/metaoptimize.h"
 #include "../rules/rmsprop.h"
 #include "../rules/sgd.h"
 #include "../rules/supplied.h"
@@ -39,9 +40,24 @@ using over = typename Over<Sweep, Rules>::type;
 
 using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Supplied>;
 
+// The paper's forms of the base rules under MetaOptimize, and the usual ones under its package.
+using MetaOptimizeRules = List<Sgd, PaperMomentum, PaperRmsProp, PaperAdam, Lion>;
+using MetaOptimizePackageRules = List<Sgd, Momentum, RmsProp, Adam, Lion>;
+template <class Rule>
+using PerWeightBySgd = MetaOptimizePerWeight<Rule, Sgd>;
+template <class Rule>
+using PerWeightByRmsProp = MetaOptimizePerWeight<Rule, PaperRmsProp>;
+template <class Rule>
+using PerWeightByAdam = MetaOptimizePerWeight<Rule, PaperAdam>;
+template <class Rule>
+using PerWeightByLion = MetaOptimizePerWeight<Rule, Lion>;
+
 using Kernels = typename Join<
     List<GradientNorm>, over<FixedRate, Rules>,
     List<MechanicReference, MechanicObserve, MechanicScale, MechanicObservePlain>, over<MechanicApply, Rules>,
-    over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>>::type;
+    over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>,
+    over<MetaOptimize, MetaOptimizeRules>, over<MetaOptimizePackage, MetaOptimizePackageRules>,
+    over<PerWeightBySgd, MetaOptimizeRules>, over<PerWeightByRmsProp, MetaOptimizeRules>,
+    over<PerWeightByAdam, MetaOptimizeRules>, over<PerWeightByLion, MetaOptimizeRules>>::type;
 
 }  // namespace steptuner

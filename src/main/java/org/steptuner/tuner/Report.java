@@ -14,6 +14,7 @@ final class Report implements StepReport {
   double clipFactor = 1;
   double rate = Double.NaN;
   final double[] learnedScale;
+  Runnable late; // brings learnedScale up to date; null where it is
 
   Report(int scopes) {
     learnedScale = new double[scopes];
@@ -62,11 +63,13 @@ final class Report implements StepReport {
 
   @Override
   public double learnedScale(int scope) {
+    settle();
     return learnedScale[scope];
   }
 
   @Override
   public Report copy() {
+    settle();
     final Report copy = new Report(learnedScale.length);
     copy.step = step;
     copy.skippedSteps = skippedSteps;
@@ -81,7 +84,15 @@ final class Report implements StepReport {
 
   @Override
   public String toString() {
+    settle();
     return "step " + step + (skipped() ? " skipped (" + skip + ")" : "") + ", loss " + loss + ", gradient norm " + gradientNorm
         + ", learned scale " + Arrays.toString(learnedScale);
+  }
+
+  // Once: a failure is reported to whoever asked first.
+  private void settle() {
+    final Runnable task = late;
+    late = null;
+    if (task != null) task.run();
   }
 }

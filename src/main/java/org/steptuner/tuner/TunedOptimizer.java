@@ -111,6 +111,9 @@ abstract class TunedOptimizer implements Optimizer {
    */
   abstract boolean advance(long step);
 
+  /** Takes the sums that the last sweep left for later, where a tuner leaves any. */
+  void settle() {}
+
   /** The scalars that make a resumed run equal an uninterrupted one, by name. */
   abstract void saveScalars(Map<String, double[]> scalars);
 
@@ -197,6 +200,16 @@ abstract class TunedOptimizer implements Optimizer {
   /** What sweeps multiply the rule's source by: a supplied update is taken as it is. */
   final double sourceScale() {
     return supplied ? 1 : gradientScale();
+  }
+
+  /** The rule of a group. */
+  final Rule rule(int group) {
+    return rules[group];
+  }
+
+  /** A group's factor on the rate. */
+  final double rateFactor(int group) {
+    return rateFactors[group];
   }
 
   final boolean guarded() {
@@ -339,7 +352,11 @@ abstract class TunedOptimizer implements Optimizer {
       if (use.get() == Use.CLOSED) return;
       throw new IllegalStateException("attempt to close the optimizer while it is in use");
     }
-    plan.close();
+    try {
+      settle(); // the report outlives the optimizer
+    } finally {
+      plan.close();
+    }
   }
 
   final String description() {

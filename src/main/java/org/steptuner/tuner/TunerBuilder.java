@@ -17,7 +17,7 @@ import org.steptuner.rule.Rule;
  *
  * @param <B> the tuner's own builder
  */
-public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits FixedRate, Mechanic {
+public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits FixedRate, Mechanic, MetaOptimize {
   /** The hyperparameters of a group. */
   record Group(Rule rule, double rateFactor) {}
 

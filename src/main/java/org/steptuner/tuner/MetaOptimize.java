@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.Objects;
+import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
+import org.steptuner.Scope;
+import org.steptuner.rule.Adam;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Lion;
+import org.steptuner.rule.RMSProp;
+import org.steptuner.rule.Rule;
+import org.steptuner.rule.SGD;
+
+/**
+ * MetaOptimize: learns the step sizes of a base rule with a second, meta rule. Sharifnassab, Salehkaleybar and Sutton, "MetaOptimize: A
+ * Framework for Optimizing Step Sizes and Other Meta-parameters" (2024), algorithm 3, free of Hessians.
+ *
+ * <pre>
+ * alpha = exp(beta)
+ * step  = alpha (u - weightDecay x)                        u: the base rule's step at the rate 1
+ * z     = &lt;h, g&gt;                                           the derivative of the loss by beta
+ * x    &lt;- x + step
+ * h    &lt;- gamma (1 - weightDecay alpha) h + step           the derivative of x by beta
+ * beta &lt;- beta + metaStepSize u_meta(z)                    the meta rule takes z for its gradient
+ * </pre>
+ *
+ * <p>Any of the base rules SGD (with momentum or without), RMSProp, Adam, AdamW and Lion goes with any of the meta rules SGD, RMSProp,
+ * Adam and Lion. What shares a beta is a {@link #scope}: everything, each parameter group (a block of the paper), or each tensor. With
+ * {@link #perWeight} every element has its own.
+ *
+ * <p>Everything is done in one pass over memory, since the step uses the old beta and z the old h. Words per element that it moves:
+ *
+ * <pre>
+ * base rule            SGD   SGD with momentum   RMSProp   Adam, AdamW   Lion
+ * alone                 3            5              5           7          5
+ * shared step sizes     5            7              7           9          7
+ * one per weight, with the meta rule
+ *   SGD                 7            9              9          11          9
+ *   RMSProp             9           11             11          13         11
+ *   Adam               11           13             13          15         13
+ *   Lion                9           11             11          13         11
+ * </pre>
+ *
+ * and 1 more for the guard against non-finite gradients or for clipping, unless both are off. State over the base rule's: h, one word per
+ * element; one per weight, also beta and the meta rule's state.
+ *
+ * <p>A weight decay is taken from the base rule and is decoupled, {@code x <- x - alpha weightDecay x}, with every rule: also with those
+ * that add it to the gradient elsewhere. A schedule and a group's factor multiply alpha where it is used. {@link
+ * org.steptuner.StepReport#learnedScale(int)} is alpha, as the next step will use it; where every weight has its own, their geometric
+ * mean. {@link Optimizer#scalars} has beta, z, and the meta rule's m and v. A z that is not finite leaves beta as it is.
+ *
+ * <p>x is the parameter in its own type: in 16-bit parameters a small step may round away, as with a fixed rate. A z is the change of the
+ * loss per change of beta, so that only RMSProp, Adam and Lion are meta rules that do not care for the scale of the loss.
+ */
+public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
+  /** Which of the published forms. They differ in the rules and in the trace h. */
+  public enum Variant {
+    /**
+     * The code of the paper's experiments. Its rules are not the usual ones. With mu = (1 - discount) / (1 - discount^t) and the
+     * epsilon of {@link MetaOptimize#epsilon} inside of the root, for base and meta rule alike:
+     *
+     * <pre>
+     * SGD                 u = -g
+     * SGD with momentum   u = -m,  then m &lt;- momentum m + (1 - momentum) g      (base rule only)
+     * RMSProp             v &lt;- alpha v + g^2;  u = -g / sqrt(mu v + epsilon)
+     * Adam, AdamW         m &lt;- beta1 m + g;  v &lt;- beta2 v + g^2;  u = -m / sqrt(mu v + epsilon)
+     * Lion                u = -sign(beta1 m + (1 - beta1) g),  then m &lt;- beta2 m + (1 - beta2) g
+     * </pre>
+     *
+     * Adam's m is a sum: its steps are 1 / (1 - beta1) times the usual ones.
+     */
+    PAPER_CODE,
+    /**
+     * The authors' package, which has AdamW as base and Lion as meta rule; the other combinations are ours, by the same pattern. The
+     * rules are the usual ones, with their own epsilon. The trace takes what the base rule makes of the gradient alone, without
+     * momentum, and has the opposite sign: for AdamW {@code h <- gamma (1 - weightDecay alpha) h + alpha g / (sqrt(v) / sqrt(1 -
+     * beta2^t) + epsilon)}; RMSProp likewise, g for SGD, sign(g) for Lion. A meta rule Lion brings its m up to date before it uses it.
+     */
+    PACKAGE
+  }
+
+  Variant variant = Variant.PAPER_CODE;
+  Rule meta = Adam.defaults();
+  double metaStepSize = 1e-3;
+  double gamma = Double.NaN;
+  double initialStepSize = Double.NaN;
+  double epsilon = Double.NaN;
+  double smallestStepSize = 0;
+  double largestStepSize = Double.POSITIVE_INFINITY;
+  double largestChange = Double.POSITIVE_INFINITY;
+  boolean perWeight;
+
+  private MetaOptimize(Rule rule) {
+    super(rule);
+  }
+
+  /** MetaOptimize over a base rule. The default meta rule is Adam. */
+  public static MetaOptimize tuning(Rule base) {
+    return new MetaOptimize(base);
+  }
+
+  /** The published form; sets the defaults of {@link #gamma} and {@link #initialStepSize}. The default is PAPER_CODE. */
+  public MetaOptimize variant(Variant value) {
+    variant = Objects.requireNonNull(value, "variant");
+    return this;
+  }
+
+  /**
+   * The meta rule.
+   *
+   * @param value SGD or RMSProp, both without momentum, Adam, or Lion; without weight decay
+   */
+  public MetaOptimize meta(Rule value) {
+    Objects.requireNonNull(value, "meta");
+    final boolean known =
+        value instanceof SGD sgd && sgd.momentum() == 0 || value instanceof RMSProp rms && rms.momentum() == 0
+            || value instanceof Adam || value instanceof Lion;
+    if (!known)
+      throw new IllegalArgumentException("the meta rule must be SGD or RMSProp without momentum, Adam, or Lion, not " + value);
+    if (MetaForm.decay(value) != 0) throw new IllegalArgumentException("a meta rule has no weight decay, but this one is " + value);
+    meta = value;
+    return this;
+  }
+
+  /** eta, the rate of the meta rule; not negative, 1e-3 by default as in all the paper's experiments. */
+  public MetaOptimize metaStepSize(double value) {
+    metaStepSize = checkRate(value);
+    return this;
+  }
+
+  /** gamma, the discount of future losses, in [0, 1]. The default is 1, and 0.9999 for PACKAGE; 0 is hypergradient descent. */
+  public MetaOptimize gamma(double value) {
+    if (!(value >= 0 && value <= 1)) throw new IllegalArgumentException("gamma must be in [0, 1], not " + value);
+    gamma = value;
+    return this;
+  }
+
+  /** alpha_0, the first step size; positive. The default is 1e-6, and 1e-3 for PACKAGE. */
+  public MetaOptimize initialStepSize(double value) {
+    if (!(value > 0 && value <= Double.MAX_VALUE))
+      throw new IllegalArgumentException("initialStepSize must be finite and positive, not " + value);
+    initialStepSize = value;
+    return this;
+  }
+
+  /** Bounds of every step size. The default is none: 0 and infinity. */
+  public MetaOptimize stepSizeBounds(double smallest, double largest) {
+    if (!(smallest >= 0 && smallest <= largest && largest > 0 && smallest < Double.POSITIVE_INFINITY))
+      throw new IllegalArgumentException(
+          "step size bounds must not be negative, smallest below infinity and not above largest, not " + smallest + " and " + largest);
+    smallestStepSize = smallest;
+    largestStepSize = largest;
+    return this;
+  }
+
+  /**
+   * By what a step size may be multiplied or divided at most in one step: the meta rules Adam and SGD know no such bound. The default is
+   * infinity.
+   *
+   * @param factor more than 1
+   */
+  public MetaOptimize largestChange(double factor) {
+    if (!(factor > 1)) throw new IllegalArgumentException("largestChange must be more than 1, not " + factor);
+    largestChange = factor;
+    return this;
+  }
+
+  /**
+   * Keeps the roots of PAPER_CODE away from 0, for base and meta rule; positive, 1e-10 by default. It is inside of the root, so that it
+   * compares with g^2 and z^2. The epsilon of the rules themselves is that of PACKAGE.
+   */
+  public MetaOptimize epsilon(double value) {
+    if (!(value > 0 && value <= Double.MAX_VALUE))
+      throw new IllegalArgumentException("epsilon must be finite and positive, not " + value);
+    epsilon = value;
+    return this;
+  }
+
+  /** What shares a step size. The default is ALL; GROUP makes parameter groups the blocks of the paper, TENSOR makes tensors. */
+  public MetaOptimize scope(Scope value) {
+    scope = Objects.requireNonNull(value, "scope");
+    return this;
+  }
+
+  /** A step size for every element, for PAPER_CODE. The scope then only says what a report sums up. */
+  public MetaOptimize perWeight() {
+    perWeight = true;
+    return this;
+  }
+
+  @Override
+  public Optimizer build(ParameterSet parameters) {
+    Objects.requireNonNull(parameters, "parameters");
+    checkBase(rule);
+    groups.values().forEach(group -> checkBase(group.rule()));
+    if (variant == Variant.PAPER_CODE) {
+      MetaForm.checkEpsilon(meta);
+    } else {
+      if (perWeight) throw new IllegalArgumentException("step sizes per weight are of variant PAPER_CODE; PACKAGE has none");
+      if (!Double.isNaN(epsilon))
+        throw new IllegalArgumentException("epsilon is of variant PAPER_CODE; with PACKAGE, give the rules theirs");
+    }
+    if (initialStepSize() < smallestStepSize || initialStepSize() > largestStepSize)
+      throw new IllegalArgumentException(
+          "initialStepSize " + initialStepSize() + " must be within the bounds, " + smallestStepSize + " and " + largestStepSize);
+    return new MetaOptimizer(this, parameters);
+  }
+
+  private void checkBase(Rule base) {
+    final boolean known =
+        base instanceof SGD || base instanceof RMSProp rms && rms.momentum() == 0 || base instanceof Adam || base instanceof AdamW
+            || base instanceof Lion;
+    if (!known)
+      throw new IllegalArgumentException("MetaOptimize tunes SGD, RMSProp without momentum, Adam, AdamW and Lion, not " + base);
+    if (variant != Variant.PAPER_CODE) return;
+    if (base instanceof SGD sgd && sgd.nesterov())
+      throw new IllegalArgumentException("variant PAPER_CODE has no Nesterov momentum; PACKAGE has");
+    MetaForm.checkEpsilon(base);
+  }
+
+  double gamma() {
+    return Double.isNaN(gamma) ? variant == Variant.PAPER_CODE ? 1 : 0.9999 : gamma;
+  }
+
+  double initialStepSize() {
+    return Double.isNaN(initialStepSize) ? variant == Variant.PAPER_CODE ? 1e-6 : 1e-3 : initialStepSize;
+  }
+
+  double epsilon() {
+    return Double.isNaN(epsilon) ? 1e-10 : epsilon;
+  }
+
+  @Override
+  String description() {
+    return "MetaOptimize[variant=" + variant + ", meta=" + meta + ", metaStepSize=" + metaStepSize + ", gamma=" + gamma()
+        + ", initialStepSize=" + initialStepSize() + ", epsilon=" + epsilon() + ", stepSizeBounds=" + smallestStepSize + " to "
+        + largestStepSize + ", largestChange=" + largestChange + ", perWeight=" + perWeight + common() + "]";
+  }
+}

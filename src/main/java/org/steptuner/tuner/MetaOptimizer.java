@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import org.steptuner.ParameterSet;
+import org.steptuner.internal.Sweep;
+import org.steptuner.rule.Adam;
+import org.steptuner.rule.Lion;
+import org.steptuner.rule.RMSProp;
+import org.steptuner.rule.Rule;
+
+/**
+ * MetaOptimize's one sweep. What it sums serves the next step, so a step ends when the sweep is on its way: a GPU's sums are taken when
+ * the next step begins or somebody asks for them.
+ */
+final class MetaOptimizer extends TunedOptimizer {
+  private final boolean packaged;
+  private final boolean perWeight;
+  private final Rule meta;
+  private final double gamma;
+  private final double epsilon;
+  private final double initialStepSize;
+  private final double[] decay; // by group
+  private final Rule[] plain; // by group: the rule without its decay
+  private final MetaScalars[] scalars; // by scope; none with a step size for every weight
+  private final double[] z; // by scope
+  private final double[] logRatio; // by scope, with a step size for every weight: the sum, then the mean of beta - ln alpha_0
+  private final double[] elements; // by scope, likewise
+  private final double[] values = new double[16];
+  private final int baseCount;
+  private final int metaCount;
+  private final Sweep sweep;
+  private final int gradientScale;
+  private final int rate;
+  private final int ruleColumn;
+  private final Runnable settle = this::settle;
+  private boolean sumsWaiting;
+  private long sweptStep;
+
+  MetaOptimizer(MetaOptimize settings, ParameterSet parameters) {
+    super(settings, parameters, slots(settings), settings.needsNorm());
+    packaged = settings.variant == MetaOptimize.Variant.PACKAGE;
+    perWeight = settings.perWeight;
+    meta = settings.meta;
+    gamma = settings.gamma();
+    epsilon = settings.epsilon();
+    initialStepSize = settings.initialStepSize();
+    final int groups = parameters.groups().size();
+    decay = new double[groups];
+    plain = new Rule[groups];
+    for (int group = 0; group < groups; ++group) {
+      decay[group] = MetaForm.decay(rule(group));
+      plain[group] = MetaForm.withoutDecay(rule(group));
+    }
+    scalars = new MetaScalars[perWeight ? 0 : plan.scopes()];
+    for (int scope = 0; scope < scalars.length; ++scope) scalars[scope] = new MetaScalars(settings);
+    z = new double[plan.scopes()];
+    logRatio = new double[plan.scopes()];
+    elements = new double[plan.scopes()];
+    final List<String> names = new ArrayList<>(packaged ? plain[0].coefficientNames() : MetaForm.names(plain[0]));
+    baseCount = names.size();
+    if (perWeight) names.addAll(MetaForm.names(meta));
+    metaCount = names.size() - baseCount;
+    try {
+      sweep = plan.bind(packaged ? "metaoptimize_package" : perWeight ? perWeightSweep(meta) : "metaoptimize", ruleKernel());
+      gradientScale = sweep.coefficient("gradientScale");
+      rate = sweep.coefficient("rate");
+      ruleColumn = sweep.ruleColumn(names);
+      if (perWeight) setBounds(settings);
+    } catch (RuntimeException | Error e) {
+      plan.close();
+      throw e;
+    }
+    reportStepSizes();
+  }
+
+  private static List<String> slots(MetaOptimize settings) {
+    if (!settings.perWeight) return List.of("trace");
+    final List<String> slots = new ArrayList<>(List.of("trace", "logRatio"));
+    if (settings.meta instanceof Adam || settings.meta instanceof Lion) slots.add("metaMomentum");
+    if (settings.meta instanceof Adam || settings.meta instanceof RMSProp) slots.add("metaSquare");
+    return slots;
+  }
+
+  private static String perWeightSweep(Rule meta) {
+    return "metaoptimize_per_weight_" + meta.kernel();
+  }
+
+  private void setBounds(MetaOptimize settings) {
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      sweep.set(segment, sweep.coefficient("gamma"), gamma);
+      sweep.set(segment, sweep.coefficient("decay"), decay[plan.group(segment)]);
+      sweep.set(segment, sweep.coefficient("metaStepSize"), settings.metaStepSize);
+      sweep.set(segment, sweep.coefficient("largestChange"), Math.log(settings.largestChange));
+      sweep.set(segment, sweep.coefficient("leastLogRatio"), Math.log(settings.smallestStepSize / initialStepSize));
+      sweep.set(segment, sweep.coefficient("mostLogRatio"), Math.log(settings.largestStepSize / initialStepSize));
+    }
+  }
+
+  @Override
+  double baseRate() {
+    return 1;
+  }
+
+  @Override
+  boolean advance(long step) {
+    settle();
+    if (!guard()) return false;
+    int before = -1;
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      final int group = plan.group(segment);
+      sweep.set(segment, gradientScale, gradientScale());
+      final double factor = report.rate * rateFactor(group);
+      if (perWeight) {
+        sweep.set(segment, rate, factor * initialStepSize);
+      } else {
+        final double alpha = factor * scalars[plan.scope(segment)].stepSize();
+        final double shrinkage = alpha * decay[group];
+        sweep.set(segment, rate, alpha);
+        sweep.set(segment, rate + 1, shrinkage);
+        sweep.set(segment, rate + 2, gamma * (1 - shrinkage));
+      }
+      if (group != before) setBase(group, step);
+      before = group;
+      sweep.set(segment, ruleColumn, values, baseCount);
+    }
+    if (perWeight) {
+      MetaForm.fill(meta, epsilon, step, values);
+      for (int segment = 0; segment < plan.segments(); ++segment) sweep.set(segment, ruleColumn + baseCount, values, metaCount);
+    }
+    sweep.run();
+    sumsWaiting = true;
+    sweptStep = step;
+    // With several processes all must take their sums at the same point.
+    if (plan.reducer() != null) settle();
+    else report.late = settle;
+    return true;
+  }
+
+  private void setBase(int group, long step) {
+    if (packaged) plain[group].coefficients(1, step, values);
+    else MetaForm.fill(plain[group], epsilon, step, values);
+  }
+
+  @Override
+  void settle() {
+    if (!sumsWaiting) return;
+    sumsWaiting = false;
+    report.late = null;
+    final double[] sums = sweep.sums();
+    final int columns = sums.length / plan.segments();
+    Arrays.fill(z, 0);
+    Arrays.fill(logRatio, 0);
+    Arrays.fill(elements, 0);
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      final int scope = plan.scope(segment);
+      z[scope] += sums[segment * columns];
+      if (!perWeight) continue;
+      logRatio[scope] += sums[segment * columns + 1];
+      elements[scope] += sums[segment * columns + 2];
+    }
+    for (int scope = 0; scope < z.length; ++scope)
+      if (perWeight) logRatio[scope] /= Math.max(1, elements[scope]);
+      else scalars[scope].update(z[scope], sweptStep);
+    reportStepSizes();
+  }
+
+  private void reportStepSizes() {
+    for (int scope = 0; scope < z.length; ++scope)
+      report.learnedScale[scope] = perWeight ? initialStepSize * Math.exp(logRatio[scope]) : scalars[scope].stepSize();
+  }
+
+  @Override
+  int sweepWords() {
+    return sweep.words();
+  }
+
+  @Override
+  void saveScalars(Map<String, double[]> to) {
+    settle();
+    to.put("z", z.clone());
+    if (perWeight) {
+      to.put("logRatio", logRatio.clone());
+      return;
+    }
+    to.put("beta", Arrays.stream(scalars).mapToDouble(one -> one.beta).toArray());
+    to.put("m", Arrays.stream(scalars).mapToDouble(one -> one.m).toArray());
+    to.put("v", Arrays.stream(scalars).mapToDouble(one -> one.v).toArray());
+  }
+
+  @Override
+  void restoreScalars(Map<String, double[]> from) {
+    sumsWaiting = false;
+    report.late = null;
+    System.arraycopy(from.get("z"), 0, z, 0, z.length);
+    if (perWeight) System.arraycopy(from.get("logRatio"), 0, logRatio, 0, z.length);
+    for (int scope = 0; scope < scalars.length; ++scope) {
+      scalars[scope].beta = from.get("beta")[scope];
+      scalars[scope].m = from.get("m")[scope];
+      scalars[scope].v = from.get("v")[scope];
+      scalars[scope].z = z[scope];
+    }
+    reportStepSizes();
+  }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import org.steptuner.rule.Adam;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Lion;
+import org.steptuner.rule.RMSProp;
+import org.steptuner.rule.Rule;
+import org.steptuner.rule.SGD;
+
+/**
+ * MetaOptimize written element by element in Java, with a beta for every block of elements: what the sweep and the scalars must agree
+ * with.
+ */
+final class MetaReference {
+  private static final double EPSILON = 1e-10;
+
+  private final boolean packaged;
+  private final Rule base;
+  private final Rule meta;
+  private final double decay;
+  private final double eta;
+  private final double gamma;
+  private final int[] block;
+  final double[] x;
+  private final double[] m;
+  private final double[] v;
+  private final double[] h;
+  final double[] beta;
+  private final double[] metaM;
+  private final double[] metaV;
+  final double[] z;
+  private int t;
+
+  MetaReference(
+      boolean packaged, Rule base, double decay, Rule meta, double eta, double gamma, double alpha, int[] block, double[] x) {
+    this.packaged = packaged;
+    this.base = base;
+    this.decay = decay;
+    this.meta = meta;
+    this.eta = eta;
+    this.gamma = gamma;
+    this.block = block;
+    this.x = x.clone();
+    m = new double[x.length];
+    v = new double[x.length];
+    h = new double[x.length];
+    int blocks = 0;
+    for (int b : block) blocks = Math.max(blocks, b + 1);
+    beta = new double[blocks];
+    metaM = new double[blocks];
+    metaV = new double[blocks];
+    z = new double[blocks];
+    java.util.Arrays.fill(beta, Math.log(alpha));
+  }
+
+  void step(double[] g) {
+    ++t;
+    java.util.Arrays.fill(z, 0);
+    for (int i = 0; i < x.length; ++i) z[block[i]] += h[i] * g[i];
+    for (int i = 0; i < x.length; ++i) {
+      final double alpha = Math.exp(beta[block[i]]);
+      final double d = direction(i, g[i]);
+      final double kept = gamma * (1 - alpha * decay) * h[i];
+      if (packaged) {
+        h[i] = kept + alpha * scaled(i, g[i]);
+        x[i] = x[i] * (1 - alpha * decay) - alpha * d;
+      } else {
+        final double delta = alpha * (d + decay * x[i]);
+        h[i] = kept - delta;
+        x[i] -= delta;
+      }
+    }
+    for (int b = 0; b < beta.length; ++b) beta[b] += packaged ? eta * metaPackaged(b) : -eta * metaPaper(b);
+  }
+
+  private double direction(int i, double g) {
+    if (base instanceof SGD sgd) {
+      if (sgd.momentum() == 0) return g;
+      final double old = m[i];
+      m[i] = packaged ? sgd.momentum() * old + g : sgd.momentum() * old + (1 - sgd.momentum()) * g;
+      return packaged ? m[i] : old;
+    }
+    if (base instanceof RMSProp rms) {
+      v[i] = rms.alpha() * v[i] + (packaged ? 1 - rms.alpha() : 1) * g * g;
+      return packaged ? scaled(i, g) : g / root(v[i], rms.alpha());
+    }
+    if (base instanceof Lion lion) {
+      final double d = Math.signum(lion.beta1() * m[i] + (1 - lion.beta1()) * g);
+      m[i] = lion.beta2() * m[i] + (1 - lion.beta2()) * g;
+      return d;
+    }
+    final Adam adam = adam();
+    m[i] = adam.beta1() * m[i] + (packaged ? 1 - adam.beta1() : 1) * g;
+    v[i] = adam.beta2() * v[i] + (packaged ? 1 - adam.beta2() : 1) * g * g;
+    return packaged ? scaled(i, m[i] / (1 - Math.pow(adam.beta1(), t))) : m[i] / root(v[i], adam.beta2());
+  }
+
+  private double scaled(int i, double value) {
+    if (base instanceof RMSProp rms) return value / (Math.sqrt(v[i]) + rms.epsilon());
+    if (base instanceof Adam || base instanceof AdamW)
+      return value / (Math.sqrt(v[i] / (1 - Math.pow(adam().beta2(), t))) + adam().epsilon());
+    if (base instanceof Lion) return Math.signum(value);
+    return value;
+  }
+
+  private Adam adam() {
+    return base instanceof AdamW w ? new Adam(w.beta1(), w.beta2(), w.epsilon(), 0) : (Adam) base;
+  }
+
+  private double root(double sum, double discount) {
+    return Math.sqrt((1 - discount) / (1 - Math.pow(discount, t)) * sum + EPSILON);
+  }
+
+  private double metaPaper(int b) {
+    if (meta instanceof Adam adam) {
+      metaM[b] = adam.beta1() * metaM[b] + z[b];
+      metaV[b] = adam.beta2() * metaV[b] + z[b] * z[b];
+      return metaM[b] / root(metaV[b], adam.beta2());
+    }
+    if (meta instanceof RMSProp rms) {
+      metaV[b] = rms.alpha() * metaV[b] + z[b] * z[b];
+      return z[b] / root(metaV[b], rms.alpha());
+    }
+    if (meta instanceof Lion lion) {
+      final double old = metaM[b];
+      metaM[b] = lion.beta2() * old + (1 - lion.beta2()) * z[b];
+      return Math.signum(lion.beta1() * old + (1 - lion.beta1()) * z[b]);
+    }
+    return z[b];
+  }
+
+  private double metaPackaged(int b) {
+    if (meta instanceof Adam adam) {
+      metaM[b] = adam.beta1() * metaM[b] + (1 - adam.beta1()) * z[b];
+      metaV[b] = adam.beta2() * metaV[b] + (1 - adam.beta2()) * z[b] * z[b];
+      return metaM[b] / (1 - Math.pow(adam.beta1(), t)) / (Math.sqrt(metaV[b] / (1 - Math.pow(adam.beta2(), t))) + adam.epsilon());
+    }
+    if (meta instanceof RMSProp rms) {
+      metaV[b] = rms.alpha() * metaV[b] + (1 - rms.alpha()) * z[b] * z[b];
+      return z[b] / (Math.sqrt(metaV[b]) + rms.epsilon());
+    }
+    if (meta instanceof Lion lion) {
+      metaM[b] = lion.beta2() * metaM[b] + (1 - lion.beta2()) * z[b];
+      return Math.signum(lion.beta1() * metaM[b] + (1 - lion.beta1()) * z[b]);
+    }
+    return z[b];
+  }
+}
