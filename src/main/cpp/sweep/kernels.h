@@ -6,6 +6,7 @@
 #include "../rules/adagrad.h"
 #include "../rules/adam.h"
 #include "../rules/fixed_rate.h"
+#include "../rules/hypergradient.h"
 #include "../rules/lion.h"
 #include "../rules/mechanic.h"
 #include "../rules/metaoptimize.h"
@@ -58,6 +59,7 @@ using Kernels = typename Join<
     over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>,
     over<MetaOptimize, MetaOptimizeRules>, over<MetaOptimizePackage, MetaOptimizePackageRules>,
     over<PerWeightBySgd, MetaOptimizeRules>, over<PerWeightByRmsProp, MetaOptimizeRules>,
-    over<PerWeightByAdam, MetaOptimizeRules>, over<PerWeightByLion, MetaOptimizeRules>>::type;
+    over<PerWeightByAdam, MetaOptimizeRules>, over<PerWeightByLion, MetaOptimizeRules>,
+    List<HypergradientObserve, HypergradientObserveDecay>, over<HypergradientApply, Rules>>::type;
 
 }  // namespace steptuner

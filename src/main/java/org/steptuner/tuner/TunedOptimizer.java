@@ -82,7 +82,7 @@ abstract class TunedOptimizer implements Optimizer {
     final List<String> ruleSlots = Plan.slotsOf(rule.kernel());
     final List<String> slots = new ArrayList<>(ruleSlots);
     slots.addAll(tunerSlots);
-    plan = new Plan(parameters, slots, settings.scope);
+    plan = new Plan(parameters, slots, settings.planScope());
     try {
       plan.setStream(settings.stream);
       initialise(ruleSlots);

@@ -17,7 +17,7 @@ import org.steptuner.rule.Rule;
  *
  * @param <B> the tuner's own builder
  */
-public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits FixedRate, Mechanic, MetaOptimize {
+public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits FixedRate, Hypergradient, Mechanic, MetaOptimize {
   /** The hyperparameters of a group. */
   record Group(Rule rule, double rateFactor) {}
 
@@ -110,6 +110,11 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> permits Fix
    * @throws org.steptuner.DeviceException if there is not enough memory
    */
   public abstract Optimizer build(ParameterSet parameters);
+
+  /** What a segment must not be larger than: the scope, unless a tuner must look closer. */
+  Scope planScope() {
+    return scope;
+  }
 
   /** Everything that a resumed run must share with the run that was saved. */
   abstract String description();

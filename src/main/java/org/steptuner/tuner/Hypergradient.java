@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.Objects;
+import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
+import org.steptuner.Scope;
+import org.steptuner.rule.Adam;
+import org.steptuner.rule.Rule;
+import org.steptuner.rule.SGD;
+
+/**
+ * Hypergradient descent: moves the rate of a base rule along the derivative of the loss by the rate of the last step. Baydin, Cornish,
+ * Martinez Rubio, Schmidt and Wood, "Online Learning Rate Adaptation with Hypergradient Descent" (2018). It is what MetaOptimize becomes
+ * when it looks no further than the next loss (that paper's appendix B.2).
+ *
+ * <pre>
+ * u'   = the base rule's step at the rate 1, of the last step          (u' = 0 at first)
+ * rate &lt;- rate - hyperRate &lt;g, u'&gt;                                     additive
+ * rate &lt;- rate (1 - hyperRate &lt;g, u'&gt; / (|g| |u'|))                    multiplicative
+ * x    &lt;- x + rate u
+ * </pre>
+ *
+ * <p>A weight decay that the rule adds to the gradient is part of g here as well. Where g or u' is 0 the rate stays. The rate may become
+ * negative; see {@link #rateBounds}. A multiplicative hyperRate of 1 or more makes the rate 0 for good as soon as two steps agree.
+ *
+ * <p>State: u', one word per element over the base rule's. Words moved per element: SGD 6, SGD with momentum, RMSProp, AdaGrad and Lion 8,
+ * Adam and AdamW 10; 1 more with a decay that is part of the gradient. Non-finite gradients are seen before anything is written, for free.
+ *
+ * <p>{@link org.steptuner.StepReport#learnedScale(int)} is the rate that the step used. A schedule and a group's factor multiply it where
+ * it is used.
+ */
+public final class Hypergradient extends TunerBuilder<Hypergradient> {
+  /** The published forms. */
+  public enum Variant {
+    /** Additive, over any base rule. */
+    ADDITIVE,
+    /**
+     * Additive, as the authors released it for SGD and Adam. With Adam, epsilon is added to the root before its bias is corrected:
+     * {@code u = -sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)}. Their Adam also depends on the order of the tensors,
+     * which {@link Hypergradient#inTensorOrder} asks for.
+     */
+    ADDITIVE_RELEASED,
+    /** Multiplicative, by the cosine between g and u'. */
+    MULTIPLICATIVE
+  }
+
+  final double initialRate;
+  final double hyperRate;
+  Variant variant = Variant.ADDITIVE;
+  double smallestRate = Double.NEGATIVE_INFINITY;
+  double largestRate = Double.POSITIVE_INFINITY;
+  boolean tensorOrder;
+
+  private Hypergradient(Rule rule, double initialRate, double hyperRate) {
+    super(rule);
+    if (!(initialRate >= 0 && initialRate <= Double.MAX_VALUE))
+      throw new IllegalArgumentException("initialRate must be finite and not negative, not " + initialRate);
+    if (!(hyperRate >= 0 && hyperRate <= Double.MAX_VALUE))
+      throw new IllegalArgumentException("hyperRate must be finite and not negative, not " + hyperRate);
+    this.initialRate = initialRate;
+    this.hyperRate = hyperRate;
+  }
+
+  /**
+   * Hypergradient descent over a base rule.
+   *
+   * @param initialRate the first rate, finite and not negative
+   * @param hyperRate the rate of the rate, finite and not negative. The additive form's has the dimension of rate^2 / loss, and must be
+   *     chosen for a problem; the multiplicative one's has none.
+   */
+  public static Hypergradient tuning(Rule base, double initialRate, double hyperRate) {
+    return new Hypergradient(base, initialRate, hyperRate);
+  }
+
+  /** The published form. The default is ADDITIVE. */
+  public Hypergradient variant(Variant value) {
+    variant = Objects.requireNonNull(value, "variant");
+    return this;
+  }
+
+  /** Bounds of the rate. The default is none: it may become negative. */
+  public Hypergradient rateBounds(double smallest, double largest) {
+    if (!(smallest <= largest)) throw new IllegalArgumentException("rate bounds must be ordered, not " + smallest + " and " + largest);
+    smallestRate = smallest;
+    largestRate = largest;
+    return this;
+  }
+
+  /** What shares a rate. The default is ALL. */
+  public Hypergradient scope(Scope value) {
+    scope = Objects.requireNonNull(value, "scope");
+    return this;
+  }
+
+  /**
+   * Updates the one rate tensor by tensor, in the order in which they were added, each tensor using what the ones before and itself have
+   * made of it: as in the authors' release for Adam. Only for a scope of ALL; a report then has the rate of each tensor.
+   */
+  public Hypergradient inTensorOrder() {
+    tensorOrder = true;
+    return this;
+  }
+
+  @Override
+  public Optimizer build(ParameterSet parameters) {
+    Objects.requireNonNull(parameters, "parameters");
+    if (variant == Variant.ADDITIVE_RELEASED && !(rule instanceof SGD || rule instanceof Adam))
+      throw new IllegalArgumentException("variant ADDITIVE_RELEASED is of SGD and Adam, not of " + rule + "; use ADDITIVE");
+    if (initialRate < smallestRate || initialRate > largestRate)
+      throw new IllegalArgumentException(
+          "initialRate " + initialRate + " must be within the bounds, " + smallestRate + " and " + largestRate);
+    if (tensorOrder && scope != Scope.ALL)
+      throw new IllegalArgumentException("inTensorOrder is of one rate for all tensors, and the scope is " + scope);
+    return new HypergradientOptimizer(this, parameters);
+  }
+
+  @Override
+  Scope planScope() {
+    return tensorOrder ? Scope.TENSOR : scope;
+  }
+
+  @Override
+  String description() {
+    return "Hypergradient[variant=" + variant + ", initialRate=" + initialRate + ", hyperRate=" + hyperRate + ", rateBounds="
+        + smallestRate + " to " + largestRate + ", inTensorOrder=" + tensorOrder + common() + "]";
+  }
+}
