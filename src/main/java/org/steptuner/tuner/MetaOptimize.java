@@ -48,7 +48,8 @@ import org.steptuner.rule.SGD;
  * <p>A weight decay is taken from the base rule and is decoupled, {@code x <- x - alpha weightDecay x}, with every rule: also with those
  * that add it to the gradient elsewhere. A schedule and a group's factor multiply alpha where it is used. {@link
  * org.steptuner.StepReport#learnedScale(int)} is alpha, as the next step will use it; where every weight has its own, their geometric
- * mean. {@link Optimizer#scalars} has beta, z, and the meta rule's m and v. A z that is not finite leaves beta as it is.
+ * mean. {@link Optimizer#scalars} has beta and z, and the meta rule's m and v where it has them; one per weight, it has z and the mean of
+ * ln(alpha / alpha_0). A z that is not finite leaves beta as it is.
  *
  * <p>x is the parameter in its own type: in 16-bit parameters a small step may round away, as with a fixed rate. A z is the change of the
  * loss per change of beta, so that only RMSProp, Adam and Lion are meta rules that do not care for the scale of the loss.

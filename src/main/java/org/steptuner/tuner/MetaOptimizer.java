@@ -80,9 +80,17 @@ final class MetaOptimizer extends TunedOptimizer {
   private static List<String> slots(MetaOptimize settings) {
     if (!settings.perWeight) return List.of("trace");
     final List<String> slots = new ArrayList<>(List.of("trace", "logRatio"));
-    if (settings.meta instanceof Adam || settings.meta instanceof Lion) slots.add("metaMomentum");
-    if (settings.meta instanceof Adam || settings.meta instanceof RMSProp) slots.add("metaSquare");
+    if (hasMomentum(settings.meta)) slots.add("metaMomentum");
+    if (hasSquare(settings.meta)) slots.add("metaSquare");
     return slots;
+  }
+
+  private static boolean hasMomentum(Rule meta) {
+    return meta instanceof Adam || meta instanceof Lion;
+  }
+
+  private static boolean hasSquare(Rule meta) {
+    return meta instanceof Adam || meta instanceof RMSProp;
   }
 
   private static String perWeightSweep(Rule meta) {
@@ -187,8 +195,8 @@ final class MetaOptimizer extends TunedOptimizer {
       return;
     }
     to.put("beta", Arrays.stream(scalars).mapToDouble(one -> one.beta).toArray());
-    to.put("m", Arrays.stream(scalars).mapToDouble(one -> one.m).toArray());
-    to.put("v", Arrays.stream(scalars).mapToDouble(one -> one.v).toArray());
+    if (hasMomentum(meta)) to.put("m", Arrays.stream(scalars).mapToDouble(one -> one.m).toArray());
+    if (hasSquare(meta)) to.put("v", Arrays.stream(scalars).mapToDouble(one -> one.v).toArray());
   }
 
   @Override
@@ -199,8 +207,8 @@ final class MetaOptimizer extends TunedOptimizer {
     if (perWeight) System.arraycopy(from.get("logRatio"), 0, logRatio, 0, z.length);
     for (int scope = 0; scope < scalars.length; ++scope) {
       scalars[scope].beta = from.get("beta")[scope];
-      scalars[scope].m = from.get("m")[scope];
-      scalars[scope].v = from.get("v")[scope];
+      if (hasMomentum(meta)) scalars[scope].m = from.get("m")[scope];
+      if (hasSquare(meta)) scalars[scope].v = from.get("v")[scope];
       scalars[scope].z = z[scope];
     }
     reportStepSizes();
