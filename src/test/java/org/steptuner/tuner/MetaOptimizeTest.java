@@ -292,6 +292,19 @@ class MetaOptimizeTest {
     assertNotEquals(0.01, expected);
   }
 
+  // Two processes with the same data: z is twice what one has.
+  @Test
+  void addsZOverProcesses() {
+    final MetaOptimize two = MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).metaStepSize(0.25).initialStepSize(0.01);
+    final MetaOptimize one = MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).metaStepSize(0.5).initialStepSize(0.01);
+    two.sumReducer(
+        (sums, count) -> {
+          for (int i = 0; i < count; ++i) sums[i] *= 2;
+        });
+    assertArrayEquals(
+        Toy.run(one, Toy.of(DataType.FLOAT64, 70), 15), Toy.run(two, Toy.of(DataType.FLOAT64, 70), 15), 0);
+  }
+
   @Test
   void findsAStepSizeFromFarBelow() {
     try (Toy toy = Toy.of(DataType.FLOAT32, 500);
