@@ -27,6 +27,8 @@ final class OptimizerFactory {
         switch (kind) {
           case "fixed_rate" -> fixedRate(optimizer);
           case "mechanic" -> mechanic(optimizer, type);
+          case "metaoptimize" -> List.of(MetaCases.metaOptimize(optimizer));
+          case "hypergradient" -> List.of(MetaCases.hypergradient(optimizer));
           default -> throw new UnsupportedException("kind '" + kind + "'");
         };
     // A term of the loss, of which the problem takes care.
