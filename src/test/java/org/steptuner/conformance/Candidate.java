@@ -8,8 +8,13 @@ import org.steptuner.tuner.TunerBuilder;
  *
  * @param label tells it from the case's other candidates; empty where there is one only
  * @param lost what the reference loses by cancellation and this arrangement does not
+ * @param blocks the tensors of each parameter group; null for one group
  */
-record Candidate(String label, TunerBuilder<?> builder, Lost lost) {
+record Candidate(String label, TunerBuilder<?> builder, Lost lost, double[][] blocks) {
+  Candidate(String label, TunerBuilder<?> builder, Lost lost) {
+    this(label, builder, lost, null);
+  }
+
   /** What a reference computes as a difference of two nearly equal x; see {@link Tolerance}. */
   enum Lost {
     NOTHING,

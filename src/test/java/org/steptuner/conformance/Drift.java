@@ -4,7 +4,6 @@ package org.steptuner.conformance;
 import java.util.List;
 import org.steptuner.DataType;
 import org.steptuner.Device;
-import org.steptuner.tuner.TunerBuilder;
 
 /**
  * How far rounding alone leads a run away from itself: the largest error, up to each step, between a run and its twins. A twin
@@ -39,9 +38,9 @@ final class Drift implements Errors.Visitor {
    * @param twins the same with other roundings of the hyperparameters
    */
   static Drift measure(
-      TunerBuilder<?> builder, List<TunerBuilder<?>> twins, Problem problem, Recording wanted, int lastStep, DataType type) {
+      Candidate candidate, List<Candidate> twins, Problem problem, Recording wanted, int lastStep, DataType type) {
     final Device device = Device.cpu(1);
-    final Trial.Run self = Trial.run(builder, problem, wanted, lastStep, type, device);
+    final Trial.Run self = Trial.run(candidate, problem, wanted, lastStep, type, device);
     final Drift drift = new Drift(self.trajectory(), lastStep);
     for (int seed = 1; seed <= twins.size(); ++seed) {
       final Problem beside = new Perturbed(problem.reordered(seed), seed, unit(type));

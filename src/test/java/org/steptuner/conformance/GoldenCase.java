@@ -9,7 +9,6 @@ import java.util.List;
 import java.util.Map;
 import org.steptuner.DataType;
 import org.steptuner.Device;
-import org.steptuner.tuner.TunerBuilder;
 
 /** A case: what was run, on what problem, and what came of it. */
 final class GoldenCase {
@@ -51,7 +50,7 @@ final class GoldenCase {
     final Drift drift = drifts.computeIfAbsent(type, key -> drift(key, lastStep));
     final Map<String, Comparison> comparisons = new LinkedHashMap<>();
     for (Candidate candidate : candidates(optimizer, type)) {
-      final Trial.Run run = Trial.run(candidate.builder(), problem, recording, lastStep, type, device);
+      final Trial.Run run = Trial.run(candidate, problem, recording, lastStep, type, device);
       final Tolerance tolerance = new Tolerance(recording, type, drift, candidate.lost());
       final Comparison comparison = new Comparison(tolerance);
       if (!run.stopped().isEmpty()) comparison.fail(run.stopped());
@@ -70,12 +69,12 @@ final class GoldenCase {
   }
 
   private Drift drift(DataType type, int lastStep) {
-    final List<TunerBuilder<?>> twins = new ArrayList<>();
+    final List<Candidate> twins = new ArrayList<>();
     for (int seed = 1; seed <= TWINS; ++seed) {
       final JsonObject beside = Perturbed.hyperparameters(optimizer, seed, Drift.unit(type) / 2);
-      twins.add(candidates(beside, type).get(0).builder());
+      twins.add(candidates(beside, type).get(0));
     }
-    return Drift.measure(candidates(optimizer, type).get(0).builder(), twins, problem, recording, lastStep, type);
+    return Drift.measure(candidates(optimizer, type).get(0), twins, problem, recording, lastStep, type);
   }
 
   private static List<Candidate> candidates(JsonObject optimizer, DataType type) {

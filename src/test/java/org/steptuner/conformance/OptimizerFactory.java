@@ -32,6 +32,8 @@ final class OptimizerFactory {
           case "dadaptation" -> one(ParameterFreeCases.dAdaptation(optimizer), optimizer);
           case "momo" -> one(ParameterFreeCases.momo(optimizer), optimizer);
           case "momo_adam" -> one(ParameterFreeCases.momoAdam(optimizer), optimizer);
+          case "metaoptimize" -> List.of(MetaCases.metaOptimize(optimizer));
+          case "hypergradient" -> List.of(MetaCases.hypergradient(optimizer));
           default -> throw new UnsupportedException("kind '" + kind + "'");
         };
     // A term of the loss, of which the problem takes care.

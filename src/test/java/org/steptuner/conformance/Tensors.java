@@ -2,6 +2,7 @@
 package org.steptuner.conformance;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.bytedeco.javacpp.DoublePointer;
 import org.bytedeco.javacpp.FloatPointer;
@@ -29,11 +30,33 @@ final class Tensors implements AutoCloseable {
     }
   }
 
-  ParameterSet bind(Device device) {
+  /** @param blocks the tensors of each parameter group, which must cover them all; null for one group */
+  ParameterSet bind(Device device, double[][] blocks) {
     final ParameterSet.Builder set = ParameterSet.on(device);
+    final int[] blockOf = blocks == null ? new int[sizes.length] : blockOf(blocks);
     for (int i = 0; i < sizes.length; ++i)
-      set.add("tensor " + i, parameters.get(i).address(), gradients.get(i).address(), sizes[i], type);
+      set.group("block " + blockOf[i])
+          .add("tensor " + i, parameters.get(i).address(), gradients.get(i).address(), sizes[i], type);
     return set.build();
+  }
+
+  private int[] blockOf(double[][] blocks) {
+    final int[] blockOf = new int[sizes.length];
+    Arrays.fill(blockOf, -1);
+    int next = 0;
+    for (int block = 0; block < blocks.length; ++block)
+      for (double tensor : blocks[block]) {
+        if (!(tensor >= 0 && tensor < sizes.length) || tensor != Math.rint(tensor) || blockOf[(int) tensor] >= 0)
+          throw new IllFormedException("blocks must have every tensor once, of " + sizes.length + ", but have " + tensor);
+        blockOf[(int) tensor] = block;
+      }
+    // Groups are numbered as they are begun; blocks that begin in another order would have their scalars in another order.
+    for (int block : blockOf) {
+      if (block < 0) throw new IllFormedException("blocks must have every tensor once, and lack one of " + sizes.length);
+      if (block > next) throw new UnsupportedException("blocks in another order than that of their first tensors");
+      if (block == next) ++next;
+    }
+    return blockOf;
   }
 
   void setParameters(double[] flat) {

@@ -9,7 +9,6 @@ import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.Optimizer;
 import org.steptuner.StepReport;
-import org.steptuner.tuner.TunerBuilder;
 
 /** Runs an optimizer on a problem and records what another recording has, at the same steps. */
 final class Trial {
@@ -44,11 +43,11 @@ final class Trial {
    */
   record Run(Recording trajectory, String stopped, double[] moved, double[] scale) {}
 
-  static Run run(TunerBuilder<?> builder, Problem problem, Recording wanted, int lastStep, DataType type, Device device) {
+  static Run run(Candidate candidate, Problem problem, Recording wanted, int lastStep, DataType type, Device device) {
     if (lastStep > problem.steps())
       throw new IllFormedException("the data ends at step " + problem.steps() + ", the recording at step " + lastStep);
     final Trial trial = new Trial(wanted, lastStep);
-    trial.run(builder, problem, type, device);
+    trial.run(candidate, problem, type, device);
     return new Run(
         new Recording(
             wanted.steps(), trial.sums, trial.norms, trial.losses, trial.scalars, trial.parameters, new double[0]),
@@ -57,13 +56,13 @@ final class Trial {
         trial.scale);
   }
 
-  private void run(TunerBuilder<?> builder, Problem problem, DataType type, Device device) {
+  private void run(Candidate candidate, Problem problem, DataType type, Device device) {
     final double[] start = problem.start();
     final double[] x = new double[start.length];
     final double[] gradient = new double[x.length];
     try (Tensors tensors = new Tensors(problem.sizes(), type)) {
       tensors.setParameters(start);
-      try (Optimizer optimizer = builder.build(tensors.bind(device))) {
+      try (Optimizer optimizer = candidate.builder().build(tensors.bind(device, candidate.blocks()))) {
         for (int step = 1; step <= lastStep; ++step) {
           tensors.getParameters(x);
           final double loss = problem.evaluate(step, x, gradient);
@@ -115,6 +114,7 @@ final class Trial {
     alias(scalars, "d_numerator", "numerator");
     alias(scalars, "numerator_weighted", "numerator");
     alias(scalars, "loss_avg", "barf");
+    MetaCases.expose(scalars);
     return scalars;
   }
 
