@@ -172,11 +172,6 @@ constexpr int chooseRowsInFlight() {
 template <class K, class T>
 constexpr int ROWS_IN_FLIGHT = chooseRowsInFlight<K, T>();
 
-// Blocks that must fit on a multiprocessor together: bounds the registers of a thread, at 128 for float and 255 for double, which no
-// kernel needs. 16 warps with a row of loads each keep more bytes in flight than memory's latency asks for.
-template <class T>
-constexpr int RESIDENT_BLOCKS = sizeof(T) == 4 ? 2 : 1;
-
 __device__ __forceinline__ Access4 accessOf(const Arguments& a, const Tensor& tensor, const Chunk& chunk, int o) {
   char* base;
   int32_t type;
@@ -241,7 +236,7 @@ static __global__ void __launch_bounds__(COLUMNS) addSegments(const __grid_const
 }
 
 template <class K, class T>
-__global__ void __launch_bounds__(THREADS, RESIDENT_BLOCKS<T>) sweepChunks(const __grid_constant__ Arguments a) {
+__global__ void __launch_bounds__(THREADS) sweepChunks(const __grid_constant__ Arguments a) {
   constexpr int SUMS = K::SUMS;
   constexpr int BATCH = SUMS < SUM_BATCH ? SUMS : SUM_BATCH;
   constexpr int IN_FLIGHT = ROWS_IN_FLIGHT<K, T>;
