@@ -214,16 +214,6 @@ abstract class TunedOptimizer implements Optimizer {
     return supplied ? 1 : gradientScale();
   }
 
-  /** The rule of a group. */
-  final Rule rule(int group) {
-    return rules[group];
-  }
-
-  /** A group's factor on the rate. */
-  final double rateFactor(int group) {
-    return rateFactors[group];
-  }
-
   final boolean guarded() {
     return gradientNorm != null;
   }
