@@ -23,7 +23,7 @@ namespace steptuner {
 namespace {
 
 template <class K>
-struct Twin {
+struct Twin : K {  // the place of a period is the kernel's
   enum { OPERANDS = K::OPERANDS, COEFFICIENTS = 0, SUMS = 0 };
   static constexpr Operand operand(int i) { return K::operand(i); }
 
