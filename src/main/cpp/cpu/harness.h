@@ -138,21 +138,21 @@ STEPTUNER_HD void wholeStrip(T* const* operand, const Vector<T>* coefficients, T
   (row<K, T, int(ROW)>(operand, coefficients, sums, lanes, std::make_index_sequence<K::SUMS>()), ...);
 }
 
-template <class K, class T>
-void partOfStrip(T* const* operand, const Vector<T>* coefficients, int count, T (*lanes)[LANES]) {
+template <class K, class T, size_t... S>
+void partOfStrip(T* const* operand, const Vector<T>* coefficients, int count, [[maybe_unused]] T (*lanes)[LANES],
+                 std::index_sequence<S...>) {
   using V = Vector<T>;
-  for (int l = 0; l < LANES; l += V::WIDTH) {
-    V sum[K::SUMS + 1];
-    for (int at = l; at < count; at += LANES) {
-      V terms[K::SUMS + 1];
-      if (at + V::WIDTH <= count)
-        step<K, T>(operand, coefficients, terms, at, std::make_index_sequence<K::OPERANDS>());
-      else
-        lastStep<K, T>(operand, coefficients, terms, at, count - at);
-      for (int s = 0; s < K::SUMS; ++s) sum[s] = sum[s] + terms[s];
-    }
-    for (int s = 0; s < K::SUMS; ++s) (V::load(lanes[s] + l) + sum[s]).store(lanes[s] + l);
+  alignas(64) T sums[K::SUMS + 1][LANES] = {};
+  for (int at = 0; at < count; at += V::WIDTH) {
+    V terms[K::SUMS + 1];
+    if (at + V::WIDTH <= count)
+      step<K, T>(operand, coefficients, terms, at, std::make_index_sequence<K::OPERANDS>());
+    else
+      lastStep<K, T>(operand, coefficients, terms, at, count - at);
+    [[maybe_unused]] const int l = at % LANES;
+    ((V::load(sums[S] + l) + terms[S]).store(sums[S] + l), ...);
   }
+  for (int l = 0; l < LANES; l += V::WIDTH) ((V::load(lanes[S] + l) + V::load(sums[S] + l)).store(lanes[S] + l), ...);
 }
 
 template <class T>
@@ -190,7 +190,7 @@ void runChunk(const ChunkWork& work) {
     if (count == STRIP)
       wholeStrip<K, T>(strip, coefficients, lanes, std::make_index_sequence<STRIP / LANES>());
     else
-      partOfStrip<K, T>(strip, coefficients, count, lanes);
+      partOfStrip<K, T>(strip, coefficients, count, lanes, std::make_index_sequence<K::SUMS>());
     for (int o = 0; o < K::OPERANDS; ++o)
       if (staged[o] && writes(K::operand(o)))
         narrow(staging[o], work.memory[o] + int64_t(begin) * bytesOf(work.type[o]), work.type[o], count, bypass[o]);
