@@ -7,6 +7,7 @@
 #include "memory_map.h"
 #include "pool.h"
 #include <algorithm>
+#include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +162,7 @@ void sweepChunks(void* context, int64_t begin, int64_t end) {
     work.sums = binding.sums > 0 ? sweep.chunkSums + c * binding.sums : none;
     (tensor.stateType == FLOAT64 ? sweep.functions.float64 : sweep.functions.float32)(work);
   }
+  if (sweep.bypassCaches) _mm_sfence();  // once for all chunks: each would wait for its stores
 }
 
 // The sums of the chunks of a segment, in the order of summation.h. A segment of one chunk is its sum: the other columns are 0.
