@@ -17,8 +17,8 @@ import java.util.Objects;
  */
 record Target(String what, String bound, String reached, Boolean met) {
   private static final long OUT_OF_CACHE = 10_000_000;
-  /** JMH counts what its own thread allocates around the operations: a small part of a byte for each. */
-  private static final double NO_BYTES = 0.5;
+  /** JMH counts what its own thread allocates around the operations, a part of a byte for each; an object has 16 bytes or more. */
+  private static final double NO_BYTES = 1;
 
   static List<Target> all(Results results) {
     final List<Target> targets = new ArrayList<>();
