@@ -22,10 +22,13 @@
 namespace steptuner {
 namespace {
 
-template <class K>
-struct Twin : K {  // the place of a period is the kernel's
-  enum { OPERANDS = K::OPERANDS, COEFFICIENTS = 0, SUMS = 0 };
-  static constexpr Operand operand(int i) { return K::operand(i); }
+// Kernels that move the same operands have one twin.
+template <int COUNT, unsigned READS, unsigned WRITES, int SELECTED, int PERIOD_AT>
+struct Twin {
+  enum { OPERANDS = COUNT, COEFFICIENTS = 0, SUMS = 0, PERIOD = PERIOD_AT };
+  static constexpr Operand operand(int i) {
+    return {"", i == SELECTED ? SELECTION : STATE, Access((READS >> i & 1 ? READ : NONE) | (WRITES >> i & 1 ? WRITE : NONE))};
+  }
 
   template <class V>
   STEPTUNER_HD static void apply(V* r, const V*, V*) {
@@ -47,10 +50,21 @@ struct Twin : K {  // the place of a period is the kernel's
   }
 };
 
+template <class K>
+constexpr int periodAt() {
+  if constexpr (SELECTION_AT<K> >= 0)
+    return K::PERIOD;
+  else
+    return 0;
+}
+
+template <class K>
+using TwinOf = Twin<K::OPERANDS, READ_MASK<K>, WRITE_MASK<K>, SELECTION_AT<K>, periodAt<K>()>;
+
 // Nothing here is measured in float64.
 template <class... K>
 const ChunkFunctions* functionsOf(List<K...>) {
-  static const ChunkFunctions functions[] = {{runChunk<Twin<K>, float>, nullptr}...};
+  static const ChunkFunctions functions[] = {{runChunk<TwinOf<K>, float>, nullptr}...};
   return functions;
 }
 

@@ -142,7 +142,7 @@ template <class K, class T, size_t... S>
 void partOfStrip(T* const* operand, const Vector<T>* coefficients, int count, [[maybe_unused]] T (*lanes)[LANES],
                  std::index_sequence<S...>) {
   using V = Vector<T>;
-  alignas(64) T sums[K::SUMS + 1][LANES] = {};
+  [[maybe_unused]] alignas(64) T sums[K::SUMS + 1][LANES] = {};
   for (int at = 0; at < count; at += V::WIDTH) {
     V terms[K::SUMS + 1];
     if (at + V::WIDTH <= count)
