@@ -11,7 +11,8 @@ if(NOT CMAKE_CUDA_COMPILER)
   return()
 endif()
 
-set(STEPTUNER_CUDA_ARCHITECTURES "75-real;80-real;86-real;89-real;90-real;100-real;120" CACHE STRING "CUDA architectures")
+# Code for 8.0 runs on 8.6 and 8.9 too, that for 10.0 on 10.3 and that for 12.0 on 12.1; PTX is for what comes after.
+set(STEPTUNER_CUDA_ARCHITECTURES "75-real;80-real;90-real;100-real;120" CACHE STRING "CUDA architectures")
 set(CMAKE_CUDA_ARCHITECTURES "${STEPTUNER_CUDA_ARCHITECTURES}")
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 enable_language(CUDA)

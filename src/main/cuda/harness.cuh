@@ -236,7 +236,7 @@ static __global__ void __launch_bounds__(COLUMNS) addSegments(const __grid_const
 }
 
 template <class K, class T>
-__global__ void __launch_bounds__(THREADS) sweepChunks(const __grid_constant__ Arguments a) {
+__global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant__ Arguments a) {
   constexpr int SUMS = K::SUMS;
   constexpr int BATCH = SUMS < SUM_BATCH ? SUMS : SUM_BATCH;
   constexpr int IN_FLIGHT = ROWS_IN_FLIGHT<K, T>;
