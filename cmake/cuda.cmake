@@ -19,9 +19,10 @@ enable_language(CUDA)
 set(CMAKE_CUDA_STANDARD 17)
 
 add_library(steptuner_cuda SHARED ${CMAKE_CURRENT_SOURCE_DIR}/../src/main/cuda/backend.cu ${SOURCES}/cpu/memory_map.cpp)
-# One answer: no fused multiply-add, IEEE division and root.
-set(CUDA_OPTIONS -O3 -fmad=false -prec-div=true -prec-sqrt=true --threads 2 --compress-mode=size
-    -Xcompiler=-fvisibility=hidden,-Wall,-Wextra,-ffp-contract=off -Xptxas=-v)
+# One answer: no fused multiply-add, IEEE division and root. The options are in a file, for builds without CMake.
+set(CUDA_OPTIONS --options-file ${CMAKE_CURRENT_SOURCE_DIR}/nvcc.options --threads 2 --compress-mode=size)
+set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/../src/main/cuda/backend.cu PROPERTIES
+  OBJECT_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/nvcc.options)
 target_compile_options(steptuner_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_OPTIONS}>"
                        "$<$<COMPILE_LANGUAGE:CXX>:-O2;-fvisibility=hidden>")
 target_link_options(steptuner_cuda PRIVATE -static-libstdc++ -static-libgcc -Wl,-Bsymbolic -Wl,-z,defs -Wl,--exclude-libs,ALL

@@ -3,6 +3,7 @@ package org.steptuner;
 
 import java.nio.file.Path;
 import java.util.Map;
+import org.bytedeco.javacpp.Pointer;
 
 /**
  * A tuner over a rule, bound to a trainer's parameters and gradients. Built by {@code FixedRate}, {@code Mechanic}, ...
@@ -45,6 +46,11 @@ public interface Optimizer extends AutoCloseable {
 
   /** The stream that sweeps run on, as a raw handle ({@code CUstream}); 0 is the default stream. Ignored by the CPU. */
   void setStream(long stream);
+
+  /** The same for a stream of bytedeco's CUDA presets ({@code CUstream_st}); null is the default stream. The caller keeps it open. */
+  default void setStream(Pointer stream) {
+    setStream(stream == null ? 0 : stream.address());
+  }
 
   /**
    * Moves a tensor to other addresses, for trainers that allocate gradients anew. Addresses are checked as in {@link ParameterSet}.

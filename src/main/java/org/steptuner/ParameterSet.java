@@ -159,6 +159,20 @@ public final class ParameterSet {
     }
 
     /**
+     * Adds a tensor at JavaCPP pointers, at their positions: of a trainer through bytedeco's presets, such as CUDA's {@code cudaMalloc}. The
+     * set keeps the pointers reachable, but memory that is freed by hand is freed.
+     *
+     * @param count number of elements; a pointer may not know how many it has
+     * @param type of both
+     */
+    public Builder add(String name, Pointer parameters, Pointer gradients, long count, DataType type) {
+      add(name, address(name, "parameters", parameters), address(name, "gradients", gradients), count, type);
+      owners.add(parameters);
+      owners.add(gradients);
+      return this;
+    }
+
+    /**
      * Adds a tensor in buffers: direct, of native byte order, from position to limit. Only for the CPU. The set keeps the buffers
      * reachable.
      */
@@ -209,6 +223,11 @@ public final class ParameterSet {
       owners.add(parameters);
       owners.add(gradients);
       return add(name, address(parameters, type), address(gradients, type), parameters.remaining(), type);
+    }
+
+    private static long address(String tensor, String argument, Pointer pointer) {
+      Objects.requireNonNull(pointer, argument + " of tensor '" + tensor + "'");
+      return pointer.isNull() ? 0 : pointer.address() + pointer.position() * pointer.sizeof();
     }
 
     private static long address(Buffer buffer, DataType type) {

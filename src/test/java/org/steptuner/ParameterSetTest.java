@@ -26,6 +26,8 @@ import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -104,6 +106,29 @@ class ParameterSetTest {
     assertEquals(5, x.limit());
     x.clear();
     for (int i = 0; i < 10; ++i) assertEquals(i < 2 || i >= 5 ? 0 : -(i + 5), x.get(i), "element " + i);
+  }
+
+  @Test
+  void pointersAtTheirPositions() {
+    try (FloatPointer x = new FloatPointer(8);
+        FloatPointer g = new FloatPointer(8)) {
+      for (int i = 0; i < 8; ++i) {
+        x.put(i, 0);
+        g.put(i, i + 1);
+      }
+      // Allocators give pointers without type and size.
+      final Pointer untyped = new BytePointer(g).position(4 * Float.BYTES);
+      descend(ParameterSet.on(CPU).add("x", x.position(2), untyped, 3, FLOAT32).build());
+      x.position(0);
+      for (int i = 0; i < 8; ++i) assertEquals(i < 2 || i >= 5 ? 0 : -(i + 3), x.get(i), "element " + i);
+
+      final ParameterSet.Builder builder = ParameterSet.on(CPU);
+      assertRefused(NullPointerException.class, () -> builder.add("w", null, g, 3, FLOAT32), "parameters of tensor 'w'");
+      assertRefused(
+          IllegalArgumentException.class, () -> builder.add("w", x, new FloatPointer(), 3, FLOAT32), "gradientAddress of tensor 'w' is null");
+      assertRefused(
+          IllegalArgumentException.class, () -> builder.add("w", x, new BytePointer(g).position(1), 3, FLOAT32), "multiple of 4");
+    }
   }
 
   @Test

@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.bytedeco.javacpp.Pointer;
 import org.steptuner.NonFinite;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
@@ -100,10 +101,15 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>>
     return self();
   }
 
-  /** The stream of a GPU that sweeps run on, see {@link Optimizer#setStream}. */
+  /** The stream of a GPU that sweeps run on, see {@link Optimizer#setStream(long)}. */
   public B stream(long value) {
     stream = value;
     return self();
+  }
+
+  /** The same for a stream of bytedeco's CUDA presets, see {@link Optimizer#setStream(Pointer)}. */
+  public B stream(Pointer value) {
+    return stream(value == null ? 0 : value.address());
   }
 
   /**

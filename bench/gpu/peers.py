@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Optimizer steps of PyTorch and optax on a GPU, one JSON object a line: what the kit's own steps are compared with.
+
+Mechanic is written here operation by operation as its released PyTorch form computes it (Delta stored): the base optimizer moves the
+parameters, the movement is taken back, and per-tensor operations build Delta, the inner product and the new parameters.
+
+    python3 peers.py LARGEST
+"""
+import json
+import statistics
+import sys
+
+ROUNDS = 11
+SAMPLE_MILLISECONDS = 20
+BETAS = (0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999)
+DECAY = 0.01
+EPSILON = 1e-8
+INITIAL_SCALE = 1e-8
+
+
+def report(name, tensors, length, nanoseconds):
+    print(json.dumps({"benchmark": name, "tensors": tensors, "size": tensors * length, "dtype": "float32", "timeNs": nanoseconds}), flush=True)
+
+
+def of_torch(largest):
+    import torch
+
+    def timed(step):
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+
+        def run(count):
+            torch.cuda.synchronize()
+            begin.record()
+            for _ in range(count):
+                step()
+            end.record()
+            end.synchronize()
+            return begin.elapsed_time(end)
+
+        for _ in range(3):
+            run(1)
+        count = max(1, min(1000, int(SAMPLE_MILLISECONDS / max(run(1), 1e-3))))
+        return statistics.median(run(count) / count for _ in range(ROUNDS)) * 1e6
+
+    def model(tensors, length):
+        generator = torch.Generator(device="cuda").manual_seed(1)
+        parameters = [torch.randn(length, device="cuda", generator=generator) * 0.01 for _ in range(tensors)]
+        for p in parameters:
+            p.requires_grad_(True)
+            p.grad = torch.randn(length, device="cuda", generator=generator) * 0.01
+        return parameters
+
+    def adamw(parameters, rate=1e-3, **how):
+        return torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=EPSILON, weight_decay=DECAY, **how)
+
+    class Mechanic:
+        def __init__(self, parameters):
+            self.parameters = parameters
+            self.base = adamw(parameters, rate=1.0, foreach=True)
+            self.reference = [p.detach().clone() for p in parameters]
+            self.delta = [torch.zeros_like(p) for p in parameters]
+            self.beta = torch.tensor(BETAS, device="cuda")
+            self.s, self.r, self.v = (torch.zeros_like(self.beta) for _ in range(3))
+            self.m = torch.full_like(self.beta, 1e-6)
+
+        @torch.no_grad()
+        def step(self):
+            before = [p.clone() for p in self.parameters]
+            self.base.step()
+            self.scale(before)
+
+        @torch.no_grad()
+        def scale(self, before):
+            gradients = torch.sqrt(sum(p.grad.square().sum() for p in self.parameters))
+            norm = torch.sqrt(sum(p.square().sum() for p in self.parameters))
+            decay = DECAY * self.s.sum() * gradients / (norm + EPSILON)
+            product = torch.zeros((), device="cuda")
+            for p, b, d in zip(self.parameters, before, self.delta):
+                product = product + (d * (p.grad + decay * p)).sum()
+                d.add_(p - b)
+            self.m.copy_(torch.maximum(self.beta * self.m, product.abs()))
+            self.v.copy_(self.beta * self.beta * self.v + product * product)
+            self.r.copy_(torch.clamp(self.beta * self.r - self.s * product, min=0))
+            self.s.copy_((INITIAL_SCALE / len(BETAS) * self.m + self.r) / (self.v.sqrt() + EPSILON))
+            total = self.s.sum()
+            for p, x0, d in zip(self.parameters, self.reference, self.delta):
+                p.copy_(x0 + d * total)
+
+    shapes = [(1, size) for size in (100_000, 1_000_000, 10_000_000, 100_000_000) if size <= largest]
+    if largest >= 10_000_000:
+        shapes.append((10_000, 1_000))
+    for tensors, length in shapes:
+        report("PyTorch AdamW, fused", tensors, length, timed(adamw(model(tensors, length), fused=True).step))
+        report("PyTorch AdamW, foreach", tensors, length, timed(adamw(model(tensors, length), foreach=True).step))
+        if tensors == 1:
+            report("PyTorch Mechanic over AdamW, operation by operation", tensors, length, timed(Mechanic(model(tensors, length)).step))
+            try:
+                compiled = Mechanic(model(tensors, length))
+                compiled.step()
+                report("PyTorch Mechanic over AdamW, torch.compile", tensors, length, timed(torch.compile(compiled.step)))
+            except Exception as error:  # a compiler that fails is a result too
+                print(f"torch.compile: {error}", file=sys.stderr)
+        torch.cuda.empty_cache()
+
+
+def of_optax(largest):
+    import time
+
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    for size in (100_000, 1_000_000, 10_000_000, 100_000_000):
+        if size > largest:
+            break
+        parameters = jax.random.normal(jax.random.key(1), (size,)) * 0.01
+        gradients = jax.random.normal(jax.random.key(2), (size,)) * 0.01
+        tuner = optax.contrib.mechanize(optax.adamw(1.0, weight_decay=0.0), weight_decay=DECAY)
+        state = tuner.init(parameters)
+
+        @jax.jit
+        def step(gradients, state, parameters):
+            updates, state = tuner.update(gradients, state, parameters)
+            return optax.apply_updates(parameters, updates), state
+
+        def run(count, parameters, state):
+            begin = time.perf_counter()
+            for _ in range(count):
+                parameters, state = step(gradients, state, parameters)
+            jax.block_until_ready(parameters)
+            return (time.perf_counter() - begin) * 1e3, parameters, state
+
+        for _ in range(3):
+            once, parameters, state = run(1, parameters, state)
+        count = max(1, min(1000, int(SAMPLE_MILLISECONDS / max(once, 1e-3))))
+        times = []
+        for _ in range(ROUNDS):
+            elapsed, parameters, state = run(count, parameters, state)
+            times.append(elapsed / count)
+        report("optax mechanize(adamw), jit", 1, size, statistics.median(times) * 1e6)
+
+
+if __name__ == "__main__":
+    most = float(sys.argv[1])
+    missing = 0
+    for peer in (of_torch, of_optax):
+        try:
+            peer(most)
+        except ImportError as error:
+            missing += 1
+            print(f"{peer.__name__}: {error}", file=sys.stderr)
+    sys.exit(77 if missing == 2 else 0)

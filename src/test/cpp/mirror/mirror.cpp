@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A device library for tests that keep their tensors in host memory: it stands before another backend, such as that of a GPU which cannot
+// reach host memory, copies tensors to it before each sweep and what the sweep wrote back after it. Every sweep waits. A copy has the
+// alignment of its tensor modulo 64 bytes, so that alignments that tests choose are those that the backend meets.
+//
+// The backend behind is the library that the environment variable STEPTUNER_MIRRORED names.
+#include "cpu/memory_map.h"
+#include "sweep/backend.h"
+#include <dlfcn.h>
+#include <map>
+#include <stdlib.h>
+#include <string.h>
+
+namespace steptuner {
+namespace {
+
+constexpr int64_t ALIGNMENT = 64;
+
+const Backend* behind = nullptr;
+
+struct Block {
+  char* memory = nullptr;
+  char* copy = nullptr;  // in it, aligned as the original
+  char* original = nullptr;
+  int64_t bytes = 0;
+};
+
+struct Mirrored {
+  int64_t version = -1;
+  // Of each tensor: parameters, gradients, update.
+  std::vector<Block> blocks;
+};
+
+struct MirrorDevice {
+  void* device = nullptr;
+  Explain explain = nullptr;
+  std::string name;
+  std::map<const Plan*, Mirrored> plans;
+  std::map<const char*, int64_t> allocated;  // on the device behind
+};
+
+MirrorDevice& mirror(void* device) { return *static_cast<MirrorDevice*>(device); }
+
+st_status load(Explain explain) {
+  if (behind) return ST_OK;
+  const char* const path = getenv("STEPTUNER_MIRRORED");
+  void* const library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : nullptr;
+  if (!library) {
+    explain("STEPTUNER_MIRRORED must name a device library: %s", path ? dlerror() : "it is not set");
+    return ST_NO_DEVICE;
+  }
+  const auto entry = reinterpret_cast<const Backend* (*)()>(dlsym(library, "steptuner_backend"));
+  const Backend* const found = entry ? entry() : nullptr;
+  if (!found || found->version != BACKEND_VERSION) {
+    explain("%s is not a device library of this version", path);
+    return ST_NO_DEVICE;
+  }
+  behind = found;
+  return ST_OK;
+}
+
+st_status open(int32_t index, int32_t threads, const char* isa, Explain explain, void** device) {
+  st_status status = load(explain);
+  if (status != ST_OK) return status;
+  auto opened = std::make_unique<MirrorDevice>();
+  opened->explain = explain;
+  status = behind->open(index, threads, isa, explain, &opened->device);
+  if (status != ST_OK) return status;
+  opened->name = std::string("mirror of ") + behind->name(opened->device);
+  *device = opened.release();
+  return ST_OK;
+}
+
+void close(void* device) {
+  behind->close(mirror(device).device);
+  delete &mirror(device);
+}
+
+const char* name(void* device) { return mirror(device).name.c_str(); }
+
+int32_t threads(void* device) { return behind->threads(mirror(device).device); }
+
+st_status allocate(void* device, int64_t bytes, char** memory) {
+  const st_status status = behind->allocate(mirror(device).device, bytes, memory);
+  if (status == ST_OK && *memory) mirror(device).allocated[*memory] = bytes;
+  return status;
+}
+
+void release(void* device, char* memory) {
+  mirror(device).allocated.erase(memory);
+  behind->release(mirror(device).device, memory);
+}
+
+st_status allocateHost(void* device, int64_t bytes, char** memory) { return behind->allocateHost(mirror(device).device, bytes, memory); }
+
+void releaseHost(void* device, char* memory) { behind->releaseHost(mirror(device).device, memory); }
+
+bool isAllocated(const MirrorDevice& on, const char* address) {
+  const auto after = on.allocated.upper_bound(address);
+  return after != on.allocated.begin() && address < std::prev(after)->first + std::prev(after)->second;
+}
+
+st_status copy(void* device, void* to, const void* from, int64_t bytes, Copy direction, void* stream) {
+  const void* const there = direction == Copy::HOST_TO_DEVICE ? to : from;
+  if (isAllocated(mirror(device), static_cast<const char*>(there))) return behind->copy(mirror(device).device, to, from, bytes, direction, stream);
+  memcpy(to, from, static_cast<size_t>(bytes));
+  return ST_OK;
+}
+
+const char* unusable(void*, const void* address, int64_t bytes, bool written) {
+  return isMapped(address, bytes, written) ? nullptr : "not memory of this process";
+}
+
+st_status fill(void* device, Plan& plan, int32_t slot, double value) { return behind->fill(mirror(device).device, plan, slot, value); }
+
+void free(MirrorDevice& on, Mirrored& mirrored) {
+  for (Block& block : mirrored.blocks)
+    if (block.memory) behind->release(on.device, block.memory);
+  mirrored.blocks.clear();
+}
+
+char* Tensor::*const PLACES[] = {&Tensor::parameter, &Tensor::gradient, &Tensor::update};
+
+int32_t typeAt(const Tensor& tensor, int place) {
+  return place == 0 ? tensor.parameterType : place == 1 ? tensor.gradientType : tensor.stateType;
+}
+
+st_status prepare(MirrorDevice& on, const Plan& plan, Mirrored& mirrored) {
+  if (mirrored.version == plan.version) return ST_OK;
+  free(on, mirrored);
+  mirrored.version = -1;
+  for (const Tensor& tensor : plan.tensors)
+    for (int place = 0; place < 3; ++place) {
+      Block block;
+      block.original = tensor.*PLACES[place];
+      block.bytes = tensor.count * bytesOf(typeAt(tensor, place));
+      if (block.original && block.bytes > 0) {
+        const st_status status = behind->allocate(on.device, block.bytes + 2 * ALIGNMENT, &block.memory);
+        if (status != ST_OK) return status;
+        block.copy = block.memory + ((block.original - block.memory) % ALIGNMENT + ALIGNMENT) % ALIGNMENT;
+      } else {
+        block.copy = block.original;
+      }
+      mirrored.blocks.push_back(block);
+    }
+  mirrored.version = plan.version;
+  return ST_OK;
+}
+
+// The tensors of a plan are their copies while this lives.
+class Swapped {
+ public:
+  Swapped(Plan& plan, const Mirrored& mirrored) : plan_(plan), mirrored_(mirrored) { set(&Block::copy); }
+  ~Swapped() { set(&Block::original); }
+  Swapped(const Swapped&) = delete;
+  Swapped& operator=(const Swapped&) = delete;
+
+ private:
+  void set(char* Block::*which) {
+    for (size_t t = 0; t < plan_.tensors.size(); ++t)
+      for (size_t place = 0; place < 3; ++place) plan_.tensors[t].*PLACES[place] = mirrored_.blocks[3 * t + place].*which;
+  }
+
+  Plan& plan_;
+  const Mirrored& mirrored_;
+};
+
+st_status copyAll(MirrorDevice& on, const Mirrored& mirrored, const bool (&wanted)[3], Copy direction, void* stream) {
+  for (size_t b = 0; b < mirrored.blocks.size(); ++b) {
+    const Block& block = mirrored.blocks[b];
+    if (!block.memory || !wanted[b % 3]) continue;
+    char* const to = direction == Copy::HOST_TO_DEVICE ? block.copy : block.original;
+    const char* const from = direction == Copy::HOST_TO_DEVICE ? block.original : block.copy;
+    const st_status status = behind->copy(on.device, to, from, block.bytes, direction, stream);
+    if (status != ST_OK) return status;
+  }
+  return ST_OK;
+}
+
+st_status sweep(void* device, Plan& plan, Binding& binding, void* stream) {
+  MirrorDevice& on = mirror(device);
+  Mirrored& mirrored = on.plans[&plan];
+  bool used[3] = {}, written[3] = {};
+  for (int o = 0; o < binding.operands; ++o)
+    for (const Place place : {PARAMETER, GRADIENT, UPDATE})
+      if (binding.operand[o].place == place) {
+        const size_t at = place == PARAMETER ? 0 : place == GRADIENT ? 1 : 2;
+        used[at] = true;
+        written[at] |= (binding.operand[o].access & WRITE) != 0;
+      }
+  st_status status = prepare(on, plan, mirrored);
+  if (status == ST_OK) status = copyAll(on, mirrored, used, Copy::HOST_TO_DEVICE, stream);
+  if (status != ST_OK) return status;
+  {
+    const Swapped swapped(plan, mirrored);
+    status = behind->sweep(on.device, plan, binding, stream);
+    if (status == ST_OK) status = behind->wait(on.device, plan, stream);
+  }
+  return status == ST_OK ? copyAll(on, mirrored, written, Copy::DEVICE_TO_HOST, stream) : status;
+}
+
+st_status wait(void* device, Plan& plan, void* stream) { return behind->wait(mirror(device).device, plan, stream); }
+
+void forget(void* device, Plan& plan) {
+  MirrorDevice& on = mirror(device);
+  behind->forget(on.device, plan);
+  free(on, on.plans[&plan]);
+  on.plans.erase(&plan);
+}
+
+}  // namespace
+}  // namespace steptuner
+
+extern "C" __attribute__((visibility("default"))) const steptuner::Backend* steptuner_backend() {
+  using namespace steptuner;
+  static const Backend backend = {BACKEND_VERSION, open,        close, name,     threads, allocate, release, allocateHost,
+                                  releaseHost,     copy,        unusable, fill,  sweep,   wait,     forget};
+  return &backend;
+}
