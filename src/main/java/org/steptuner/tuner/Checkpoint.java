@@ -46,7 +46,7 @@ final class Checkpoint {
   private static final String FORMAT = "steptuner-checkpoint";
   private static final String VERSION = "1";
   private static final String MANIFEST = "manifest";
-  private static final int BUFFER = 1 << 20;
+  private static final int BUFFER = 1 << 16;
 
   private Checkpoint() {}
 
