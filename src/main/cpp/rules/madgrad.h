@@ -30,7 +30,7 @@ struct Madgrad {
     state[SQUARE] = v;
     state[SUM] = s;
     const T root = cubeRoot(v) + c[EPSILON];
-    return c[INTAKE] * (start - select(root > T(0), s / root, T(0)) - x);
+    return c[INTAKE] * (start - select(root > T(0), s / root, root) - x);
   }
 };
 
@@ -53,7 +53,7 @@ struct MirrorMadgrad {
     const T d = g + c[WEIGHT_DECAY] * x;
     const T v = c[RETENTION] * state[SQUARE] + d * d;
     const T root = cubeRoot(v) + c[EPSILON];
-    const T z = select(c[FIRST] > T(0), x, state[POINT]) - c[RATE] * select(root > T(0), d / root, T(0));
+    const T z = select(c[FIRST] > T(0), x, state[POINT]) - c[RATE] * select(root > T(0), d / root, root);
     state[SQUARE] = v;
     state[POINT] = z;
     return c[INTAKE] * (z - x);

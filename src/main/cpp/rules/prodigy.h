@@ -15,6 +15,7 @@
 // per element, with a momentum (2 less without):
 //
 //   stored       observe g, y, s: 3, and x0 with a coupled decay: 4;  apply g, y, x0, x, s, v, m: 11
+//   accumulated  observe g, y, s: 3;  apply g, y, x, s, v, m: 11, and no x0: y is a sum of steps, and x takes them too
 //   recomputed   observe g, x, x0, s: 4;  apply g, x, s, v, m: 9
 #pragma once
 #include "rule.h"
@@ -97,15 +98,22 @@ struct ProdigyApply {
   }
   static constexpr const char* sum(int) { return ""; }
 
+  // s, v and m brought up to date; returns Adam's direction.
   template <class T>
-  STEPTUNER_HD static void apply(T* r, const T* c, T*) {
+  STEPTUNER_HD static T direction(T* r, const T* c) {
     const T g = c[GRADIENT_SCALE] * r[G] + c[COUPLED_DECAY] * r[X];
     r[SUM] = c[SUM_RETENTION] * r[SUM] + c[SUM_GAIN] * g;
     const T square = c[SQUARE_RETENTION] * r[SQUARE] + c[SQUARE_GAIN] * g * g;
     r[SQUARE] = square;
     T direction = g;
     if constexpr (MOMENTUM) r[AVERAGE] = direction = c[AVERAGE_RETENTION] * r[AVERAGE] + c[AVERAGE_GAIN] * g;
-    r[X] = r[X] - c[SHRINKAGE] * r[X] - c[RATE] * (direction / (squareRoot(square) + c[EPSILON]));
+    return direction / (squareRoot(square) + c[EPSILON]);
+  }
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T*) {
+    const T towards = direction(r, c);
+    r[X] = r[X] - c[SHRINKAGE] * r[X] - c[RATE] * towards;
   }
 };
 
@@ -180,6 +188,29 @@ struct ProdigyApplyStored {
     const T displacement = r[DISPLACEMENT] + step;
     r[DISPLACEMENT] = displacement;
     r[X] = r[REFERENCE] - displacement;
+  }
+};
+
+// The applying sweep where y is stored and x0 is not: both take the same step.
+template <bool MOMENTUM>
+struct ProdigyApplyAccumulated {
+  static constexpr const char* SWEEP = MOMENTUM ? "prodigy_apply_accumulated" : "prodigy_apply_accumulated_without_momentum";
+  static constexpr const char* RULE = "adam";
+  using Plain = ProdigyApply<MOMENTUM>;
+  enum { X = Plain::X, DISPLACEMENT = Plain::OPERANDS, OPERANDS };
+  enum { COEFFICIENTS = Plain::COEFFICIENTS, SUMS = 0 };
+  static constexpr Operand operand(int i) {
+    return i == DISPLACEMENT ? Operand{"displacement", STATE, READ_WRITE} : Plain::operand(i);
+  }
+  static constexpr const char* coefficient(int i) { return Plain::coefficient(i); }
+  static constexpr const char* sum(int) { return ""; }
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T*) {
+    const T towards = Plain::direction(r, c);
+    const T step = c[Plain::SHRINKAGE] * r[X] + c[Plain::RATE] * towards;
+    r[X] = r[X] - step;
+    r[DISPLACEMENT] = r[DISPLACEMENT] + step;
   }
 };
 

@@ -7,6 +7,7 @@
 #include "../rules/adam.h"
 #include "../rules/dadaptation.h"
 #include "../rules/fixed_rate.h"
+#include "../rules/gradient_l1.h"
 #include "../rules/hypergradient.h"
 #include "../rules/lion.h"
 #include "../rules/madgrad.h"
@@ -57,18 +58,24 @@ using PerWeightByAdam = MetaOptimizePerWeight<Rule, PaperAdam>;
 template <class Rule>
 using PerWeightByLion = MetaOptimizePerWeight<Rule, Lion>;
 
+// Sweeps that come in a second form, which sums |g|_1 too. Where the first sweep of a tuner is none of these, the norm's is its guard.
+using ObserversWithL1 =
+    List<GradientNorm, MechanicObserve, ProdigyObserveStored<false, false>, MomoObserve<false>, MomoObserve<true>>;
+
 using Kernels = typename Join<
     List<GradientNorm>, over<FixedRate, Rules>,
     List<MechanicReference, MechanicObserve, MechanicScale, MechanicObservePlain>, over<MechanicApply, Rules>,
     over<MechanicAccumulate, Rules>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>,
     List<ProdigyObserve<false>, ProdigyObserve<true>, ProdigyApply<true>, ProdigyApply<false>,
          ProdigyObserveStored<false, false>, ProdigyObserveStored<false, true>, ProdigyObserveStored<true, false>,
-         ProdigyObserveStored<true, true>, ProdigyApplyStored<true>, ProdigyApplyStored<false>>,
+         ProdigyObserveStored<true, true>, ProdigyApplyStored<true>, ProdigyApplyStored<false>,
+         ProdigyApplyAccumulated<true>, ProdigyApplyAccumulated<false>>,
     List<DAdaptSgd, DAdaptAdam, DAdaptAdaGrad, DAdaptLion>,
     List<MomoObserve<false>, MomoApply<false>, MomoObserve<true>, MomoApply<true>>,
     over<MetaOptimize, MetaOptimizeRules>, over<MetaOptimizePackage, MetaOptimizePackageRules>,
     over<PerWeightBySgd, MetaOptimizeRules>, over<PerWeightByRmsProp, MetaOptimizeRules>,
     over<PerWeightByAdam, MetaOptimizeRules>, over<PerWeightByLion, MetaOptimizeRules>,
-    List<HypergradientObserve, HypergradientObserveDecay>, over<HypergradientApply, Rules>>::type;
+    List<HypergradientObserve, HypergradientObserveDecay>, over<HypergradientApply, Rules>,
+    over<WithGradientL1, ObserversWithL1>>::type;
 
 }  // namespace steptuner

@@ -25,8 +25,10 @@ import java.util.Objects;
  * made 1. The factor of the last step is 0.
  *
  * <pre>{@code
- * double[] norms = ...;                                  // report.gradientNorm() of every step, or ScheduleRefinement.load(file)
- * Schedule schedule = ScheduleRefinement.forSgd(norms).smoothed().schedule();
+ * GradientNorms norms = new GradientNorms();
+ * ...                                                    // in every step: norms.add(optimizer.step());
+ * ScheduleRefinement.save(file, norms.l2());
+ * Schedule schedule = ScheduleRefinement.forSgd(ScheduleRefinement.load(file)).smoothed().schedule();
  * }</pre>
  */
 public final class ScheduleRefinement {

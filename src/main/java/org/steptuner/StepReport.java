@@ -36,6 +36,12 @@ public interface StepReport {
    */
   double gradientNorm();
 
+  /**
+   * |g|_1 over all tensors, after the gradient multiplier and before clipping; NaN unless the tuner was told to sum it ({@code
+   * gradientL1(true)}).
+   */
+  double gradientL1();
+
   /** What clipping multiplied the gradient by: 1 where it did not act. */
   double clipFactor();
 

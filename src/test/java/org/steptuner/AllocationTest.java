@@ -22,7 +22,7 @@ class AllocationTest {
   private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
   static Stream<Configuration> configurations() {
-    return TestOptimizers.all().stream();
+    return Stream.concat(TestOptimizers.all().stream(), TestOptimizers.others().stream());
   }
 
   @ParameterizedTest

@@ -70,7 +70,8 @@ class SameBitsTest {
 
   @TestFactory
   Stream<DynamicNode> everyOptimizerOnEveryDevice() {
-    final List<Configuration> configurations = TestOptimizers.all();
+    final List<Configuration> configurations = new ArrayList<>(TestOptimizers.all());
+    configurations.addAll(TestOptimizers.others());
     return IntStream.range(0, configurations.size())
         .mapToObj(
             number -> {
@@ -112,7 +113,7 @@ class SameBitsTest {
           copyGradients(images[step % IMAGES], tensors);
           // A scale that has grown for 35 steps meets gradients that want it smaller.
           optimizer.setGradientMultiplier(step < 35 ? multiplier : -multiplier);
-          final StepReport report = optimizer.step();
+          final StepReport report = optimizer.step(1 + step % 3);
           assertFalse(report.skipped(), () -> "skipped: " + report);
           norms[step] = report.gradientNorm();
           if (step == FEW_STEPS - 1 || step == STEPS - 1) outcomes.add(outcome(tensors, optimizer, norms));

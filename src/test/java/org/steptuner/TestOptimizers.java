@@ -10,12 +10,20 @@ import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
+import org.steptuner.rule.MADGRAD;
+import org.steptuner.rule.MirrorMADGRAD;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
+import org.steptuner.tuner.DAdaptation;
 import org.steptuner.tuner.FixedRate;
+import org.steptuner.tuner.Hypergradient;
 import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.MetaOptimize;
+import org.steptuner.tuner.MoMo;
+import org.steptuner.tuner.MovingTarget;
+import org.steptuner.tuner.Prodigy;
 import org.steptuner.tuner.TunerBuilder;
 
 /** Every rule, and every tuner over it, with values that no term of a formula can hide behind. */
@@ -58,6 +66,8 @@ public final class TestOptimizers {
     rules.put("Adam", Adam.defaults().weightDecay(0.02));
     rules.put("AdamW", AdamW.defaults().betas(0.8, 0.95).weightDecay(0.1));
     rules.put("Lion", Lion.defaults().weightDecay(0.05));
+    rules.put("MADGRAD", MADGRAD.defaults().weightDecay(0.02));
+    rules.put("MirrorMADGRAD", MirrorMADGRAD.defaults().epsilon(1e-6));
     rules.put("SuppliedUpdate", new SuppliedUpdate());
     return rules;
   }
@@ -94,6 +104,25 @@ public final class TestOptimizers {
   public static List<Configuration> all() {
     final List<Configuration> all = new ArrayList<>(fixedRates());
     all.addAll(mechanics());
+    return all;
+  }
+
+  /** The other tuners, which have a contract test of their own; some need a loss. Their rates are held where gradients do not hang on x. */
+  public static List<Configuration> others() {
+    final Map<String, Supplier<TunerBuilder<?>>> others = new LinkedHashMap<>();
+    others.put("Prodigy", () -> Prodigy.tuning(AdamW.defaults()).maxRate(0.01));
+    others.put("Prodigy sliced", () -> Prodigy.tuning(Adam.defaults().weightDecay(0.02)).slice(3).maxRate(0.01));
+    others.put("D-Adaptation SGD", () -> DAdaptation.tuning(SGD.defaults().momentum(0.9).weightDecay(0.01)).maxRate(0.01));
+    others.put("D-Adaptation Adam", () -> DAdaptation.tuning(AdamW.defaults()).maxRate(0.01));
+    others.put("D-Adaptation AdaGrad", () -> DAdaptation.tuning(AdaGrad.defaults().epsilon(1e-6)).maxRate(0.01));
+    others.put("D-Adaptation Lion", () -> DAdaptation.tuning(Lion.defaults()).maxRate(0.01));
+    others.put("MoMo", () -> MoMo.tuning(SGD.defaults().momentum(0.9)).maxRate(0.01));
+    others.put("MoMo-Adam", () -> MoMo.tuning(AdamW.defaults()).maxRate(0.01));
+    others.put("MetaOptimize", () -> MetaOptimize.tuning(AdamW.defaults()).initialStepSize(1e-3));
+    others.put("Hypergradient", () -> Hypergradient.tuning(AdamW.defaults(), 0.01, 1e-6).rateBounds(0, 0.02));
+    others.put("moving target", () -> MovingTarget.tuning(SGD.defaults().momentum(0.9)).baseRate(0.01).parts(3));
+    final List<Configuration> all = new ArrayList<>();
+    others.forEach((name, builder) -> all.add(new Configuration(name, builder)));
     return all;
   }
 

@@ -84,6 +84,7 @@ final class HypergradientOptimizer extends TunedOptimizer {
 
   @Override
   boolean advance(long step) {
+    if (!guard()) return false;
     observe.run();
     final double[] sums = observe.sums();
     final int columns = sums.length / plan.segments();

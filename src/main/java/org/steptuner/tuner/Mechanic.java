@@ -177,6 +177,11 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
   }
 
   @Override
+  boolean observesL1() {
+    return delta() != Delta.RECOMPUTED && !(variant == Variant.TORCH && decay > 0);
+  }
+
+  @Override
   String description() {
     return "Mechanic[variant=" + variant + ", delta=" + delta() + ", rate=" + rate + ", betas=" + Arrays.toString(betas)
         + ", decay=" + decay + ", initialScale=" + initialScale() + ", epsilon=" + epsilon + common() + "]";

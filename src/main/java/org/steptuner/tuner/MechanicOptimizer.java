@@ -76,7 +76,7 @@ final class MechanicOptimizer extends TunedOptimizer {
       reference = plan.bind("mechanic_reference", "");
       switch (arrangement) {
         case OBSERVE_APPLY -> {
-          first = plan.bind("mechanic_observe", "");
+          first = bindObserver("mechanic_observe", "");
           second = plan.bind("mechanic_apply", ruleKernel());
         }
         case ACCUMULATE_SCALE -> {
@@ -219,6 +219,7 @@ final class MechanicOptimizer extends TunedOptimizer {
       }
     if (badLoss()) terms[0] = Double.NaN;
     reduce(terms, terms.length);
+    takeL1(sums);
     for (int scope = 0; scope < scalars.length; ++scope) {
       gradientSquare[scope] = terms[TERMS * scope];
       deltaGradient[scope] = terms[TERMS * scope + 1];

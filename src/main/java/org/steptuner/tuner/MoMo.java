@@ -146,6 +146,11 @@ public final class MoMo extends TunerBuilder<MoMo> {
   }
 
   @Override
+  boolean observesL1() {
+    return true;
+  }
+
+  @Override
   List<String> ruleSlots() {
     return adam ? List.of("momentum", "square") : List.of("momentum");
   }

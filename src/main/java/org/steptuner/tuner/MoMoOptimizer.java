@@ -40,7 +40,7 @@ final class MoMoOptimizer extends TunedOptimizer {
     form = adam ? AdamForm.of(settings.rule) : null;
     scalars = new MoMoScalars(settings);
     try {
-      observe = plan.bind("momo_observe", adam ? "adam" : "momentum");
+      observe = bindObserver("momo_observe", adam ? "adam" : "momentum");
       apply = plan.bind("momo_apply", adam ? "adam" : "momentum");
       final List<String> all = new ArrayList<>(adam ? ADAM : MOMO);
       count = all.size();
@@ -77,6 +77,7 @@ final class MoMoOptimizer extends TunedOptimizer {
       for (int column = 0; column < terms.length; ++column) terms[column] += sums[row + column];
     if (badLoss()) terms[0] = Double.NaN;
     reduce(terms, terms.length);
+    takeL1(sums);
     if (!guarded() && !accept(terms[0])) return false;
     for (double term : terms) if (refuses(term)) return false;
     scalars.update(report.loss, terms[1], terms[2], terms[3], report.rate, weightDecay);

@@ -27,10 +27,10 @@ import org.steptuner.rule.Rule;
  * The last line has the new d where it is written, and r has the old one. Everything else about Adam (betas, epsilon, decay, which
  * {@link Adam} adds to g and {@link AdamW} applies to x) comes from the rule.
  *
- * <p>State: five words per element (m, v, s, x0, x0 - x), one less with {@link Displacement#RECOMPUTED}, one less with beta1 = 0. Words
- * moved per element: 14, with a decay in the gradient 15; RECOMPUTED 13; two less with beta1 = 0. The guard against non-finite
- * gradients is free, clipping costs one more. A step reads sums back once. x is rebuilt from x0 and x0 - x at every step: a change that
- * the trainer makes to x in between is overwritten, except with RECOMPUTED.
+ * <p>State: five words per element (m, v, s, x0, x0 - x), one less with {@link Displacement#ACCUMULATED} or RECOMPUTED, one less with
+ * beta1 = 0. Words moved per element: 14, with a decay in the gradient 15; RECOMPUTED 13; two less with beta1 = 0. The guard against
+ * non-finite gradients is free, clipping costs one more. A step reads sums back once. With STORED x is rebuilt from x0 and x0 - x at every
+ * step: a change that the trainer makes to x in between is overwritten.
  *
  * <p>A step whose rate is 0 (a schedule may begin or end so) changes nothing at all: not x, not the state, not the count of steps in the
  * bias correction. That is the release's behaviour. So does one whose gradients have all been 0 so far. A group with a rate factor of 0
@@ -38,12 +38,21 @@ import org.steptuner.rule.Rule;
  *
  * <p>Known to fail: with a schedule that warms up from a very small rate, d can be overestimated; use {@link #safeguardWarmup}. On
  * gradients that do not depend on x, d grows without bound; {@link #maxRate} stops it.
+ *
+ * <p>Resetting, the other technique of the paper's first version (2306.06101v1), is not here: that version's algorithm is in no text or
+ * release that we could read, and the later versions leave it out.
  */
 public final class Prodigy extends TunerBuilder<Prodigy> {
   /** How x0 - x, of which the estimate is made, is kept. */
   public enum Displacement {
     /** As a sum of steps in the state's type; x is rebuilt from x0 and it, so that state and not x has all its bits. */
     STORED,
+    /**
+     * As a sum of steps in the state's type, without x0: x takes the same steps in its own. Saves a word of memory per element and, while
+     * d is small, gives nearly the d of STORED, where x alone is short of bits. Refused for 16-bit parameters, and for a decay in the
+     * gradient.
+     */
+    ACCUMULATED,
     /**
      * Not: from x0 and x, as the releases do. Saves a word of memory per element and one moved. While d is small, x does not move, or
      * moves by a few units in its last place, in any type but float64: the estimate is wrong by some percent in float32, and stays 0
@@ -139,7 +148,8 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
   }
 
   /**
-   * Takes only elements 0, p, 2p, ... of each tensor into the estimate. 1 by default; the release suggests 11.
+   * Takes only elements 0, p, 2p, ... of each tensor into the estimate. 1 by default; the release suggests 11. In the release this saves
+   * the memory of s and x0 elsewhere; here it does not: {@link Displacement#ACCUMULATED} saves that of x0.
    *
    * @param p from 1 to 2^30
    */
@@ -165,13 +175,19 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
   public Optimizer build(ParameterSet parameters) {
     if (maxRate < initialRate)
       throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
-    if (displacement == Displacement.RECOMPUTED)
+    if (displacement == Displacement.ACCUMULATED && coupled())
+      throw new IllegalArgumentException("displacement ACCUMULATED has no form with a decay in the gradient: use AdamW, or STORED");
+    if (displacement != Displacement.STORED)
       for (ParameterSet.Tensor tensor : parameters.tensors())
         if (tensor.parameterType().bytes() < 4)
           throw new IllegalArgumentException(
-              "displacement RECOMPUTED needs FLOAT32 or FLOAT64 parameters, and tensor '" + tensor.name() + "' is "
-                  + tensor.parameterType() + ": while d is small, x0 - x rounds to 0 and d stays as it is; use STORED");
+              "displacement " + displacement + " needs FLOAT32 or FLOAT64 parameters, and tensor '" + tensor.name() + "' is "
+                  + tensor.parameterType() + ": while d is small, its steps round to 0; use STORED");
     return new ProdigyOptimizer(this, parameters);
+  }
+
+  private boolean coupled() {
+    return AdamForm.of(rule).coupledDecay() > 0 || groups.values().stream().anyMatch(g -> AdamForm.of(g.rule()).coupledDecay() > 0);
   }
 
   /** Whether any group has a momentum. */
@@ -181,6 +197,11 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
 
   double beta3() {
     return Double.isNaN(beta3) ? Math.sqrt(AdamForm.of(rule).beta2()) : beta3;
+  }
+
+  @Override
+  boolean observesL1() {
+    return displacement != Displacement.RECOMPUTED && slice == 1 && !coupled();
   }
 
   @Override

@@ -25,7 +25,8 @@ final class ProdigyOptimizer extends TunedOptimizer {
   private final boolean biasCorrection;
   private final int slice;
   private final boolean momentum;
-  private final boolean stored; // x0 - x
+  private final boolean stored; // x0 - x, and x0
+  private final boolean accumulated; // x0 - x, without x0
   private final boolean coupled;
   private final AdamForm[] forms; // by group
   private final ProdigyScalars[] scalars; // by scope
@@ -49,7 +50,11 @@ final class ProdigyOptimizer extends TunedOptimizer {
   ProdigyOptimizer(Prodigy settings, ParameterSet parameters) {
     super(
         settings, parameters,
-        settings.displacement == Prodigy.Displacement.STORED ? List.of("sum", "reference", "displacement") : List.of("sum", "reference"),
+        switch (settings.displacement) {
+          case STORED -> List.of("sum", "reference", "displacement");
+          case ACCUMULATED -> List.of("sum", "displacement");
+          case RECOMPUTED -> List.of("sum", "reference");
+        },
         settings.clips());
     baseRate = settings.rate;
     beta3 = settings.beta3();
@@ -58,6 +63,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
     slice = settings.slice;
     momentum = settings.hasMomentum();
     stored = settings.displacement == Prodigy.Displacement.STORED;
+    accumulated = settings.displacement == Prodigy.Displacement.ACCUMULATED;
     forms = new AdamForm[parameters.groups().size()];
     for (int g = 0; g < forms.length; ++g) forms[g] = AdamForm.of(rule(g));
     coupled = Arrays.stream(forms).anyMatch(form -> form.coupledDecay() > 0);
@@ -70,9 +76,11 @@ final class ProdigyOptimizer extends TunedOptimizer {
     terms = new double[1 + TERMS * scopes];
     frozen = new boolean[scopes];
     try {
-      reference = plan.bind("mechanic_reference", "");
-      final String arrangement = stored ? "_stored" : "";
-      observe = plan.bind("prodigy_observe" + arrangement + (stored && coupled ? "_coupled" : "") + (slice > 1 ? "_sliced" : ""), "adam");
+      reference = accumulated ? null : plan.bind("mechanic_reference", "");
+      final String observer =
+          "prodigy_observe" + (stored || accumulated ? "_stored" : "") + (stored && coupled ? "_coupled" : "") + (slice > 1 ? "_sliced" : "");
+      observe = settings.observesL1() ? bindObserver(observer, "adam") : plan.bind(observer, "adam");
+      final String arrangement = stored ? "_stored" : accumulated ? "_accumulated" : "";
       apply = plan.bind("prodigy_apply" + arrangement + (momentum ? "" : "_without_momentum"), "adam");
       observe.ruleColumn(slice > 1 ? OBSERVE_SLICED : OBSERVE);
       apply.ruleColumn(momentum ? APPLY : APPLY_WITHOUT_MOMENTUM);
@@ -103,7 +111,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
       if (early) plan.fill("reference", 0);
       return false;
     }
-    if (!referenced && !early) reference.run();
+    if (!referenced && !early && reference != null) reference.run();
     referenced = true;
     boolean moves = false;
     for (int scope = 0; scope < scalars.length; ++scope) {
@@ -163,6 +171,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
     }
     if (badLoss()) terms[0] = Double.NaN;
     reduce(terms, terms.length);
+    takeL1(sums);
     if (!guarded() && !accept(terms[0])) return false;
     for (int i = 1; i < terms.length; ++i) if (refuses(terms[i])) return false;
     return true;

@@ -11,6 +11,7 @@ final class Report implements StepReport {
   Skip skip = Skip.NONE;
   double loss = Double.NaN;
   double gradientNorm = Double.NaN;
+  double gradientL1 = Double.NaN;
   double clipFactor = 1;
   double rate = Double.NaN;
   final double[] learnedScale;
@@ -48,6 +49,11 @@ final class Report implements StepReport {
   }
 
   @Override
+  public double gradientL1() {
+    return gradientL1;
+  }
+
+  @Override
   public double clipFactor() {
     return clipFactor;
   }
@@ -76,6 +82,7 @@ final class Report implements StepReport {
     copy.skip = skip;
     copy.loss = loss;
     copy.gradientNorm = gradientNorm;
+    copy.gradientL1 = gradientL1;
     copy.clipFactor = clipFactor;
     copy.rate = rate;
     pending.run();

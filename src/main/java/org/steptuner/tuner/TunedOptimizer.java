@@ -45,11 +45,14 @@ abstract class TunedOptimizer implements Optimizer {
   private final double[] rateFactors; // by group
   private final boolean supplied;
   private final double[] values = new double[32];
-  private final double[] total = new double[1];
+  private final double[] total = new double[2]; // |g|^2, |g|_1
   private final Map<String, Integer> tensorNumbers = new HashMap<>();
+  private final boolean wantsL1;
   private final Sweep gradientNorm;
+  private int l1Column = -1; // of the tuner's own first sweep
   private double multiplier;
   private boolean badLoss;
+  int part; // that the step was given
   private long steps;
   private long skipped;
 
@@ -79,6 +82,7 @@ abstract class TunedOptimizer implements Optimizer {
       rateFactors[g] = group == null ? 1 : group.rateFactor();
     }
     supplied = rule instanceof SuppliedUpdate;
+    wantsL1 = settings.gradientL1;
     final List<String> ruleSlots = settings.ruleSlots();
     final List<String> slots = new ArrayList<>(ruleSlots);
     slots.addAll(tunerSlots);
@@ -86,7 +90,8 @@ abstract class TunedOptimizer implements Optimizer {
     try {
       plan.setStream(settings.stream);
       initialise(ruleSlots);
-      gradientNorm = guarded ? plan.bind("gradient_norm", "") : null;
+      final boolean first = guarded || wantsL1 && !settings.observesL1();
+      gradientNorm = first ? plan.bind(wantsL1 ? "gradient_norm_l1" : "gradient_norm", "") : null;
       report = new Report(plan.scopes());
     } catch (RuntimeException | Error e) {
       plan.close();
@@ -122,22 +127,29 @@ abstract class TunedOptimizer implements Optimizer {
 
   @Override
   public final StepReport step() {
-    return step(Double.NaN, false);
+    return step(Double.NaN, false, -1);
   }
 
   @Override
   public final StepReport step(double loss) {
-    return step(loss, true);
+    return step(loss, true, -1);
   }
 
-  private StepReport step(double loss, boolean checked) {
+  /** A step with the loss and gradients of one part of the data; -1 is none in particular. */
+  final StepReport stepOfPart(double loss, int ofPart) {
+    return step(loss, true, ofPart);
+  }
+
+  private StepReport step(double loss, boolean checked, int ofPart) {
     if (!checked && lossNeededBy() != null)
       throw new IllegalStateException(lossNeededBy() + " needs the loss at the current parameters: call step(loss)");
     begin();
     try {
+      part = ofPart;
       report.loss = loss;
       report.skip = Skip.NONE;
       report.gradientNorm = Double.NaN;
+      report.gradientL1 = Double.NaN;
       report.clipFactor = 1;
       final double factor = schedule.at(steps + 1);
       if (!(factor >= 0 && factor <= Double.MAX_VALUE))
@@ -174,9 +186,31 @@ abstract class TunedOptimizer implements Optimizer {
     if (gradientNorm == null) return true;
     gradientNorm.run();
     total[0] = badLoss ? Double.NaN : 0;
-    for (double sum : gradientNorm.sums()) total[0] += sum;
-    reduce(total, 1);
+    total[1] = 0;
+    final double[] sums = gradientNorm.sums();
+    final int columns = wantsL1 ? 2 : 1;
+    for (int i = 0; i < sums.length; ++i) total[i % columns] += sums[i];
+    reduce(total, columns);
+    if (wantsL1) report.gradientL1 = total[1] * Math.abs(multiplier);
     return accept(total[0]);
+  }
+
+  /** Binds the sweep that sees the gradients first, in its form with |g|_1 where that was asked for and no guard sums it. */
+  final Sweep bindObserver(String sweep, String ruleName) {
+    if (!wantsL1 || gradientNorm != null) return plan.bind(sweep, ruleName);
+    final Sweep observer = plan.bind(sweep + "_l1", ruleName);
+    l1Column = observer.sum("gradientL1");
+    return observer;
+  }
+
+  /** Notes |g|_1 where the sweep of {@link #bindObserver} summed it. */
+  final void takeL1(double[] sums) {
+    if (l1Column < 0) return;
+    total[0] = 0;
+    final int columns = sums.length / plan.segments();
+    for (int i = l1Column; i < sums.length; i += columns) total[0] += sums[i];
+    reduce(total, 1);
+    report.gradientL1 = total[0] * Math.abs(multiplier);
   }
 
   /** Whether there are several processes, which must add their sums at the same points of a step. */

@@ -21,7 +21,7 @@ import org.steptuner.rule.Rule;
  * @param <B> the tuner's own builder
  */
 public abstract sealed class TunerBuilder<B extends TunerBuilder<B>>
-    permits FixedRate, DAdaptation, Hypergradient, Mechanic, MetaOptimize, MoMo, Prodigy {
+    permits FixedRate, DAdaptation, Hypergradient, Mechanic, MetaOptimize, MoMo, MovingTarget, Prodigy {
   /** The hyperparameters of a group. */
   record Group(Rule rule, double rateFactor) {}
 
@@ -33,6 +33,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>>
   double gradientMultiplier = 1;
   double clipNorm = Double.POSITIVE_INFINITY;
   SumReducer sumReducer;
+  boolean gradientL1;
   long stream;
 
   TunerBuilder(Rule rule) {
@@ -65,6 +66,16 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>>
   public B clipNorm(double norm) {
     if (!(norm > 0)) throw new IllegalArgumentException("clipNorm must be positive, not " + norm);
     clipNorm = norm;
+    return self();
+  }
+
+  /**
+   * Whether reports have |g|_1 beside |g|: what {@link org.steptuner.ScheduleRefinement} takes for rules like Adam. It is summed by the
+   * sweep that sees the gradients first, for no word more: by the guard, or by what Mechanic, Prodigy (their default forms) and MoMo
+   * look with. Other tuners that have no guard get one: one word more per element. Off by default.
+   */
+  public B gradientL1(boolean value) {
+    gradientL1 = value;
     return self();
   }
 
@@ -131,6 +142,11 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>>
   /** The state slots of the rule. A tuner whose formula is not made of the rule's says which of them it has a use for. */
   List<String> ruleSlots() {
     return Plan.slotsOf(rule.kernel());
+  }
+
+  /** Whether the first sweep of the tuner has a form that sums |g|_1. */
+  boolean observesL1() {
+    return false;
   }
 
   /** Whether something must know the gradients' norm before a sweep that cannot be taken back. */

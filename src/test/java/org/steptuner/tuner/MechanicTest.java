@@ -37,6 +37,7 @@ import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
+import org.steptuner.rule.MADGRAD;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
@@ -207,6 +208,7 @@ class MechanicTest {
     if (rule instanceof AdamW adam) return adam.weightDecay(0);
     if (rule instanceof Lion lion) return lion.weightDecay(0);
     if (rule instanceof AdaGrad) return AdaGrad.defaults();
+    if (rule instanceof MADGRAD madgrad) return madgrad.weightDecay(0);
     return rule;
   }
 

@@ -37,6 +37,9 @@ class ProdigyTest extends TunerContract {
     forms.put("coupled", () -> plainCoupled());
     forms.put("sliced and coupled", () -> plainCoupled().slice(5));
     forms.put("recomputed", () -> plain().displacement(Prodigy.Displacement.RECOMPUTED));
+    forms.put("accumulated", () -> plain().displacement(Prodigy.Displacement.ACCUMULATED));
+    forms.put("sliced and accumulated, without momentum", () ->
+        Prodigy.tuning(AdamW.defaults().betas(0, 0.99)).initialRate(1e-3).slice(7).displacement(Prodigy.Displacement.ACCUMULATED));
     forms.put("recomputed and coupled", () -> plainCoupled().displacement(Prodigy.Displacement.RECOMPUTED));
     forms.put("sliced and recomputed", () -> plain().slice(11).displacement(Prodigy.Displacement.RECOMPUTED));
     forms.put("recomputed without momentum", () ->
@@ -57,6 +60,7 @@ class ProdigyTest extends TunerContract {
     assertEquals(15, words(plainCoupled().slice(11)));
     assertEquals(12, words(Prodigy.tuning(AdamW.defaults().betas(0, 0.99))));
     assertEquals(13, words(plain().displacement(Prodigy.Displacement.RECOMPUTED)));
+    assertEquals(14, words(plain().displacement(Prodigy.Displacement.ACCUMULATED)));
     assertEquals(13, words(plainCoupled().displacement(Prodigy.Displacement.RECOMPUTED)));
   }
 
@@ -116,16 +120,17 @@ class ProdigyTest extends TunerContract {
       }
   }
 
-  /** In float32 d is what it is in float64, however small the steps are beside x; recomputed, it is not. */
+  /** In float32 d is what it is in float64, however small the steps are beside x, with x0 and without; recomputed, it is not. */
   @Test
   void smallStepsAreNotLost() {
-    final double[] last = new double[3];
-    for (int k = 0; k < 3; ++k)
+    final Prodigy.Displacement[] displacements = {
+      Prodigy.Displacement.STORED, Prodigy.Displacement.STORED, Prodigy.Displacement.RECOMPUTED, Prodigy.Displacement.ACCUMULATED
+    };
+    final double[] last = new double[displacements.length];
+    for (int k = 0; k < last.length; ++k)
       try (Training training = new Training(k == 0 ? DataType.FLOAT64 : DataType.FLOAT32, 0.5, 3000)) {
         for (int i = 0; i < training.count(); ++i) training.set(i, 1000 + i % 13);
-        final Prodigy prodigy =
-            Prodigy.tuning(AdamW.defaults().weightDecay(0))
-                .displacement(k == 2 ? Prodigy.Displacement.RECOMPUTED : Prodigy.Displacement.STORED);
+        final Prodigy prodigy = Prodigy.tuning(AdamW.defaults().weightDecay(0)).displacement(displacements[k]);
         try (Optimizer optimizer = prodigy.build(training.on(device()))) {
           for (int step = 1; step <= 15; ++step) optimizer.step(training.backward(step));
           last[k] = optimizer.report().learnedScale();
@@ -134,6 +139,7 @@ class ProdigyTest extends TunerContract {
     assertTrue(last[0] > 3e-6, "d = " + last[0]);
     assertEquals(last[0], last[1], 1e-3 * last[0]);
     assertEquals(1e-6, last[2]);
+    assertEquals(last[0], last[3], 1e-3 * last[0]);
   }
 
   @Test

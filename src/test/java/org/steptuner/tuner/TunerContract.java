@@ -231,9 +231,9 @@ abstract class TunerContract {
       final Together together = new Together();
       try (Training whole = new Training(DataType.FLOAT64, 0.5, 300, 400, 50, 60);
           Training shared = new Training(DataType.FLOAT64, 0.5, 300, 400, 50, 60);
-          Optimizer one = builder.get().clipNorm(20).build(whole.on(device()));
-          Optimizer left = builder.get().clipNorm(20).sumReducer(together).build(shared.on(device(), 0, 2));
-          Optimizer right = builder.get().clipNorm(20).sumReducer(together).build(shared.on(device(), 2, 4))) {
+          Optimizer one = builder.get().clipNorm(20).gradientL1(true).build(whole.on(device()));
+          Optimizer left = builder.get().clipNorm(20).gradientL1(true).sumReducer(together).build(shared.on(device(), 0, 2));
+          Optimizer right = builder.get().clipNorm(20).gradientL1(true).sumReducer(together).build(shared.on(device(), 2, 4))) {
         for (int step = 1; step <= STEPS; ++step) {
           one.step(whole.backward(step));
           final double loss = shared.backward(step);
@@ -246,6 +246,7 @@ abstract class TunerContract {
             assertEquals(2, right.report().skippedSteps(), name);
           }
           together.step(left, shared.backward(step), right, loss);
+          assertEquals(one.report().gradientL1(), left.report().gradientL1(), 1e-9 * one.report().gradientL1(), name);
         }
         assertArrayEquals(whole.values(), shared.values(), 1e-9, name);
         assertEquals(left.report().learnedScale(), right.report().learnedScale(), name);

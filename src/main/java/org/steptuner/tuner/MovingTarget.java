@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.List;
+import org.steptuner.ParameterSet;
+import org.steptuner.PartedOptimizer;
+import org.steptuner.rule.SGD;
+
+/**
+ * The Polyak step with a moving target (MOTAPS), and with a given one (TAPS): SGD whose rate comes from what a part's loss is above a
+ * target of its own. Gower, Defazio and Rabbat, "Stochastic Polyak Stepsize with a Moving Target" (2021), in the form of the authors'
+ * released code.
+ *
+ * <p>The data has n parts: examples, or batches that stay together. Part i has a target a_i; the parts' targets are drawn to a common one,
+ * tau, after every n steps. With the loss f and the gradient g of part i at x:
+ *
+ * <pre>
+ * r    = rate / (1 - momentum)
+ * c    = r (f - a_i) / (|g|^2 + 1)
+ * a_i &lt;- a_i + c;  z &lt;- z - c g;  x &lt;- momentum x + (1 - momentum) z
+ * after steps n, 2n, ...                                    (A: the mean of all a_i)
+ * tau &lt;- (1 - targetRate) tau + targetRate n / (n + 1) A
+ * a_i &lt;- a_i + r (tau - A)   for all i
+ * </pre>
+ *
+ * Everything starts at 0, tau at {@link #target}, z at x. With {@link #targetRate} 0 this is TAPS, which needs the least loss for its
+ * target. (The paper draws a random part n + 1 for the last two lines; the released code takes them once a pass.)
+ *
+ * <p>A step needs the loss: {@code step(loss, part)}. {@code step(loss)} is for part (steps made) mod n: for batches that always come in
+ * the same order. An L2 penalty belongs into loss and gradient. The report's learned scale is c, which is negative where the loss is below
+ * the target.
+ *
+ * <p>State: with a momentum one word per element, and a double for each part. Words moved per element: 4, with a momentum 6, the guard
+ * against non-finite gradients and clipping included; |g| is that before clipping, which only shortens the step. A step reads sums back
+ * once. There is one rate for all tensors; in a sharded
+ * training every process must be given the loss of all.
+ *
+ * <p>Known to fail: it is no adaptive method, and its 1 under the fraction is a scale: a loss in small units makes short steps. While
+ * targets are still 0 it is the plain Polyak step with a bound of 0.
+ */
+public final class MovingTarget extends TunerBuilder<MovingTarget> {
+  private static final int MOST_PARTS = 1 << 27;
+
+  final double momentum;
+  int parts = 1;
+  double rate = 1;
+  double target;
+  double targetRate = 1e-3;
+
+  private MovingTarget(SGD rule) {
+    super(rule);
+    if (rule.nesterov()) throw new IllegalArgumentException("a moving target has no form with Nesterov's momentum: " + rule);
+    if (rule.weightDecay() != 0)
+      throw new IllegalArgumentException("a moving target needs the penalty in the loss and in the gradient, not in " + rule);
+    momentum = rule.momentum();
+  }
+
+  /**
+   * The Polyak step with a moving target.
+   *
+   * @param rule SGD, whose momentum averages the iterates; without decay
+   */
+  public static MovingTarget tuning(SGD rule) {
+    return new MovingTarget(rule);
+  }
+
+  /** How many parts the data has; from 1 to 2^27, 1 by default. */
+  public MovingTarget parts(int value) {
+    if (value < 1 || value > MOST_PARTS) throw new IllegalArgumentException("parts must be from 1 to " + MOST_PARTS + ", not " + value);
+    parts = value;
+    return this;
+  }
+
+  /** The rate gamma, which a schedule multiplies; 1 by default. */
+  public MovingTarget baseRate(double value) {
+    rate = checkRate(value);
+    return this;
+  }
+
+  /** The first target; finite, 0 by default. With a targetRate of 0: the least loss. */
+  public MovingTarget target(double value) {
+    if (!Double.isFinite(value)) throw new IllegalArgumentException("target must be finite, not " + value);
+    target = value;
+    return this;
+  }
+
+  /** How fast the target moves, in [0, 1]: 0 does not. The default is 0.001, the release's where there is no penalty. */
+  public MovingTarget targetRate(double value) {
+    if (!(value >= 0 && value <= 1)) throw new IllegalArgumentException("targetRate must be in [0, 1], not " + value);
+    targetRate = value;
+    return this;
+  }
+
+  /** @throws IllegalArgumentException also if groups differ in rule or rate: the one rate is that of one loss */
+  @Override
+  public PartedOptimizer build(ParameterSet parameters) {
+    groups.forEach((name, group) -> {
+      if (!group.rule().equals(rule) || group.rateFactor() != 1)
+        throw new IllegalArgumentException("a moving target has one rate: group '" + name + "' must not differ from " + rule);
+    });
+    return new MovingTargetOptimizer(this, parameters);
+  }
+
+  @Override
+  List<String> ruleSlots() {
+    return momentum == 0 ? List.of() : List.of("momentum");
+  }
+
+  @Override
+  String description() {
+    return "MovingTarget[parts=" + parts + ", rate=" + rate + ", target=" + target + ", targetRate=" + targetRate + common() + "]";
+  }
+}
