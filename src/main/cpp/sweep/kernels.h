@@ -56,6 +56,8 @@ template <class Rule>
 using PerWeightByAdam = MetaOptimizePerWeight<Rule, PaperAdam>;
 template <class Rule>
 using PerWeightByLion = MetaOptimizePerWeight<Rule, Lion>;
+template <class Meta>
+using CurvedPerWeight = MetaOptimizeCurvedPerWeight<Meta, false>;
 
 using Kernels = typename Join<
     List<GradientNorm>, over<FixedRate, Rules>,
@@ -69,6 +71,8 @@ using Kernels = typename Join<
     over<MetaOptimize, MetaOptimizeRules>, over<MetaOptimizePackage, MetaOptimizePackageRules>,
     over<PerWeightBySgd, MetaOptimizeRules>, over<PerWeightByRmsProp, MetaOptimizeRules>,
     over<PerWeightByAdam, MetaOptimizeRules>, over<PerWeightByLion, MetaOptimizeRules>,
+    List<CurvatureNorm, MetaOptimizeCurved>, over<CurvedPerWeight, List<Sgd, PaperRmsProp, PaperAdam, Lion>>,
+    List<MetaOptimizeCurvedPerWeight<Sgd, true>>,
     List<HypergradientObserve, HypergradientObserveDecay>, over<HypergradientApply, Rules>>::type;
 
 }  // namespace steptuner
