@@ -227,6 +227,11 @@ int64_t st_plan_bytes(int64_t handle, int32_t slot, int32_t tensor) {
   return t.count * bytesOf(slot < 0 ? t.parameterType : t.stateType);
 }
 
+int64_t st_plan_address(int64_t handle, int32_t slot, int32_t tensor) {
+  const OwnedPlan* plan = planOf(handle);
+  return reinterpret_cast<int64_t>(plan->slots[static_cast<size_t>(slot)] + plan->tensors[static_cast<size_t>(tensor)].stateOffset);
+}
+
 namespace {
 
 st_status transfer(int64_t handle, int32_t slot, int32_t tensor, int64_t offset, void* host, int64_t bytes, Copy direction,

@@ -63,6 +63,8 @@ ST_API st_status st_plan_rebind(int64_t plan, int32_t tensor, int64_t parameter,
 ST_API st_status st_plan_fill(int64_t plan, int32_t slot, double value);
 // Bytes of one tensor in a slot, or in the parameters (slot -1).
 ST_API int64_t st_plan_bytes(int64_t plan, int32_t slot, int32_t tensor);
+// Where a tensor's elements lie in a slot, on the device, for as long as the plan lives.
+ST_API int64_t st_plan_address(int64_t plan, int32_t slot, int32_t tensor);
 // Copies `bytes` bytes from byte `offset` of a tensor in a slot (or the parameters: slot -1) to host memory, or back.
 ST_API st_status st_plan_read(int64_t plan, int32_t slot, int32_t tensor, int64_t offset, void* host, int64_t bytes, int64_t stream);
 ST_API st_status st_plan_write(int64_t plan, int32_t slot, int32_t tensor, int64_t offset, const void* host, int64_t bytes,

@@ -184,6 +184,11 @@ STEPTUNER_HD T within(T value, T least, T most) {
   return select(value < least, least, select(value > most, most, value));
 }
 
+template <class T>
+STEPTUNER_HD T bounded(T value) {
+  return within(value, T(-1e15f), T(1e15f));
+}
+
 template <class Rule, class Meta>
 struct MetaOptimizePerWeight {
   static constexpr const char* SWEEP = PER_WEIGHT_SWEEP<Meta>;
@@ -238,13 +243,164 @@ struct MetaOptimizePerWeight {
     const T shrinkage = c[DECAY] * alpha;
     const T u = Rule::template update<T>(g, r[X], r + STATE_BEGIN, c + RULE_BEGIN);
     const T step = alpha * u - shrinkage * r[X];
-    const T z = within(r[TRACE] * g, T(-1e15f), T(1e15f));
+    const T z = bounded(r[TRACE] * g);
     r[X] = r[X] + step;
     r[TRACE] = c[GAMMA] * (T(1) - shrinkage) * r[TRACE] + step;
     const T change = c[META_STEP_SIZE] * Meta::template update<T>(z, r[LOG_RATIO], r + META_STATE_BEGIN, c + META_BEGIN);
     r[LOG_RATIO] = within(r[LOG_RATIO] + within(change, -c[LARGEST_CHANGE], c[LARGEST_CHANGE]), c[LEAST_LOG_RATIO], c[MOST_LOG_RATIO]);
     s[TRACE_GRADIENT] = z;
     s[LOG_RATIO_SUM] = r[LOG_RATIO];
+    s[ELEMENTS] = T(1);
+  }
+};
+
+// With the Hessian H, for base SGD without momentum (equation 15 and its L-approximation, 17). h is then what it stands for, also where
+// the gradient moves with x. With B the derivative of beta by its own past, which is 1 in the L-approximation:
+//
+//   b = gamma B + 1 - gamma;  step = -alpha (g + decay x);  x <- x + step
+//   h <- gamma ((1 - decay alpha) h - alpha H h) + b step
+//   B <- b - gamma metaStepSize <h, H h>                       2x2 approximation, meta rule SGD; h is the old one
+//
+// The caller's vector is H h (product = 1, diagonal = 0) or the diagonal of H (product = 0, diagonal = 1). An element whose share of h
+// would shrink by a factor below leastRetention forgets h: 0 is IDBD's rectifier, minus infinity none. Where curvature is negative h may
+// grow without end: it is held within +-1e15, as is B.
+//
+// Words per element: shared 6; per weight 8, and 2 per slot of the meta rule, and 2 for B.
+constexpr Operand CURVATURE_OPERAND = {"curvature", UPDATE, READ};
+
+// |curvature|^2, raw: what the non-finite guard needs. 1 word per element.
+struct CurvatureNorm {
+  static constexpr const char* SWEEP = "curvature_norm";
+  static constexpr const char* RULE = "";
+  enum { CURVATURE, OPERANDS };
+  enum { COEFFICIENTS = 0 };
+  enum { CURVATURE_SQUARE, SUMS };
+  static constexpr Operand operand(int) { return CURVATURE_OPERAND; }
+  static constexpr const char* coefficient(int) { return ""; }
+  static constexpr const char* sum(int) { return "curvatureSquare"; }
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T*, T* s) {
+    s[CURVATURE_SQUARE] = r[CURVATURE] * r[CURVATURE];
+  }
+};
+
+struct Curvature {
+  enum { PRODUCT, DIAGONAL, LEAST_RETENTION, COEFFICIENTS };
+  static constexpr const char* coefficient(int i) {
+    return i == PRODUCT ? "product" : i == DIAGONAL ? "diagonal" : "leastRetention";
+  }
+
+  // H h of an element.
+  template <class T>
+  STEPTUNER_HD static T product(T trace, T given, const T* c) {
+    return given * (c[PRODUCT] + c[DIAGONAL] * trace);
+  }
+
+  // (1 - shrinkage) h - alpha H h of an element, rectified.
+  template <class T>
+  STEPTUNER_HD static T kept(T trace, T given, T alpha, T shrinkage, const T* c) {
+    const T own = T(1) - shrinkage;
+    return select(own - alpha * (c[DIAGONAL] * given) < c[LEAST_RETENTION], T(0), own * trace - alpha * product(trace, given, c));
+  }
+};
+
+// One step size for all elements of a segment. stepWeight is b.
+struct MetaOptimizeCurved {
+  static constexpr const char* SWEEP = "metaoptimize_curved";
+  static constexpr const char* RULE = Sgd::NAME;
+  enum { G, X, TRACE, CURVATURE, OPERANDS };
+  enum {
+    GRADIENT_SCALE,
+    RATE,
+    SHRINKAGE,
+    GAMMA,
+    STEP_WEIGHT,
+    CURVATURE_BEGIN,
+    COEFFICIENTS = CURVATURE_BEGIN + Curvature::COEFFICIENTS
+  };
+  enum { TRACE_GRADIENT, TRACE_PRODUCT, SUMS };
+  static constexpr Operand operand(int i) { return i == CURVATURE ? CURVATURE_OPERAND : MetaOptimize<Sgd>::operand(i); }
+  static constexpr const char* coefficient(int i) {
+    constexpr const char* names[] = {"gradientScale", "rate", "shrinkage", "gamma", "stepWeight"};
+    return i < CURVATURE_BEGIN ? names[i] : Curvature::coefficient(i - CURVATURE_BEGIN);
+  }
+  static constexpr const char* sum(int i) { return i == TRACE_GRADIENT ? "traceGradient" : "traceProduct"; }
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T* s) {
+    const T g = c[GRADIENT_SCALE] * r[G];
+    const T given = c[GRADIENT_SCALE] * r[CURVATURE];
+    const T step = -(c[RATE] * g) - c[SHRINKAGE] * r[X];
+    s[TRACE_GRADIENT] = r[TRACE] * g;
+    s[TRACE_PRODUCT] = r[TRACE] * Curvature::product(r[TRACE], given, c + CURVATURE_BEGIN);
+    const T kept = Curvature::kept(r[TRACE], given, c[RATE], c[SHRINKAGE], c + CURVATURE_BEGIN);
+    r[X] = r[X] + step;
+    r[TRACE] = bounded(c[GAMMA] * kept + c[STEP_WEIGHT] * step);
+  }
+};
+
+// A step size for every element. Where stepSizeFirst is positive beta moves before the step that uses it, as in IDBD.
+template <class Meta, bool TwoByTwo>
+struct MetaOptimizeCurvedPerWeight {
+  static constexpr const char* SWEEP = TwoByTwo ? "metaoptimize_curved_2x2_per_weight" : "metaoptimize_curved_per_weight";
+  static constexpr const char* RULE = Meta::NAME;  // of the meta update
+  using Base = MetaOptimizePerWeight<Sgd, Meta>;
+  enum {
+    G,
+    X,
+    TRACE,
+    LOG_RATIO,
+    CURVATURE,
+    META_STATE_BEGIN,
+    BETA_TRACE = META_STATE_BEGIN + Meta::SLOTS,
+    OPERANDS = BETA_TRACE + (TwoByTwo ? 1 : 0)
+  };
+  enum {
+    STEP_SIZE_FIRST = Base::RULE_BEGIN,
+    CURVATURE_BEGIN,
+    META_BEGIN = CURVATURE_BEGIN + Curvature::COEFFICIENTS,
+    COEFFICIENTS = META_BEGIN + Meta::COEFFICIENTS
+  };
+  enum { TRACE_GRADIENT, LOG_RATIO_SUM, ELEMENTS, SUMS };
+  static constexpr Operand operand(int i) {
+    return i == CURVATURE    ? CURVATURE_OPERAND
+           : i < CURVATURE   ? Base::operand(i)
+           : i == BETA_TRACE ? Operand{"betaTrace", STATE, READ_WRITE}
+                             : Operand{Base::metaSlot(i - META_STATE_BEGIN), STATE, READ_WRITE};
+  }
+  static constexpr const char* coefficient(int i) {
+    return i < STEP_SIZE_FIRST    ? Base::coefficient(i)
+           : i == STEP_SIZE_FIRST ? "stepSizeFirst"
+           : i < META_BEGIN       ? Curvature::coefficient(i - CURVATURE_BEGIN)
+                                  : Meta::coefficient(i - META_BEGIN);
+  }
+  static constexpr const char* sum(int i) { return Base::sum(i); }
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T* s) {
+    const T g = c[Base::GRADIENT_SCALE] * r[G];
+    const T given = c[Base::GRADIENT_SCALE] * r[CURVATURE];
+    const T z = bounded(r[TRACE] * g);
+    const T change = c[Base::META_STEP_SIZE] * Meta::template update<T>(z, r[LOG_RATIO], r + META_STATE_BEGIN, c + META_BEGIN);
+    const T logRatio = within(r[LOG_RATIO] + within(change, -c[Base::LARGEST_CHANGE], c[Base::LARGEST_CHANGE]),
+                              c[Base::LEAST_LOG_RATIO], c[Base::MOST_LOG_RATIO]);
+    const T alpha = c[Base::RATE] * exponential(select(c[STEP_SIZE_FIRST] > T(0), logRatio, r[LOG_RATIO]));
+    const T shrinkage = c[Base::DECAY] * alpha;
+    const T step = -(alpha * g) - shrinkage * r[X];
+    const T kept = Curvature::kept(r[TRACE], given, alpha, shrinkage, c + CURVATURE_BEGIN);
+    r[X] = r[X] + step;
+    r[LOG_RATIO] = logRatio;
+    if constexpr (TwoByTwo) {
+      const T b = c[Base::GAMMA] * r[BETA_TRACE] + (T(1) - c[Base::GAMMA]);
+      const T product = r[TRACE] * Curvature::product(r[TRACE], given, c + CURVATURE_BEGIN);
+      r[BETA_TRACE] = bounded(b - c[Base::GAMMA] * (c[Base::META_STEP_SIZE] * product));
+      r[TRACE] = bounded(c[Base::GAMMA] * kept + b * step);
+    } else {
+      r[TRACE] = bounded(c[Base::GAMMA] * kept + step);
+    }
+    s[TRACE_GRADIENT] = z;
+    s[LOG_RATIO_SUM] = logRatio;
     s[ELEMENTS] = T(1);
   }
 };

@@ -57,6 +57,8 @@ template <class Rule>
 using PerWeightByAdam = MetaOptimizePerWeight<Rule, PaperAdam>;
 template <class Rule>
 using PerWeightByLion = MetaOptimizePerWeight<Rule, Lion>;
+template <class Meta>
+using CurvedPerWeight = MetaOptimizeCurvedPerWeight<Meta, false>;
 
 // Sweeps that come in a second form, which sums |g|_1 too. Where the first sweep of a tuner is none of these, the norm's is its guard.
 using ObserversWithL1 =
@@ -75,6 +77,8 @@ using Kernels = typename Join<
     over<MetaOptimize, MetaOptimizeRules>, over<MetaOptimizePackage, MetaOptimizePackageRules>,
     over<PerWeightBySgd, MetaOptimizeRules>, over<PerWeightByRmsProp, MetaOptimizeRules>,
     over<PerWeightByAdam, MetaOptimizeRules>, over<PerWeightByLion, MetaOptimizeRules>,
+    List<CurvatureNorm, MetaOptimizeCurved>, over<CurvedPerWeight, List<Sgd, PaperRmsProp, PaperAdam, Lion>>,
+    List<MetaOptimizeCurvedPerWeight<Sgd, true>>,
     List<HypergradientObserve, HypergradientObserveDecay>, over<HypergradientApply, Rules>,
     over<WithGradientL1, ObserversWithL1>>::type;
 

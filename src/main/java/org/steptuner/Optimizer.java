@@ -2,6 +2,7 @@
 package org.steptuner;
 
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import org.bytedeco.javacpp.Pointer;
 
@@ -10,8 +11,8 @@ import org.bytedeco.javacpp.Pointer;
  *
  * <p>A step reads the gradients and moves the parameters in place; it never writes gradients. An optimizer owns its state and must
  * be closed. It belongs to one thread at a time: a call during another call, and any call after {@link #close}, throws
- * {@link IllegalStateException} and changes nothing; only {@link #report}, {@link #parameters}, {@link #steps} and {@link
- * #wordsPerElement} always answer. Nothing is allocated by a step.
+ * {@link IllegalStateException} and changes nothing; only {@link #report}, {@link #parameters}, {@link #steps}, {@link #slots} and
+ * {@link #wordsPerElement} always answer. Nothing is allocated by a step.
  */
 public interface Optimizer extends AutoCloseable {
   /**
@@ -61,6 +62,19 @@ public interface Optimizer extends AutoCloseable {
 
   /** The scalars of the tuner by name, each with one value per scope (and coordinate); a copy. Names are those of the papers. */
   Map<String, double[]> scalars();
+
+  /** The names of the state slots, first the rule's, then the tuner's: those under which saved files have them. */
+  List<String> slots();
+
+  /**
+   * Where the state of a tensor lies, for whatever needs it beside the optimizer: the trace that a Hessian is to be multiplied with, a
+   * second moment to look at.
+   *
+   * @param slot one of {@link #slots}
+   * @param tensor the name that it was added under
+   * @throws IllegalArgumentException if there is no such slot or tensor
+   */
+  StateTensor state(String slot, String tensor);
 
   /**
    * Saves parameters, state, scalars, step and hyperparameters, so that a restored run equals an uninterrupted one bit for bit. The

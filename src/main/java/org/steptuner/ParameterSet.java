@@ -43,7 +43,8 @@ public final class ParameterSet {
    * @param parameterType type of the parameters
    * @param gradientAddress first gradient, on the device; 0 where only a supplied update is used
    * @param gradientType type of the gradients
-   * @param updateAddress first element of the caller's update, of the parameters' state type; 0 where there is none
+   * @param updateAddress first element of the caller's update (or curvature, for MetaOptimize), of the parameters' state type; 0 where
+   *     there is none
    * @param count number of elements
    */
   public record Tensor(
@@ -133,7 +134,8 @@ public final class ParameterSet {
     }
 
     /**
-     * Adds a tensor for a base algorithm of the caller's, who writes its step into a buffer before each {@link Optimizer#step}.
+     * Adds a tensor with a buffer into which the caller writes before each {@link Optimizer#step}: the step of a base algorithm of the
+     * caller's ({@link org.steptuner.rule.SuppliedUpdate}), or what {@link org.steptuner.tuner.MetaOptimize.Curvature} says.
      *
      * @param updateAddress address of the buffer: {@code count} elements of {@link DataType#stateType()}; 0 for none
      */

@@ -14,7 +14,11 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.steptuner.TestOptimizers.Configuration;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Lion;
+import org.steptuner.rule.SGD;
 import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.MetaOptimize;
 import org.steptuner.tuner.TunerBuilder;
 
 /** A step allocates nothing on the Java heap: a training loop in production gives the collector no work. */
@@ -22,7 +26,17 @@ class AllocationTest {
   private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
   static Stream<Configuration> configurations() {
-    return Stream.concat(TestOptimizers.all().stream(), TestOptimizers.others().stream());
+    return Stream.of(
+            TestOptimizers.all(),
+            TestOptimizers.others(),
+            List.of(
+                new Configuration("MetaOptimize per weight", () -> MetaOptimize.tuning(Lion.defaults()).perWeight()),
+                new Configuration(
+                    "MetaOptimize, 2x2",
+                    () -> MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).metaStepSize(0)
+                        .curvature(MetaOptimize.Curvature.PRODUCT).approximation(MetaOptimize.Approximation.TWO_BY_TWO)),
+                new Configuration("IDBD", () -> MetaOptimize.idbd(1e-6, 1e-3))))
+        .flatMap(List::stream);
   }
 
   @ParameterizedTest

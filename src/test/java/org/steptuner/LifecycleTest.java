@@ -46,13 +46,14 @@ class LifecycleTest {
     CALLS.put("setStream", optimizer -> optimizer.setStream(0));
     CALLS.put("rebind", optimizer -> optimizer.rebind("x", 64, 64));
     CALLS.put("scalars", Optimizer::scalars);
+    CALLS.put("state", optimizer -> optimizer.state("momentum", "x"));
     CALLS.put("save", optimizer -> optimizer.save(NOWHERE));
     CALLS.put("restore", optimizer -> optimizer.restore(NOWHERE));
   }
 
   /** Those that must not be made while another is. */
   private static final List<String> CHANGING =
-      List.of("step()", "step(loss)", "setGradientMultiplier", "setStream", "rebind", "scalars", "save", "restore");
+      List.of("step()", "step(loss)", "setGradientMultiplier", "setStream", "rebind", "scalars", "state", "save", "restore");
 
   static Stream<String> calls() {
     return CALLS.keySet().stream();
@@ -82,6 +83,7 @@ class LifecycleTest {
       assertEquals(1, optimizer.steps());
       assertEquals(8, optimizer.wordsPerElement());
       assertEquals(10, optimizer.parameters().elements());
+      assertEquals(2, optimizer.slots().size());
     }
   }
 

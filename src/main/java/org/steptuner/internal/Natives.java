@@ -87,6 +87,9 @@ public final class Natives {
   @Name("st_plan_bytes")
   static native long planBytes(long plan, int slot, int tensor);
 
+  @Name("st_plan_address")
+  static native long planAddress(long plan, int slot, int tensor);
+
   @Name("st_plan_read")
   static native int planRead(
       long plan, int slot, int tensor, long offset, @Cast("void*") long host, long bytes, long stream);

@@ -133,6 +133,11 @@ public final class Plan implements AutoCloseable {
     return Natives.planBytes(handle, slot(slot), position[tensor]);
   }
 
+  /** Where a tensor's elements lie in a slot, on the device. */
+  public long address(String slot, int tensor) {
+    return Natives.planAddress(handle(), slot(slot), position[tensor]);
+  }
+
   /** The element type of a tensor in a slot, or in the parameters (slot null). */
   public DataType type(String slot, int tensor) {
     final DataType type = parameters.tensors().get(tensor).parameterType();

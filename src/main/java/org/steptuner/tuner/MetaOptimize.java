@@ -42,8 +42,9 @@ import org.steptuner.rule.SGD;
  *   Lion                9           11             11          13         11
  * </pre>
  *
- * and 1 more for the guard against non-finite gradients or for clipping, unless both are off. State over the base rule's: h, one word per
- * element; one per weight, also beta and the meta rule's state.
+ * and 1 more for the guard against non-finite gradients or for clipping, unless both are off. With a {@link Curvature} SGD moves 1 more,
+ * 1 more for its guard, and 2 more where every weight has its own B. State over the base rule's: h, one word per element, in the slot
+ * {@code trace}; one per weight, also beta and the meta rule's state.
  *
  * <p>A weight decay is taken from the base rule and is decoupled, {@code x <- x - alpha weightDecay x}, with every rule: also with those
  * that add it to the gradient elsewhere. A schedule and a group's factor multiply alpha where it is used. {@link
@@ -55,6 +56,48 @@ import org.steptuner.rule.SGD;
  * loss per change of beta, so that only RMSProp, Adam and Lion are meta rules that do not care for the scale of the loss.
  */
 public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
+  /**
+   * What the trace h takes of the Hessian H of the loss, which the caller writes into the buffers of {@code updateAddress} before each
+   * step: of the same batch as the gradient, at the same parameters, multiplied by the same loss scale. With g = g(x) and S the part of h
+   * that stays,
+   *
+   * <pre>
+   * h &lt;- gamma S h + b step
+   * NONE                 S = 1 - weightDecay alpha
+   * PRODUCT              S = 1 - weightDecay alpha - alpha H
+   * DIAGONAL             S = 1 - weightDecay alpha - alpha diag(H)
+   * DIAGONAL_RECTIFIED   the same where it is positive, else 0
+   * </pre>
+   *
+   * Only for the base rule SGD without momentum, and PAPER_CODE. {@link Approximation} says what b is. With several step sizes h is the
+   * derivative of x by all betas moved together, the sum of the columns of the paper's matrix: z is then a block's own derivative only
+   * as far as the Hessian ties no two blocks. h is held within +-1e15. A curvature that is not finite is treated as a gradient that is
+   * not.
+   */
+  public enum Curvature {
+    /** Free of Hessians: the buffers are not needed. */
+    NONE,
+    /** The buffers hold H h, with h read from {@link Optimizer#state} as {@code "trace"}. */
+    PRODUCT,
+    /** The buffers hold the diagonal of H. */
+    DIAGONAL,
+    /** The same, and an element that would overshoot forgets its h: IDBD. */
+    DIAGONAL_RECTIFIED
+  }
+
+  /** How a beta's own past enters (section 5 of the paper). */
+  public enum Approximation {
+    /** Not at all: b = 1. Equation 17. */
+    L,
+    /**
+     * With z's dependence on x: {@code b = gamma B + 1 - gamma}, then {@code B <- b - gamma metaStepSize <h, H h>} from 1, with the old
+     * h. Equation 15 without its last block row and column. For the meta rule SGD; for Lion it is the same as L (its appendix A.1.3).
+     * Bounds of step sizes and their changes are not differentiated. {@link Optimizer#scalars} has B as {@code betaTrace}, or the state
+     * slot of that name where every weight has its own.
+     */
+    TWO_BY_TWO
+  }
+
   /** Which of the published forms. They differ in the rules and in the trace h. */
   public enum Variant {
     /**
@@ -91,6 +134,9 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   double largestStepSize = Double.POSITIVE_INFINITY;
   double largestChange = Double.POSITIVE_INFINITY;
   boolean perWeight;
+  boolean stepSizeFirst;
+  Curvature curvature = Curvature.NONE;
+  Approximation approximation = Approximation.L;
 
   private MetaOptimize(Rule rule) {
     super(rule);
@@ -99,6 +145,27 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   /** MetaOptimize over a base rule. The default meta rule is Adam. */
   public static MetaOptimize tuning(Rule base) {
     return new MetaOptimize(base);
+  }
+
+  /**
+   * IDBD, incremental delta-bar-delta: Sutton, "Adapting Bias by Gradient Descent: An Incremental Version of Delta-Bar-Delta" (1992), as
+   * the L-approximation for SGD over SGD (appendix B.1 of the paper). With d = diag(H), which for {@code (y - w^T x)^2 / 2} is x^2,
+   *
+   * <pre>
+   * beta &lt;- beta - metaStepSize h g;  alpha = exp(beta)
+   * w    &lt;- w - alpha g
+   * h    &lt;- max(0, 1 - alpha d) h - alpha g
+   * </pre>
+   *
+   * <p>With {@code .curvature(Curvature.PRODUCT)} it is the extension to losses that are not quadratic (Xu, van Hasselt and Silver 2018;
+   * Schraudolph 1999), a gamma below 1 being its decay.
+   *
+   * @param metaStepSize theta of the paper
+   * @param initialStepSize the first alpha of every weight
+   */
+  public static MetaOptimize idbd(double metaStepSize, double initialStepSize) {
+    return tuning(SGD.defaults()).meta(SGD.defaults()).metaStepSize(metaStepSize).initialStepSize(initialStepSize).perWeight()
+        .stepSizeFirst().curvature(Curvature.DIAGONAL_RECTIFIED);
   }
 
   /** The published form; sets the defaults of {@link #gamma} and {@link #initialStepSize}. The default is PAPER_CODE. */
@@ -190,6 +257,24 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
     return this;
   }
 
+  /** Moves every step size before the step that uses it instead of after, as IDBD does; for step sizes per weight with a curvature. */
+  public MetaOptimize stepSizeFirst() {
+    stepSizeFirst = true;
+    return this;
+  }
+
+  /** What h takes of the Hessian. The default is NONE. */
+  public MetaOptimize curvature(Curvature value) {
+    curvature = Objects.requireNonNull(value, "curvature");
+    return this;
+  }
+
+  /** How a beta's own past enters, with a curvature. The default is L. */
+  public MetaOptimize approximation(Approximation value) {
+    approximation = Objects.requireNonNull(value, "approximation");
+    return this;
+  }
+
   @Override
   public Optimizer build(ParameterSet parameters) {
     Objects.requireNonNull(parameters, "parameters");
@@ -202,6 +287,7 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
       if (!Double.isNaN(epsilon))
         throw new IllegalArgumentException("epsilon is of variant PAPER_CODE; with PACKAGE, give the rules theirs");
     }
+    checkCurvature(parameters);
     if (initialStepSize() < smallestStepSize || initialStepSize() > largestStepSize)
       throw new IllegalArgumentException(
           "initialStepSize " + initialStepSize() + " must be within the bounds, " + smallestStepSize + " and " + largestStepSize);
@@ -220,6 +306,37 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
     MetaForm.checkEpsilon(base);
   }
 
+  private void checkCurvature(ParameterSet parameters) {
+    if (!curved()) {
+      if (approximation != Approximation.L)
+        throw new IllegalArgumentException("approximation " + approximation + " needs a curvature; without one it is the same as L");
+      if (stepSizeFirst) throw new IllegalArgumentException("stepSizeFirst needs a curvature");
+      return;
+    }
+    if (variant != Variant.PAPER_CODE)
+      throw new IllegalArgumentException("curvature " + curvature + " is of variant PAPER_CODE, not of " + variant);
+    if (!rule.kernel().equals("sgd"))
+      throw new IllegalArgumentException("curvature " + curvature + " is for the base rule SGD without momentum, not for " + rule);
+    if (approximation == Approximation.TWO_BY_TWO && !(meta instanceof SGD || meta instanceof Lion))
+      throw new IllegalArgumentException("approximation TWO_BY_TWO is of the meta rules SGD and Lion, not of " + meta);
+    if (stepSizeFirst && !perWeight) throw new IllegalArgumentException("stepSizeFirst is of step sizes per weight");
+    if (stepSizeFirst && twoByTwo())
+      throw new IllegalArgumentException("stepSizeFirst goes with approximation L, not with " + approximation);
+    for (ParameterSet.Tensor tensor : parameters.tensors())
+      if (tensor.count() > 0 && tensor.updateAddress() == 0)
+        throw new IllegalArgumentException(
+            "curvature " + curvature + " needs an updateAddress for every tensor, and '" + tensor.name() + "' has none");
+  }
+
+  boolean curved() {
+    return curvature != Curvature.NONE;
+  }
+
+  /** Whether B must be kept: for a meta rule Lion it stays 1. */
+  boolean twoByTwo() {
+    return approximation == Approximation.TWO_BY_TWO && meta instanceof SGD;
+  }
+
   double gamma() {
     return Double.isNaN(gamma) ? variant == Variant.PAPER_CODE ? 1 : 0.9999 : gamma;
   }
@@ -236,6 +353,7 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   String description() {
     return "MetaOptimize[variant=" + variant + ", meta=" + meta + ", metaStepSize=" + metaStepSize + ", gamma=" + gamma()
         + ", initialStepSize=" + initialStepSize() + ", epsilon=" + epsilon() + ", stepSizeBounds=" + smallestStepSize + " to "
-        + largestStepSize + ", largestChange=" + largestChange + ", perWeight=" + perWeight + common() + "]";
+        + largestStepSize + ", largestChange=" + largestChange + ", perWeight=" + perWeight + ", curvature="
+        + curvature + ", approximation=" + approximation + ", stepSizeFirst=" + stepSizeFirst + common() + "]";
   }
 }

@@ -19,11 +19,14 @@ final class MetaScalars {
   private final double least; // bounds of beta
   private final double most;
   private final double largestChange; // of beta
+  private final double gamma;
+  private final boolean twoByTwo;
 
   double beta;
   double m;
   double v;
   double z; // the last one
+  double betaTrace = 1; // B: what its own past has made of beta; 1 in the L-approximation
 
   MetaScalars(MetaOptimize settings) {
     variant = settings.variant;
@@ -34,6 +37,8 @@ final class MetaScalars {
     most = Math.log(settings.largestStepSize);
     largestChange = Math.log(settings.largestChange);
     beta = Math.log(settings.initialStepSize());
+    gamma = settings.gamma();
+    twoByTwo = settings.twoByTwo();
   }
 
   /** alpha. */
@@ -41,10 +46,19 @@ final class MetaScalars {
     return Math.exp(beta);
   }
 
-  /** Takes z of step {@code step}. Where its square is not finite nothing changes. */
-  void update(double feedback, long step) {
+  /** b: how much of a step is the doing of beta. */
+  double stepWeight() {
+    return twoByTwo ? gamma * betaTrace + (1 - gamma) : 1;
+  }
+
+  /**
+   * Takes z of step {@code step}, and {@code <h, H h>}, which only the 2x2 approximation looks at. Where one of them, or z^2, is not
+   * finite nothing changes.
+   */
+  void update(double feedback, double traceProduct, long step) {
     z = feedback;
-    if (!Double.isFinite(z * z)) return;
+    if (!Double.isFinite(z * z) || !Double.isFinite(traceProduct)) return;
+    if (twoByTwo) betaTrace = within(stepWeight() - gamma * stepSize * traceProduct, -1e15, 1e15);
     final double change = stepSize * (variant == MetaOptimize.Variant.PAPER_CODE ? paperCode(step) : packaged(step));
     beta = within(beta + within(change, -largestChange, largestChange), least, most);
   }

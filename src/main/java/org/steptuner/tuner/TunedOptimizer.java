@@ -14,6 +14,7 @@ import org.steptuner.NonFiniteException;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
+import org.steptuner.StateTensor;
 import org.steptuner.StepReport;
 import org.steptuner.StepReport.Skip;
 import org.steptuner.SumReducer;
@@ -354,12 +355,35 @@ abstract class TunedOptimizer implements Optimizer {
     Objects.requireNonNull(tensor, "tensor");
     begin();
     try {
-      final Integer number = tensorNumbers.get(tensor);
-      if (number == null) throw new IllegalArgumentException("no tensor '" + tensor + "'");
-      plan.rebind(number, parameterAddress, gradientAddress);
+      plan.rebind(number(tensor), parameterAddress, gradientAddress);
     } finally {
       end();
     }
+  }
+
+  @Override
+  public final List<String> slots() {
+    return plan.slots();
+  }
+
+  @Override
+  public final StateTensor state(String slot, String tensor) {
+    Objects.requireNonNull(slot, "slot");
+    Objects.requireNonNull(tensor, "tensor");
+    begin();
+    try {
+      if (!slots().contains(slot)) throw new IllegalArgumentException("no state slot '" + slot + "'; there are " + slots());
+      final int number = number(tensor);
+      return new StateTensor(plan.address(slot, number), plan.type(slot, number), parameters.tensors().get(number).count());
+    } finally {
+      end();
+    }
+  }
+
+  private int number(String tensor) {
+    final Integer number = tensorNumbers.get(tensor);
+    if (number == null) throw new IllegalArgumentException("no tensor '" + tensor + "'");
+    return number;
   }
 
   @Override

@@ -30,6 +30,10 @@ final class MetaReference {
   private final double[] metaM;
   private final double[] metaV;
   final double[] z;
+  final double[] betaTrace;
+  private MetaOptimize.Curvature curvature = MetaOptimize.Curvature.NONE;
+  private boolean twoByTwo;
+  private boolean stepSizeFirst;
   private int t;
 
   MetaReference(
@@ -51,13 +55,35 @@ final class MetaReference {
     metaM = new double[blocks];
     metaV = new double[blocks];
     z = new double[blocks];
+    betaTrace = new double[blocks];
     java.util.Arrays.fill(beta, Math.log(alpha));
+    java.util.Arrays.fill(betaTrace, 1);
+  }
+
+  MetaReference curved(MetaOptimize.Curvature kind, boolean withBetaTrace, boolean betaFirst) {
+    curvature = kind;
+    twoByTwo = withBetaTrace;
+    stepSizeFirst = betaFirst;
+    return this;
+  }
+
+  double[] trace() {
+    return h;
   }
 
   void step(double[] g) {
+    step(g, null);
+  }
+
+  /** @param given the Hessian times h, or the Hessian's diagonal */
+  void step(double[] g, double[] given) {
     ++t;
     java.util.Arrays.fill(z, 0);
     for (int i = 0; i < x.length; ++i) z[block[i]] += h[i] * g[i];
+    if (given != null) {
+      curvedStep(g, given);
+      return;
+    }
     for (int i = 0; i < x.length; ++i) {
       final double alpha = Math.exp(beta[block[i]]);
       final double d = direction(i, g[i]);
@@ -72,6 +98,27 @@ final class MetaReference {
       }
     }
     for (int b = 0; b < beta.length; ++b) beta[b] += packaged ? eta * metaPackaged(b) : -eta * metaPaper(b);
+  }
+
+  private void curvedStep(double[] g, double[] given) {
+    final double[] oldBeta = beta.clone();
+    for (int b = 0; b < beta.length; ++b) beta[b] -= eta * metaPaper(b);
+    final double[] weight = new double[beta.length];
+    for (int b = 0; b < beta.length; ++b) {
+      weight[b] = twoByTwo ? gamma * betaTrace[b] + 1 - gamma : 1;
+      betaTrace[b] = weight[b];
+    }
+    for (int i = 0; i < x.length; ++i) {
+      final double alpha = Math.exp((stepSizeFirst ? beta : oldBeta)[block[i]]);
+      final double product = curvature == MetaOptimize.Curvature.PRODUCT ? given[i] : given[i] * h[i];
+      if (twoByTwo) betaTrace[block[i]] -= gamma * eta * h[i] * product;
+      final boolean overshoots =
+          curvature == MetaOptimize.Curvature.DIAGONAL_RECTIFIED && 1 - alpha * decay - alpha * given[i] < 0;
+      final double kept = overshoots ? 0 : h[i] - alpha * decay * h[i] - alpha * product;
+      final double step = -alpha * (g[i] + decay * x[i]);
+      x[i] += step;
+      h[i] = gamma * kept + weight[block[i]] * step;
+    }
   }
 
   private double direction(int i, double g) {

@@ -20,7 +20,7 @@ class MetaScalarsTest {
 
   private static MetaScalars after(MetaOptimize settings, double... feedback) {
     final MetaScalars scalars = new MetaScalars(settings);
-    for (int i = 0; i < feedback.length; ++i) scalars.update(feedback[i], i + 1);
+    for (int i = 0; i < feedback.length; ++i) scalars.update(feedback[i], 0, i + 1);
     return scalars;
   }
 

@@ -11,8 +11,8 @@ import org.steptuner.Device;
 import org.steptuner.ParameterSet;
 
 /**
- * A trainer's memory for tests: tensors of float32 or float64 in two groups ("default" and, for every other tensor, "second"), and the
- * gradients of {@code |x - target|^2 / 2} with noise that depends on the step alone.
+ * A trainer's memory for tests: tensors of float32 or float64 in two groups ("default" and, for every other tensor, "second"), the
+ * gradients of {@code |x - target|^2 / 2} with noise that depends on the step alone, and something near its curvature, noisy likewise.
  */
 final class Training implements AutoCloseable {
   private final DataType type;
@@ -30,11 +30,11 @@ final class Training implements AutoCloseable {
     begins = new int[sizes.length];
     for (int t = 1; t < sizes.length; ++t) begins[t] = begins[t - 1] + sizes[t - 1];
     count = Arrays.stream(sizes).sum();
-    memory = new BytePointer(2L * count * type.bytes());
+    memory = new BytePointer(3L * count * type.bytes());
     bytes = memory.asByteBuffer().order(ByteOrder.nativeOrder());
     final SplittableRandom random = new SplittableRandom(7);
     for (int i = 0; i < count; ++i) set(i, random.nextDouble(-1, 1));
-    for (int i = 0; i < count; ++i) setGradient(i, 0);
+    for (int i = 0; i < 2 * count; ++i) setGradient(i, 0);
   }
 
   ParameterSet on(Device device) {
@@ -49,17 +49,22 @@ final class Training implements AutoCloseable {
         if ((t % 2 == 1) == group.equals("second"))
           builder
               .group(group)
-              .add("t" + t, memory.address() + (long) begins[t] * type.bytes(),
-                  memory.address() + (long) (count + begins[t]) * type.bytes(), sizes[t], type);
+              .add("t" + t, address(begins[t]), type, address(count + begins[t]), type, address(2 * count + begins[t]), sizes[t]);
     return builder.build();
+  }
+
+  private long address(int element) {
+    return memory.address() + (long) element * type.bytes();
   }
 
   int count() {
     return count;
   }
 
-  /** Writes the gradients of a step and returns the loss. */
+  /** Writes the gradients and curvatures of a step and returns the loss. */
   double backward(long step) {
+    final SplittableRandom curvature = new SplittableRandom(step * 37);
+    for (int i = 0; i < count; ++i) write(2 * count + i, 1 + noise * curvature.nextDouble(-1, 1));
     final SplittableRandom random = new SplittableRandom(step * 31);
     double loss = 0;
     for (int i = 0; i < count; ++i) {
@@ -88,6 +93,11 @@ final class Training implements AutoCloseable {
 
   double gradient(int i) {
     return read(count + i);
+  }
+
+  /** As a loss scale would. */
+  void scale(double factor) {
+    for (int i = count; i < 3 * count; ++i) write(i, read(i) * factor);
   }
 
   double[] values() {

@@ -33,6 +33,7 @@ import org.steptuner.InstructionSet;
 import org.steptuner.NonFinite;
 import org.steptuner.NonFiniteException;
 import org.steptuner.Optimizer;
+import org.steptuner.StateTensor;
 import org.steptuner.StepReport;
 import org.steptuner.SumReducer;
 
@@ -188,7 +189,7 @@ abstract class TunerContract {
         for (int step = 1; step <= STEPS; ++step) {
           clipped |= plain.step(one.backward(step)).clipFactor() < 1;
           final double loss = two.backward(step);
-          for (int i = 0; i < two.count(); ++i) two.setGradient(i, two.gradient(i) * 1024);
+          two.scale(1024);
           scaled.step(loss);
           assertEquals(plain.report().gradientNorm(), scaled.report().gradientNorm(), name);
         }
@@ -220,6 +221,29 @@ abstract class TunerContract {
           assertSame(saved(straight, folder), saved(resumed, folder), name);
         }
       }
+    });
+  }
+
+  @Test
+  void stateIsWhatASavedFileHolds(@TempDir Path folder) {
+    forms().forEach((name, builder) -> {
+      for (DataType type : new DataType[] {DataType.FLOAT32, DataType.FLOAT64})
+        try (Training training = new Training(type, 0.5, 60, 0, 40);
+            Optimizer optimizer = builder.get().build(training.on(device()))) {
+          for (int step = 1; step <= 3; ++step) optimizer.step(training.backward(step));
+          final Map<String, byte[]> saved = saved(optimizer, folder);
+          int read = 0;
+          for (String slot : optimizer.slots())
+            for (int t = 0; t < 3; ++t) {
+              final String tensor = optimizer.parameters().tensors().get(t).name();
+              final StateTensor state = optimizer.state(slot, tensor);
+              assertEquals(optimizer.parameters().tensors().get(t).count(), state.count(), name);
+              assertEquals(type, state.type(), name);
+              assertArrayEquals(saved.get("state/" + slot + "/" + t), Memory.bytes(state), name + ": " + slot + " of " + tensor);
+              ++read;
+            }
+          assertEquals(saved.keySet().stream().filter(entry -> entry.startsWith("state/")).count(), read, name);
+        }
     });
   }
 

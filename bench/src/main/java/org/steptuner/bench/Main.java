@@ -35,6 +35,7 @@ public final class Main {
     try {
       CeilingSuite.run(settings, results);
       StepSuite.run(settings, results, forked);
+      MetaSuite.run(settings, results);
       ShapeSuite.run(settings, results);
       SweepSuite.run(settings, results);
       OverheadSuite.run(settings, results);

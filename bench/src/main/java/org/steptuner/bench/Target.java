@@ -19,6 +19,8 @@ record Target(String what, String bound, String reached, Boolean met) {
   private static final long OUT_OF_CACHE = 10_000_000;
   /** JMH counts what its own thread allocates around the operations, a part of a byte for each; an object has 16 bytes or more. */
   private static final double NO_BYTES = 1;
+  /** What a base rule under MetaOptimize may take over the rule alone, beside the words that it moves over the rule's. */
+  private static final double META_OVER_WORDS = 1.1;
 
   static List<Target> all(Results results) {
     final List<Target> targets = new ArrayList<>();
@@ -37,6 +39,7 @@ record Target(String what, String bound, String reached, Boolean met) {
       ratios(targets, results, StepSuite.MECHANIC, "Mechanic in libtorch operations, Delta " + delta, 10_000_000, 1 / 25.0);
     for (String tuner : List.of(StepSuite.ADAMW, StepSuite.MECHANIC))
       ratios(targets, results, tuner + ": " + Shapes.many(10_000, 1_000).name(), "one tensor", 10_000_000, 1.15);
+    meta(targets, results);
     final var bytes = results.rows().stream().map(Row::allocatedBytesPerOp).filter(Objects::nonNull).max(Comparator.naturalOrder());
     targets.add(
         new Target("Java heap bytes allocated per step or sweep, the most of all rows", "0", bytes.map(b -> number("%.3f", b)).orElse("not measured"),
@@ -71,6 +74,25 @@ record Target(String what, String bound, String reached, Boolean met) {
               Double.isNaN(bound) ? null : row.timeOverPeer() <= bound));
     if (rows.isEmpty())
       targets.add(new Target(String.format(Locale.ROOT, "%s / %s, d = %.0e", benchmark, peer, (double) size), least, "not measured", null));
+  }
+
+  // The time a rule takes under MetaOptimize over its own, against what the words of both let expect.
+  private static void meta(List<Target> targets, Results results) {
+    for (Row row : results.rows()) {
+      if (!row.benchmark().contains(MetaSuite.UNDER)) continue;
+      final Row alone =
+          results.of(row.peer()).filter(r -> r.size() == row.size() && r.threads() == row.threads() && r.peer() == null).findFirst()
+              .orElseThrow();
+      final double words = row.wordsPerElement() / alone.wordsPerElement();
+      targets.add(
+          new Target(
+              String.format(Locale.ROOT, "%s / alone, d = %.0e, %d thr.", row.benchmark(), (double) row.size(), row.threads()),
+              number("<= %.3f x", META_OVER_WORDS * words),
+              String.format(
+                  Locale.ROOT, "%.3f x; words %.0f / %.0f = %.3f x", row.timeOverPeer(), row.wordsPerElement(), alone.wordsPerElement(),
+                  words),
+              row.timeOverPeer() <= META_OVER_WORDS * words));
+    }
   }
 
   /** pass, miss, or nothing. */

@@ -20,15 +20,15 @@ import org.knowm.xchart.XYSeries;
 import org.knowm.xchart.style.Styler;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
-/** The pictures of the job: loss against step, learned scale against step, and both side by side. */
+/** The pictures of the runs with Mechanic: loss against step, learned scale against step, and both side by side. */
 final class Charts {
-  private static final int WIDTH = 760;
-  private static final int HEIGHT = 520;
+  static final int WIDTH = 760;
+  static final int HEIGHT = 520;
   private static final double MEMORY = 50;
   // Enough for a picture; and XChart puts ticks at odd numbers where all steps from 1 on have a point.
   private static final int EVERY = 2;
-  private static final float FINE = 1.2f;
-  private static final float BOLD = 2.4f;
+  static final float FINE = 1.2f;
+  static final float BOLD = 2.4f;
 
   // Okabe and Ito's colours, which the colour-blind tell apart.
   private static final Map<String, Color> COLOURS =
@@ -45,14 +45,19 @@ final class Charts {
   static void write(List<Outcome> outcomes, Path folder) throws IOException {
     final BufferedImage loss = BitmapEncoder.getBufferedImage(losses(outcomes));
     final BufferedImage scale = BitmapEncoder.getBufferedImage(scales(outcomes));
-    final BufferedImage both = new BufferedImage(2 * WIDTH, HEIGHT, BufferedImage.TYPE_INT_RGB);
-    final Graphics2D graphics = both.createGraphics();
-    graphics.drawImage(loss, 0, 0, null);
-    graphics.drawImage(scale, WIDTH, 0, null);
-    graphics.dispose();
     ImageIO.write(loss, "png", folder.resolve("loss.png").toFile());
     ImageIO.write(scale, "png", folder.resolve("scale.png").toFile());
-    ImageIO.write(both, "png", folder.resolve("fashion-mnist.png").toFile());
+    ImageIO.write(beside(2, List.of(loss, scale)), "png", folder.resolve("fashion-mnist.png").toFile());
+  }
+
+  /** Pictures of one size as one, some in a row. */
+  static BufferedImage beside(int columns, List<BufferedImage> pictures) {
+    final int rows = (pictures.size() + columns - 1) / columns;
+    final BufferedImage all = new BufferedImage(columns * WIDTH, rows * HEIGHT, BufferedImage.TYPE_INT_RGB);
+    final Graphics2D graphics = all.createGraphics();
+    for (int i = 0; i < pictures.size(); ++i) graphics.drawImage(pictures.get(i), i % columns * WIDTH, i / columns * HEIGHT, null);
+    graphics.dispose();
+    return all;
   }
 
   private static XYChart losses(List<Outcome> outcomes) {
@@ -89,19 +94,32 @@ final class Charts {
   }
 
   private static XYSeries line(XYChart chart, Outcome outcome, String name, double[] values, float width) {
-    final int[] shown = IntStream.range(0, values.length).filter(i -> i == 0 || (i + 1) % EVERY == 0).toArray();
-    final double[] steps = Arrays.stream(shown).mapToDouble(i -> i + 1).toArray();
-    return line(chart, outcome, name, steps, Arrays.stream(shown).mapToDouble(i -> values[i]).toArray(), width);
+    return line(chart, name, values, colour(outcome), width);
   }
 
   private static XYSeries line(XYChart chart, Outcome outcome, String name, double[] steps, double[] values, float width) {
+    return line(chart, name, steps, values, colour(outcome), width);
+  }
+
+  private static Color colour(Outcome outcome) {
+    return COLOURS.getOrDefault(outcome.run().name(), Color.MAGENTA);
+  }
+
+  /** A line through a value for every step. */
+  static XYSeries line(XYChart chart, String name, double[] values, Color colour, float width) {
+    final int[] shown = IntStream.range(0, values.length).filter(i -> i == 0 || (i + 1) % EVERY == 0).toArray();
+    final double[] steps = Arrays.stream(shown).mapToDouble(i -> i + 1).toArray();
+    return line(chart, name, steps, Arrays.stream(shown).mapToDouble(i -> values[i]).toArray(), colour, width);
+  }
+
+  private static XYSeries line(XYChart chart, String name, double[] steps, double[] values, Color colour, float width) {
     final XYSeries line = chart.addSeries(name, steps, values);
-    line.setMarker(SeriesMarkers.NONE).setLineColor(COLOURS.getOrDefault(outcome.run().name(), Color.MAGENTA)).setLineWidth(width);
-    chart.getStyler().setXAxisMax((double) outcome.steps());
+    line.setMarker(SeriesMarkers.NONE).setLineColor(colour).setLineWidth(width);
+    chart.getStyler().setXAxisMax(steps[steps.length - 1]);
     return line;
   }
 
-  private static XYChart chart(String title, String vertical, Styler.LegendPosition legend) {
+  static XYChart chart(String title, String vertical, Styler.LegendPosition legend) {
     final XYChart chart =
         new XYChartBuilder().width(WIDTH).height(HEIGHT).title(title).xAxisTitle("step").yAxisTitle(vertical).build();
     final Font text = new Font(Font.SANS_SERIF, Font.PLAIN, 15);

@@ -22,17 +22,22 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /**
- * Trains the same network on Fashion-MNIST with a rate tuned by hand, with one 100 times too small, and with Mechanic, nothing tuned;
- * forward and backward by libtorch, steps by Step Tuner, both on the same memory.
+ * Trains the same network on Fashion-MNIST with a rate tuned by hand, with one 100 times too small, and with Mechanic, nothing tuned; or
+ * with MetaOptimize from step sizes that are far too small. Forward and backward by libtorch, steps by Step Tuner, both on the same memory.
  */
 @Command(
     name = "examples/run",
     sortOptions = false,
     showDefaultValues = true,
-    description = "Trains an MLP on Fashion-MNIST with AdamW at a good and at a bad rate, and with Mechanic, which finds it.")
+    description = {
+      "Trains an MLP on Fashion-MNIST.",
+      "mechanic: AdamW at a good and at a bad rate, and Mechanic, which finds it.",
+      "metaoptimize: step sizes that MetaOptimize learns, from 1e-6 and other beginnings."
+    })
 public final class FashionMnistJob implements Callable<Integer> {
   private static final int WARM_UP_STEPS = 100;
   private static final DebianPackage PACKAGE =
@@ -44,17 +49,20 @@ public final class FashionMnistJob implements Callable<Integer> {
 
   @Spec private CommandSpec spec;
 
+  @Parameters(index = "0", arity = "0..1", paramLabel = "SET", description = "Which runs: ${COMPLETION-CANDIDATES}.")
+  private RunSet set = RunSet.MECHANIC;
+
   @Option(names = "--data", paramLabel = "DIR", description = "Folder with the four files; fetched if not given and not found.")
   private Path data;
 
   @Option(names = "--out", paramLabel = "DIR", description = "Folder for result.json, curves.csv and the pictures.")
   private Path out = Path.of("fashion-mnist-results");
 
-  @Option(names = "--epochs", paramLabel = "N", description = "Epochs of each run.")
-  private int epochs = 3;
+  @Option(names = "--epochs", paramLabel = "N", description = "Epochs of each run; 3, and 5 for metaoptimize, if not given.")
+  private Integer epochs;
 
-  @Option(names = "--runs", paramLabel = "NAME", split = ",", description = "Only these runs, separated by commas.")
-  private List<String> runs = Run.all().stream().map(Run::name).toList();
+  @Option(names = "--runs", paramLabel = "NAME", split = ",", description = "Only these runs of the set, separated by commas.")
+  private List<String> runs;
 
   @Option(names = "--seed", paramLabel = "N", description = "Of the initial parameters and of the order of the batches.")
   private long seed = 1;
@@ -66,12 +74,13 @@ public final class FashionMnistJob implements Callable<Integer> {
   private boolean help;
 
   public static void main(String[] args) {
-    System.exit(new CommandLine(new FashionMnistJob()).execute(args));
+    System.exit(new CommandLine(new FashionMnistJob()).setCaseInsensitiveEnumValuesAllowed(true).execute(args));
   }
 
   @Override
   public Integer call() throws IOException {
     final List<Run> chosen = chosen();
+    if (epochs == null) epochs = set.epochs();
     if (epochs < 1) throw new ParameterException(spec.commandLine(), "--epochs must be 1 or more, not " + epochs);
     if (threads < 1) throw new ParameterException(spec.commandLine(), "--threads must be 1 or more, not " + threads);
     final PrintWriter console = spec.commandLine().getOut();
@@ -112,11 +121,12 @@ public final class FashionMnistJob implements Callable<Integer> {
   }
 
   private List<Run> chosen() {
-    final List<String> names = Run.all().stream().map(Run::name).toList();
+    if (runs == null) return set.runs();
+    final List<String> names = set.runs().stream().map(Run::name).toList();
     for (String name : runs)
       if (!names.contains(name))
         throw new ParameterException(spec.commandLine(), "no run '" + name + "'; there are " + String.join(", ", names));
-    return Run.all().stream().filter(run -> runs.contains(run.name())).toList();
+    return set.runs().stream().filter(run -> runs.contains(run.name())).toList();
   }
 
   private Outcome train(Training training, Run run) {
@@ -156,7 +166,8 @@ public final class FashionMnistJob implements Callable<Integer> {
   private void draw(List<Outcome> outcomes) {
     System.setProperty("java.awt.headless", "true");
     try {
-      Charts.write(outcomes, out);
+      if (set == RunSet.METAOPTIMIZE) StepSizeCharts.write(outcomes, out);
+      else Charts.write(outcomes, out);
     } catch (IOException | RuntimeException | LinkageError | InternalError e) {
       spec.commandLine()
           .getErr()

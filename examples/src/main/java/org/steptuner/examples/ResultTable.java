@@ -8,8 +8,8 @@ import java.util.stream.IntStream;
 
 /** The results for people: one line a run. */
 final class ResultTable {
-  private static final String HEAD = "%n%-26s%14s%22s%14s%12s%12s%n";
-  private static final String ROW = "%-26s%14.4f%22s%14.2f%12.2f%12.3f%n";
+  private static final String HEAD = "%n%-30s%14s%22s%14s%12s%12s%n";
+  private static final String ROW = "%-30s%14.4f%22s%14.2f%12.2f%12.3f%n";
 
   private ResultTable() {}
 
