@@ -5,6 +5,7 @@
 #pragma once
 #include "../rules/adagrad.h"
 #include "../rules/adam.h"
+#include "../rules/curvature.h"
 #include "../rules/dadaptation.h"
 #include "../rules/fixed_rate.h"
 #include "../rules/hypergradient.h"
@@ -45,6 +46,9 @@ using over = typename Over<Sweep, Rules>::type;
 
 using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, Supplied>;
 
+// The rules whose step is a multiple of the rate, along which a loss can be followed.
+using DirectionRules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, Adam>;
+
 // The paper's forms of the base rules under MetaOptimize, and the usual ones under its package.
 using MetaOptimizeRules = List<Sgd, PaperMomentum, PaperRmsProp, PaperAdam, Lion>;
 using MetaOptimizePackageRules = List<Sgd, Momentum, RmsProp, Adam, Lion>;
@@ -69,6 +73,8 @@ using Kernels = typename Join<
     over<MetaOptimize, MetaOptimizeRules>, over<MetaOptimizePackage, MetaOptimizePackageRules>,
     over<PerWeightBySgd, MetaOptimizeRules>, over<PerWeightByRmsProp, MetaOptimizeRules>,
     over<PerWeightByAdam, MetaOptimizeRules>, over<PerWeightByLion, MetaOptimizeRules>,
-    List<HypergradientObserve, HypergradientObserveDecay>, over<HypergradientApply, Rules>>::type;
+    List<HypergradientObserve, HypergradientObserveDecay>, over<HypergradientApply, Rules>,
+    over<Direction, DirectionRules>,
+    List<Trial, NewtonWindow, VectorProducts, VectorCombination, VectorPrecondition>>::type;
 
 }  // namespace steptuner

@@ -20,7 +20,8 @@ import org.steptuner.rule.Rule;
  * @param <B> the tuner's own builder
  */
 public abstract sealed class TunerBuilder<B extends TunerBuilder<B>>
-    permits FixedRate, DAdaptation, Hypergradient, Mechanic, MetaOptimize, MoMo, Prodigy {
+    permits Armijo, CDAT, DAdaptation, ExactSharpness, FixedRate, Hypergradient, Mechanic, MetaOptimize, MoMo, NewtonRate, Polyak,
+        Prodigy {
   /** The hyperparameters of a group. */
   record Group(Rule rule, double rateFactor) {}
 
