@@ -14,7 +14,14 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.steptuner.TestOptimizers.Configuration;
+import org.steptuner.rule.AdamW;
+import org.steptuner.rule.SGD;
+import org.steptuner.tuner.Armijo;
+import org.steptuner.tuner.CDAT;
+import org.steptuner.tuner.ExactSharpness;
 import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.NewtonRate;
+import org.steptuner.tuner.Polyak;
 import org.steptuner.tuner.TunerBuilder;
 
 /** A step allocates nothing on the Java heap: a training loop in production gives the collector no work. */
@@ -22,7 +29,15 @@ class AllocationTest {
   private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
   static Stream<Configuration> configurations() {
-    return TestOptimizers.all().stream();
+    return Stream.concat(
+        TestOptimizers.all().stream(),
+        Stream.of(
+            new Configuration("CDAT", () -> CDAT.tuning(AdamW.defaults()).ema(0.9).curvature(u -> 1)),
+            new Configuration("CDAT with products", () -> CDAT.tuning(SGD.defaults()).every(2).hessian((vector, product) -> {})),
+            new Configuration("ExactSharpness", () -> ExactSharpness.tuning(SGD.defaults(), (vector, product) -> {})),
+            new Configuration("Polyak", () -> Polyak.tuning(AdamW.defaults()).alongUpdate()),
+            new Configuration("Armijo", () -> Armijo.tuning(AdamW.defaults(), () -> -1e9)),
+            new Configuration("NewtonRate", () -> NewtonRate.tuning(AdamW.defaults(), 1e-3).interval(3))));
   }
 
   @ParameterizedTest

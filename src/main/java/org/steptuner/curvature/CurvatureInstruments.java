@@ -202,7 +202,8 @@ public final class CurvatureInstruments {
    * @throws UncheckedIOException if it cannot be written
    */
   public static void write(Path file, List<Reading> readings) {
-    final StringBuilder text = new StringBuilder("step,loss,rate,sharpness,edge,preconditionedSharpness,preconditionedEdge,alignment,angle\n");
+    final StringBuilder text =
+        new StringBuilder("step,loss,rate,sharpness,edge,preconditionedSharpness,preconditionedEdge,alignment,angle\n");
     for (Reading r : readings)
       text.append(r.step).append(',').append(r.loss).append(',').append(r.rate).append(',').append(r.sharpness).append(',')
           .append(r.edge()).append(',').append(r.preconditionedSharpness).append(',').append(r.preconditionedEdge()).append(',')

@@ -14,8 +14,9 @@ import java.util.List;
  * p &lt;- (1 - eta lambda)^2 p,    lambda &lt;- lambda + eta (a - b p),    y = eta lambda - 2            equations 4 and 5
  * </pre>
  *
- * and y = 0 is the edge of stability. What chooses eta makes the difference: kept constant, lambda swings about 2 / eta (wider from
- * swing to swing: the model holds for a while, not for ever); kept below the edge, y never turns positive, p vanishes, and lambda grows for ever; by CDAT, y comes back to the edge by itself.
+ * and y = 0 is the edge of stability. What chooses eta makes the difference: kept constant, lambda swings about 2 / eta (wider from swing
+ * to swing: the model holds for a while, not for ever); kept below the edge, y never turns positive, p vanishes, and lambda grows for
+ * ever; by CDAT, y comes back to the edge by itself.
  */
 public final class EdgeModel {
   /**
@@ -96,7 +97,8 @@ public final class EdgeModel {
   public List<State> cdat(double sigma, double nu, double rate, double p, double g, double lambda, int steps) {
     check("sigma", sigma);
     check("nu", nu);
-    final List<State> states = begin(new State(Double.NaN, check("p", p), check("lambda", lambda), check("rate", rate), check("g", g)), steps);
+    final List<State> states =
+        begin(new State(Double.NaN, check("p", p), check("lambda", lambda), check("rate", rate), check("g", g)), steps);
     for (State now = states.get(0); states.size() <= steps; states.add(now)) {
       final double square = now.lambda * now.lambda * now.p;
       final double eta = sigma * (square + nu * nu * now.g) / (now.lambda * square + nu * nu * nu * now.g);

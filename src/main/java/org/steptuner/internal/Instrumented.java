@@ -16,7 +16,8 @@ public interface Instrumented {
   boolean preconditions();
 
   /**
-   * What the base rule divides by, once a step has been made, {@code P = factor (sqrt(square + epsilonInside) rootCorrection + epsilonOutside)}.
+   * What the base rule divides by, once a step has been made: {@code P = factor (sqrt(square + epsilonInside) rootCorrection +
+   * epsilonOutside)}.
    *
    * @param group a parameter group, by its place
    * @param values receives the four numbers, in the order of the formula

@@ -116,7 +116,8 @@ final class ConformanceRunner {
       try {
         final SelfDescribed.Finding found = run.get();
         final boolean passed = found.worst() <= found.limit();
-        return new Outcome(passed ? Status.PASSED : Status.FAILED, found.worst(), found.worst() + " of " + found.limit() + ": " + found.where());
+        final String message = found.worst() + " of " + found.limit() + ": " + found.where();
+        return new Outcome(passed ? Status.PASSED : Status.FAILED, found.worst(), message);
       } catch (RuntimeException e) {
         return of(path, e);
       }

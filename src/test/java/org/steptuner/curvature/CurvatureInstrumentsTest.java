@@ -126,7 +126,9 @@ class CurvatureInstrumentsTest {
   @Test
   void preconditionedSharpness() {
     final Rule[] rules = {
-      RMSProp.defaults().alpha(0.9).epsilon(0.1), RMSProp.defaults().alpha(0.9).epsilon(0.1).epsilonInsideRoot(true), Adam.defaults().epsilon(0.1)
+      RMSProp.defaults().alpha(0.9).epsilon(0.1),
+      RMSProp.defaults().alpha(0.9).epsilon(0.1).epsilonInsideRoot(true),
+      Adam.defaults().epsilon(0.1)
     };
     for (Rule rule : rules)
       try (Quadratic problem = new Quadratic(DataType.FLOAT64);

@@ -17,7 +17,8 @@ class TridiagonalTest {
       assertEquals(2 - 2 * Math.cos(n * Math.PI / (n + 1)), matrix.largest(), 1e-14 * 4, n + " rows");
       for (int i = 0; i < n; ++i)
         assertEquals(
-            Math.sqrt(2.0 / (n + 1)) * Math.abs(Math.sin((i + 1) * n * Math.PI / (n + 1))), Math.abs(matrix.vector(i)), 1e-10, n + " rows, " + i);
+            Math.sqrt(2.0 / (n + 1)) * Math.abs(Math.sin((i + 1) * n * Math.PI / (n + 1))), Math.abs(matrix.vector(i)), 1e-10,
+            n + " rows, " + i);
     }
   }
 

@@ -57,7 +57,8 @@ class CurvatureTunersTest extends TunerContract {
     forms.put("Polyak along the update", () -> Polyak.tuning(AdamW.defaults()).alongUpdate().bound(-1));
     forms.put("Armijo", () -> Armijo.tuning(AdamW.defaults(), everySecondIsGood()).firstGuess(0.1));
     forms.put("Newton", () -> NewtonRate.tuning(MOMENTUM, 1e-3).interval(2));
-    forms.put("Newton released", () -> NewtonRate.tuning(Adam.defaults(), 1e-2).interval(1).variant(NewtonRate.Variant.RELEASED).gamma(0.01));
+    forms.put(
+        "Newton released", () -> NewtonRate.tuning(Adam.defaults(), 1e-2).interval(1).variant(NewtonRate.Variant.RELEASED).gamma(0.01));
     forms.put("by tensor Newton", () -> NewtonRate.tuning(Lion.defaults(), 1e-2).interval(3).scope(Scope.TENSOR));
     return forms;
   }
@@ -117,7 +118,8 @@ class CurvatureTunersTest extends TunerContract {
   void onABowlTheRateIsSigma() {
     for (double sigma : new double[] {0.5, 1, 1.9})
       try (Training training = new Training(DataType.FLOAT64, 0, 400, 300);
-          Optimizer optimizer = CDAT.tuning(SGD.defaults()).sigma(sigma).maxRate(10).curvature(u -> square(u)).build(training.on(device()))) {
+          Optimizer optimizer =
+              CDAT.tuning(SGD.defaults()).sigma(sigma).maxRate(10).curvature(u -> square(u)).build(training.on(device()))) {
         for (int step = 1; step <= 3; ++step) {
           final double before = training.backward(step);
           assertEquals(sigma, optimizer.step(before).learnedScale(), 1e-12);
@@ -252,7 +254,10 @@ class CurvatureTunersTest extends TunerContract {
   void exactSharpnessOfADiagonal() {
     try (Training training = new Training(DataType.FLOAT64, 0, 600, 401);
         Optimizer optimizer =
-            ExactSharpness.tuning(SGD.defaults(), CurvatureTunersTest::diagonal).sigma(1.5).tolerance(1e-8, 200).build(training.on(device()))) {
+            ExactSharpness.tuning(SGD.defaults(), CurvatureTunersTest::diagonal)
+                .sigma(1.5)
+                .tolerance(1e-8, 200)
+                .build(training.on(device()))) {
       assertEquals(1.5 / 9, optimizer.step(training.backward(1)).learnedScale(), 1e-12);
       assertEquals(9, optimizer.scalars().get("lambda_max")[0], 1e-11);
     }
@@ -285,7 +290,7 @@ class CurvatureTunersTest extends TunerContract {
   void formulaOfPolyak() {
     for (boolean along : new boolean[] {false, true})
       try (Training training = new Training(DataType.FLOAT64, 0, 500);
-          Optimizer optimizer = (along ? polyakAlong(SGD.defaults()) : Polyak.tuning(SGD.defaults()).maxRate(0.45).bound(20)).build(training.on(device()))) {
+          Optimizer optimizer = (along ? polyak().alongUpdate() : polyak()).build(training.on(device()))) {
         boolean limited = false, free = false;
         for (int step = 1; step <= 8; ++step) {
           final double loss = training.backward(step);
@@ -304,8 +309,8 @@ class CurvatureTunersTest extends TunerContract {
       }
   }
 
-  private static Polyak polyakAlong(Rule rule) {
-    return Polyak.tuning(rule).maxRate(0.45).bound(20).alongUpdate();
+  private static Polyak polyak() {
+    return Polyak.tuning(SGD.defaults()).maxRate(0.45).bound(20);
   }
 
   /** Clipping changes the update, and not the gradient that the linear model has. */
@@ -331,7 +336,12 @@ class CurvatureTunersTest extends TunerContract {
             return training.loss();
           };
       try (Optimizer optimizer =
-          Armijo.tuning(SGD.defaults(), trial).sufficientDecrease(0.5).firstGuess(10).decrease(0.5).increase(4).build(training.on(device()))) {
+          Armijo.tuning(SGD.defaults(), trial)
+              .sufficientDecrease(0.5)
+              .firstGuess(10)
+              .decrease(0.5)
+              .increase(4)
+              .build(training.on(device()))) {
         double rate = 10 / 4.0;
         for (int step = 1; step <= 4; ++step) {
           final double loss = training.backward(step);
@@ -378,7 +388,12 @@ class CurvatureTunersTest extends TunerContract {
     for (DataType type : DataType.values()) {
       final double[] trial = {1};
       final byte[][] seen = new byte[1][];
-      try (TestTensors tensors = new TestTensors().add("a", type, 4099).add("b", type, 33).parameters(i -> i % 3 == 0 ? -0.0 : Math.sin(i)).gradients(i -> Math.cos(i) * 30);
+      try (TestTensors tensors =
+              new TestTensors()
+                  .add("a", type, 4099)
+                  .add("b", type, 33)
+                  .parameters(i -> i % 3 == 0 ? -0.0 : Math.sin(i))
+                  .gradients(i -> Math.cos(i) * 30);
           Optimizer optimizer =
               Armijo.tuning(
                       AdamW.defaults(),
@@ -452,7 +467,10 @@ class CurvatureTunersTest extends TunerContract {
     for (boolean limited : new boolean[] {true, false})
       try (Training training = new Training(DataType.FLOAT32, 0.5, 300);
           Optimizer optimizer =
-              CDAT.tuning(SGD.defaults()).maxRate(limited ? 0.25 : Double.POSITIVE_INFINITY).curvature(u -> 0).build(training.on(device()))) {
+              CDAT.tuning(SGD.defaults())
+                  .maxRate(limited ? 0.25 : Double.POSITIVE_INFINITY)
+                  .curvature(u -> 0)
+                  .build(training.on(device()))) {
         final StepReport report = optimizer.step(training.backward(1));
         assertEquals(limited ? StepReport.Skip.NONE : StepReport.Skip.NON_FINITE_CURVATURE, report.skip());
         if (limited) assertEquals(0.25, report.learnedScale());
