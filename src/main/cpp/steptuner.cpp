@@ -114,6 +114,18 @@ st_status checkOperands(const Binding& binding, const Tensor& tensor, int32_t nu
   return ST_OK;
 }
 
+// One more slot of `planned`.
+st_status addSlot(OwnedPlan& plan, int32_t planned) {
+  plan.slots.reserve(plan.slots.size() + 1);
+  char* memory = nullptr;
+  const st_status status = plan.owner->backend->allocate(plan.owner->handle, plan.stateBytes, &memory);
+  if (status != ST_OK)
+    return fail(status, "cannot allocate %lld bytes of state for slot %d of %d", static_cast<long long>(plan.stateBytes),
+                static_cast<int>(plan.slots.size()) + 1, planned);
+  plan.slots.push_back(memory);
+  return ST_OK;
+}
+
 bool validType(int32_t type) { return type >= 0 && type < TYPES; }
 
 }  // namespace
@@ -183,12 +195,8 @@ st_status st_plan_create(int64_t device, int32_t tensors, const int64_t* paramet
     }
     if (const char* wrong = layOut(*plan)) return fail(ST_BAD_ARGUMENT, "%s", wrong);
     for (int32_t s = 0; s < slots; ++s) {
-      char* memory = nullptr;
-      const st_status status = owner->backend->allocate(owner->handle, plan->stateBytes, &memory);
-      if (status != ST_OK)
-        return fail(status, "cannot allocate %lld bytes of state for slot %d of %d", static_cast<long long>(plan->stateBytes), s + 1,
-                    slots);
-      plan->slots.push_back(memory);
+      const st_status status = addSlot(*plan, slots);
+      if (status != ST_OK) return status;
     }
     *result = reinterpret_cast<int64_t>(plan.release());
     return ST_OK;
@@ -214,6 +222,16 @@ st_status st_plan_rebind(int64_t handle, int32_t number, int64_t parameter, int6
   plan->tensors[static_cast<size_t>(number)] = moved;
   ++plan->version;
   return ST_OK;
+}
+
+st_status st_plan_add_slot(int64_t handle, int32_t* slot) {
+  return guarded([&]() -> st_status {
+    OwnedPlan* plan = planOf(handle);
+    const int32_t number = static_cast<int32_t>(plan->slots.size());
+    const st_status status = addSlot(*plan, number + 1);
+    if (status == ST_OK) *slot = number;
+    return status;
+  });
 }
 
 st_status st_plan_fill(int64_t handle, int32_t slot, double value) {

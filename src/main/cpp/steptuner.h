@@ -59,6 +59,8 @@ ST_API st_status st_plan_create(int64_t device, int32_t tensors, const int64_t* 
                                 const int64_t* counts, const int32_t* segments, int32_t slots, int32_t verify, int64_t* plan);
 ST_API void st_plan_destroy(int64_t plan);
 ST_API st_status st_plan_rebind(int64_t plan, int32_t tensor, int64_t parameter, int64_t gradient, int64_t update, int32_t verify);
+// One more slot, zeroed, that lives as long as the plan.
+ST_API st_status st_plan_add_slot(int64_t plan, int32_t* slot);
 // Sets every element of a slot.
 ST_API st_status st_plan_fill(int64_t plan, int32_t slot, double value);
 // Bytes of one tensor in a slot, or in the parameters (slot -1).

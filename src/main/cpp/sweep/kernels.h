@@ -5,6 +5,7 @@
 #pragma once
 #include "../rules/adagrad.h"
 #include "../rules/adam.h"
+#include "../rules/curvature.h"
 #include "../rules/dadaptation.h"
 #include "../rules/fixed_rate.h"
 #include "../rules/gradient_l1.h"
@@ -46,6 +47,9 @@ using over = typename Over<Sweep, Rules>::type;
 
 using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, Supplied>;
 
+// The rules whose step is a multiple of the rate, along which a loss can be followed.
+using DirectionRules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, Adam>;
+
 // The paper's forms of the base rules under MetaOptimize, and the usual ones under its package.
 using MetaOptimizeRules = List<Sgd, PaperMomentum, PaperRmsProp, PaperAdam, Lion>;
 using MetaOptimizePackageRules = List<Sgd, Momentum, RmsProp, Adam, Lion>;
@@ -80,6 +84,8 @@ using Kernels = typename Join<
     List<CurvatureNorm, MetaOptimizeCurved>, over<CurvedPerWeight, List<Sgd, PaperRmsProp, PaperAdam, Lion>>,
     List<MetaOptimizeCurvedPerWeight<Sgd, true>>,
     List<HypergradientObserve, HypergradientObserveDecay>, over<HypergradientApply, Rules>,
+    over<Direction, DirectionRules>,
+    List<Trial, NewtonWindow, VectorProducts, VectorCombination, VectorPrecondition>,
     over<WithGradientL1, ObserversWithL1>>::type;
 
 }  // namespace steptuner

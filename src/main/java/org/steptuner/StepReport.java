@@ -9,8 +9,10 @@ public interface StepReport {
     NONE,
     /** A gradient is infinite or not a number, or a sum that the tuner needs (its squared norm first) overflows the state's type. */
     NON_FINITE_GRADIENT,
-    /** The loss is infinite or not a number. */
-    NON_FINITE_LOSS
+    /** The loss, or the loss at all parameters on trial, is infinite or not a number. */
+    NON_FINITE_LOSS,
+    /** The curvature that a tuner asked for is infinite or not a number, or the rate that it makes of it. */
+    NON_FINITE_CURVATURE
   }
 
   /** Steps made so far, this one included unless it was skipped. */

@@ -9,6 +9,7 @@ import static org.steptuner.DataType.FLOAT64;
 
 import com.sun.management.ThreadMXBean;
 import java.lang.management.ManagementFactory;
+import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -17,8 +18,13 @@ import org.steptuner.TestOptimizers.Configuration;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.SGD;
+import org.steptuner.tuner.Armijo;
+import org.steptuner.tuner.CDAT;
+import org.steptuner.tuner.ExactSharpness;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.MetaOptimize;
+import org.steptuner.tuner.NewtonRate;
+import org.steptuner.tuner.Polyak;
 import org.steptuner.tuner.TunerBuilder;
 
 /** A step allocates nothing on the Java heap: a training loop in production gives the collector no work. */
@@ -35,7 +41,13 @@ class AllocationTest {
                     "MetaOptimize, 2x2",
                     () -> MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).metaStepSize(0)
                         .curvature(MetaOptimize.Curvature.PRODUCT).approximation(MetaOptimize.Approximation.TWO_BY_TWO)),
-                new Configuration("IDBD", () -> MetaOptimize.idbd(1e-6, 1e-3))))
+                new Configuration("IDBD", () -> MetaOptimize.idbd(1e-6, 1e-3)),
+                new Configuration("CDAT", () -> CDAT.tuning(AdamW.defaults()).ema(0.9).curvature(u -> 1)),
+                new Configuration("CDAT with products", () -> CDAT.tuning(SGD.defaults()).every(2).hessian((vector, product) -> {})),
+                new Configuration("ExactSharpness", () -> ExactSharpness.tuning(SGD.defaults(), (vector, product) -> {})),
+                new Configuration("Polyak", () -> Polyak.tuning(AdamW.defaults()).alongUpdate()),
+                new Configuration("Armijo", () -> Armijo.tuning(AdamW.defaults(), () -> -1e9)),
+                new Configuration("NewtonRate", () -> NewtonRate.tuning(AdamW.defaults(), 1e-3).interval(3))))
         .flatMap(List::stream);
   }
 

@@ -81,6 +81,9 @@ public final class Natives {
   @Name("st_plan_rebind")
   static native int planRebind(long plan, int tensor, long parameter, long gradient, long update, int verify);
 
+  @Name("st_plan_add_slot")
+  static native int planAddSlot(long plan, @Cast("int32_t*") int[] slot);
+
   @Name("st_plan_fill")
   static native int planFill(long plan, int slot, double value);
 

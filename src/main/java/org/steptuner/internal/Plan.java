@@ -4,6 +4,7 @@ package org.steptuner.internal;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import org.steptuner.DataType;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
@@ -15,7 +16,8 @@ import org.steptuner.Scope;
  */
 public final class Plan implements AutoCloseable {
   private final ParameterSet parameters;
-  private final List<String> slots;
+  private final List<String> slots; // those of the state first, then scratch
+  private final List<String> stateSlots;
   private final int[] position; // tensor of the set -> its place in the plan
   private final int[] groupOfSegment;
   private final int[] scopeOfSegment;
@@ -25,12 +27,13 @@ public final class Plan implements AutoCloseable {
   private long handle;
 
   /**
-   * @param slots names of the state slots
+   * @param slots names of the state slots, which a checkpoint holds
    * @param scope what a segment must not be larger than
    */
   public Plan(ParameterSet parameters, List<String> slots, Scope scope) {
     this.parameters = parameters;
-    this.slots = List.copyOf(slots);
+    this.slots = new ArrayList<>(slots);
+    stateSlots = List.copyOf(slots);
     addresses = new Addresses(parameters.tensors());
     final List<ParameterSet.Tensor> tensors = parameters.tensors();
     final List<Integer> sorted = new ArrayList<>();
@@ -71,10 +74,28 @@ public final class Plan implements AutoCloseable {
     handle = created[0];
   }
 
+  /** Adds a slot, zeroed, for what is made anew where it is needed: no checkpoint holds it. Does nothing where it is there already. */
+  public void addScratch(String name) {
+    if (slots.contains(name)) return;
+    final int[] slot = new int[1];
+    Natives.check(Natives.planAddSlot(handle(), slot));
+    slots.add(name);
+  }
+
   /** Binds the kernel of a sweep over a rule ("" for none); its state operands are the slots of the same names. */
   public Sweep bind(String sweep, String rule) {
+    return bind(sweep, rule, Map.of());
+  }
+
+  /**
+   * The same.
+   *
+   * @param slotOfOperand the slots of operands that are not called like them
+   */
+  public Sweep bind(String sweep, String rule, Map<String, String> slotOfOperand) {
     final Kernel kernel = Kernel.find(sweep, rule);
-    final int[] slotOf = kernel.operands().stream().mapToInt(slots::indexOf).toArray();
+    final int[] slotOf =
+        kernel.operands().stream().mapToInt(operand -> slots.indexOf(slotOfOperand.getOrDefault(operand, operand))).toArray();
     final int[] binding = new int[1];
     Natives.check(Natives.planBind(handle, kernel.number(), slotOf, slotOf.length, binding));
     return new Sweep(this, binding[0], kernel);
@@ -90,8 +111,13 @@ public final class Plan implements AutoCloseable {
     Natives.check(Natives.planFill(handle, slots.indexOf(slot), value));
   }
 
+  /** The slots that a checkpoint holds. */
   public List<String> slots() {
-    return slots;
+    return stateSlots;
+  }
+
+  public ParameterSet parameters() {
+    return parameters;
   }
 
   public int segments() {

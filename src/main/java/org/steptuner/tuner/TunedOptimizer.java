@@ -18,6 +18,7 @@ import org.steptuner.StateTensor;
 import org.steptuner.StepReport;
 import org.steptuner.StepReport.Skip;
 import org.steptuner.SumReducer;
+import org.steptuner.internal.Instrumented;
 import org.steptuner.internal.Plan;
 import org.steptuner.internal.Sweep;
 import org.steptuner.rule.Rule;
@@ -27,7 +28,7 @@ import org.steptuner.rule.SuppliedUpdate;
  * What all optimizers share: who may call when, the guard against non-finite gradients, clipping, groups, schedules, the report,
  * checkpoints. A tuner adds its sweeps and its scalars in {@link #advance}.
  */
-abstract class TunedOptimizer implements Optimizer {
+abstract class TunedOptimizer implements Optimizer, Instrumented {
   private static final double CLIP_EPSILON = 1e-6;
 
   private enum Use { IDLE, BUSY, CLOSED }
@@ -168,7 +169,11 @@ abstract class TunedOptimizer implements Optimizer {
       if (!made && nonFinite == NonFinite.THROW)
         throw new NonFiniteException(
             "step " + (steps + 1) + ": "
-                + (report.skip == Skip.NON_FINITE_LOSS ? "the loss is " + loss : "a gradient is not finite, |g| = " + report.gradientNorm));
+                + switch (report.skip) {
+                  case NON_FINITE_LOSS -> "the loss is " + loss + (Double.isFinite(loss) ? ", and those on trial are not finite" : "");
+                  case NON_FINITE_CURVATURE -> "the curvature is not finite, or a rate made of it";
+                  default -> "a gradient is not finite, |g| = " + report.gradientNorm;
+                });
       return report;
     } finally {
       end();
@@ -214,13 +219,19 @@ abstract class TunedOptimizer implements Optimizer {
     report.gradientL1 = total[0] * Math.abs(multiplier);
   }
 
+  /** What gradients in memory are to be multiplied by, clipping aside. */
+  final double gradientMultiplier() {
+    return multiplier;
+  }
+
   /** Whether there are several processes, which must add their sums at the same points of a step. */
   final boolean reduces() {
     return reducer != null;
   }
 
   /** Adds values over all processes, where there are several. Every process must come here equally often. */
-  final void reduce(double[] sums, int count) {
+  @Override
+  public final void reduce(double[] sums, int count) {
     if (reducer != null) reducer.reduce(sums, count);
   }
 
@@ -260,8 +271,13 @@ abstract class TunedOptimizer implements Optimizer {
 
   /** Skips a step of which the tuner's own sums are not finite, unless nobody is to look. */
   final boolean refuses(double feedback) {
+    return refuses(feedback, Skip.NON_FINITE_GRADIENT);
+  }
+
+  /** The same, with the reason to be given. */
+  final boolean refuses(double feedback, Skip why) {
     if (Double.isFinite(feedback) || nonFinite == NonFinite.UNCHECKED) return false;
-    report.skip = Skip.NON_FINITE_GRADIENT;
+    report.skip = why;
     return true;
   }
 
@@ -317,7 +333,7 @@ abstract class TunedOptimizer implements Optimizer {
   }
 
   @Override
-  public final double wordsPerElement() {
+  public double wordsPerElement() {
     return sweepWords() + (gradientNorm == null ? 0 : gradientNorm.words());
   }
 
@@ -432,6 +448,38 @@ abstract class TunedOptimizer implements Optimizer {
     } finally {
       plan.close();
     }
+  }
+
+  @Override
+  public final Plan plan() {
+    return plan;
+  }
+
+  @Override
+  public final void exclusively(Runnable work) {
+    begin();
+    try {
+      work.run();
+    } finally {
+      end();
+    }
+  }
+
+  @Override
+  public final boolean preconditions() {
+    return rule.kernel().equals("adam") || rule.kernel().startsWith("rmsprop");
+  }
+
+  @Override
+  public final void preconditioner(int group, double[] to) {
+    if (!preconditions() || steps == 0) throw new IllegalStateException("no preconditioner of " + rule + " after " + steps + " steps");
+    final List<String> names = rule.coefficientNames();
+    final boolean adam = rule.kernel().equals("adam");
+    rules[group].coefficients(1, steps, values);
+    to[0] = adam ? 1 / values[names.indexOf("stepSize")] : 1;
+    to[1] = adam ? values[names.indexOf("rootCorrection")] : 1;
+    to[2] = adam ? 0 : values[names.indexOf("epsilonInside")];
+    to[3] = values[names.indexOf(adam ? "epsilon" : "epsilonOutside")];
   }
 
   final String description() {

@@ -21,7 +21,8 @@ import org.steptuner.rule.Rule;
  * @param <B> the tuner's own builder
  */
 public abstract sealed class TunerBuilder<B extends TunerBuilder<B>>
-    permits FixedRate, DAdaptation, Hypergradient, Mechanic, MetaOptimize, MoMo, MovingTarget, Prodigy {
+    permits Armijo, CDAT, DAdaptation, ExactSharpness, FixedRate, Hypergradient, Mechanic, MetaOptimize, MoMo, MovingTarget, NewtonRate,
+        Polyak, Prodigy {
   /** The hyperparameters of a group. */
   record Group(Rule rule, double rateFactor) {}
 

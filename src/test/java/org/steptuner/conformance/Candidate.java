@@ -9,8 +9,13 @@ import org.steptuner.tuner.TunerBuilder;
  * @param label tells it from the case's other candidates; empty where there is one only
  * @param lost what the reference loses by cancellation and this arrangement does not
  * @param blocks the tensors of each parameter group; null for one group
+ * @param trainer what the builder asks for losses and curvature; null where it does not
  */
-record Candidate(String label, TunerBuilder<?> builder, Lost lost, double[][] blocks) {
+record Candidate(String label, TunerBuilder<?> builder, Lost lost, double[][] blocks, TrainerSide trainer) {
+  Candidate(String label, TunerBuilder<?> builder, Lost lost, double[][] blocks) {
+    this(label, builder, lost, blocks, null);
+  }
+
   Candidate(String label, TunerBuilder<?> builder, Lost lost) {
     this(label, builder, lost, null);
   }

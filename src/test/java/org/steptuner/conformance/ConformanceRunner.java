@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.conformance.Result.Status;
@@ -64,6 +65,9 @@ final class ConformanceRunner {
       if (GoldenDirectory.isCase(file)) data.add(directory.dataFile(text(file, "data")));
     directory.files().forEach((path, file) -> {
       if (GoldenDirectory.isCase(file)) runCase(path, file);
+      else if (SelfDescribed.isQuadratic(file)) runQuadratic(path, file);
+      else if (SelfDescribed.isModel(file))
+        results.add(Outcome.of(path, () -> SelfDescribed.models(file)).result(name(path, file), "edge_model", "closed", "float64", ""));
       else if (!data.contains(path))
         results.add(
             new Result(name(path, file), "", "", "", "", Status.UNSUPPORTED, null, "has no optimizer and is no case's data"));
@@ -87,6 +91,15 @@ final class ConformanceRunner {
       }
   }
 
+  private void runQuadratic(Path path, JsonObject file) {
+    devices.forEach((device, opened) -> {
+      for (DataType type : TYPES)
+        results.add(
+            Outcome.of(path, () -> SelfDescribed.quadratic(file, type, opened))
+                .result(name(path, file), "cdat_quadratic", "closed", type.name().toLowerCase(Locale.ROOT), device));
+    });
+  }
+
   private record Outcome(Status status, Double worst, String message) {
     static Outcome of(Path path, GoldenCase golden, DataType type, Device device) {
       try {
@@ -94,6 +107,17 @@ final class ConformanceRunner {
         final boolean passed = comparisons.values().stream().allMatch(Comparison::passed);
         final double worst = comparisons.values().stream().mapToDouble(Comparison::worst).max().orElse(0);
         return new Outcome(passed ? Status.PASSED : Status.FAILED, worst, message(comparisons, passed));
+      } catch (RuntimeException e) {
+        return of(path, e);
+      }
+    }
+
+    static Outcome of(Path path, Supplier<SelfDescribed.Finding> run) {
+      try {
+        final SelfDescribed.Finding found = run.get();
+        final boolean passed = found.worst() <= found.limit();
+        final String message = found.worst() + " of " + found.limit() + ": " + found.where();
+        return new Outcome(passed ? Status.PASSED : Status.FAILED, found.worst(), message);
       } catch (RuntimeException e) {
         return of(path, e);
       }

@@ -151,10 +151,10 @@ class ConformanceRunnerTest {
   @Test
   void filesThatDescribeThemselvesAreListed() throws IOException {
     write("case.json", golden(OPEN));
-    write("toy.json", golden("own_eos_toy.json"));
+    write("refinement.json", golden("schedule_refinement.json"));
     final List<Result> unsupported =
         ConformanceRunner.run(directory, CPU).stream().filter(result -> result.status() == Status.UNSUPPORTED).toList();
-    assertEquals(List.of("iris_problem", "own_eos_toy"), unsupported.stream().map(Result::name).sorted().toList());
+    assertEquals(List.of("iris_problem", "schedule_refinement"), unsupported.stream().map(Result::name).sorted().toList());
   }
 
   @Test

@@ -53,11 +53,14 @@ final class GoldenCase {
       final Trial.Run run = Trial.run(candidate, problem, recording, lastStep, type, device);
       final Tolerance tolerance = new Tolerance(recording, type, drift, candidate.lost());
       final Comparison comparison = new Comparison(tolerance);
-      if (!run.stopped().isEmpty()) comparison.fail(run.stopped());
+      // Where rounding rules the run, it may leave the range of float32 though the recording does not.
+      final boolean lost = type == DataType.FLOAT32 && run.made() < lastStep && tolerance.state(run.made() + 1) == Tolerance.ANY;
+      if (!run.stopped().isEmpty() && !lost) comparison.fail(run.stopped());
+      final int until = lost ? run.made() : lastStep;
       final int elements = problem.start().length;
       if (comparisons.isEmpty())
-        Errors.visit(drift.self(), run.trajectory(), elements, lastStep, comparison.repetition());
-      Errors.visit(recording, run.trajectory(), elements, lastStep, comparison);
+        Errors.visit(drift.self(), run.trajectory(), elements, until, comparison.repetition());
+      Errors.visit(recording, run.trajectory(), elements, until, comparison);
       if (!comparison.compared()) {
         if (comparison.passed() && tolerance.hopeless(recording.firstStep()))
           throw new UnsupportedException(type + ": the recorded sensitivity says that it cannot follow this run");

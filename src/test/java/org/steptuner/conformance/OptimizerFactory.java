@@ -34,6 +34,12 @@ final class OptimizerFactory {
           case "momo_adam" -> one(ParameterFreeCases.momoAdam(optimizer), optimizer);
           case "metaoptimize" -> List.of(MetaCases.metaOptimize(optimizer));
           case "hypergradient" -> List.of(MetaCases.hypergradient(optimizer));
+          case "newton_rate" -> one(CurvatureCases.newtonRate(optimizer), optimizer);
+          case "cdat" -> List.of(CurvatureCases.cdat(optimizer));
+          case "quadratically_greedy" -> List.of(CurvatureCases.quadraticallyGreedy(optimizer));
+          case "exact_sharpness" -> List.of(CurvatureCases.exactSharpness(optimizer));
+          case "polyak" -> one(CurvatureCases.polyak(optimizer), optimizer);
+          case "armijo" -> List.of(CurvatureCases.armijo(optimizer));
           default -> throw new UnsupportedException("kind '" + kind + "'");
         };
     // A term of the loss, of which the problem takes care.

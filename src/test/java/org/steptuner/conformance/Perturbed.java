@@ -32,6 +32,12 @@ record Perturbed(Problem problem, int seed, double unit) implements Problem {
     return loss;
   }
 
+  @Override
+  public void hessian(int step, double[] x, double[] vector, double[] product) {
+    problem.hessian(step, x, vector, product);
+    perturb(product, step);
+  }
+
   private double[] perturb(double[] values, int step) {
     final SplittableRandom random = new SplittableRandom(31L * step + seed);
     for (int i = 0; i < values.length; ++i) values[i] *= 1 + unit * random.nextDouble(-1, 1);

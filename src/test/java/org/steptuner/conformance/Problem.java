@@ -21,6 +21,15 @@ interface Problem {
    */
   double evaluate(int step, double[] x, double[] gradient);
 
+  /**
+   * The Hessian at x times a vector.
+   *
+   * @throws UnsupportedException where gradients do not depend on x
+   */
+  default void hessian(int step, double[] x, double[] vector, double[] product) {
+    throw new UnsupportedException("curvature in a case whose gradients are given");
+  }
+
   /** The same problem with its sums in another order, where there is a sum. */
   default Problem reordered(int times) {
     return this;

@@ -86,6 +86,30 @@ record SoftmaxRegression(double[][] examples, int[] labels, int classes, int fea
     return loss / n + l2 / 2 * square;
   }
 
+  /** With dz = V x_i + c for the vector (V, c): the mean of (diag(p) - p p') dz, times (x_i, 1). */
+  @Override
+  public void hessian(int step, double[] x, double[] vector, double[] product) {
+    final int biasAt = classes * features;
+    final double[] probability = new double[classes];
+    final double[] change = new double[classes];
+    Arrays.fill(product, 0);
+    for (int i = 0; i < examples.length; ++i) {
+      lossOf(examples[i], labels[i], x, probability);
+      double mean = 0;
+      for (int c = 0; c < classes; ++c) {
+        change[c] = vector[biasAt + c];
+        for (int f = 0; f < features; ++f) change[c] += vector[c * features + f] * examples[i][f];
+        mean += probability[c] * change[c];
+      }
+      for (int c = 0; c < classes; ++c) {
+        final double element = probability[c] * (change[c] - mean);
+        for (int f = 0; f < features; ++f) product[c * features + f] += element * examples[i][f];
+        product[biasAt + c] += element;
+      }
+    }
+    for (int j = 0; j < product.length; ++j) product[j] = product[j] / examples.length + l2 * vector[j];
+  }
+
   // Subtracting the largest z keeps the exponentials finite.
   private double lossOf(double[] example, int label, double[] x, double[] probability) {
     double largest = Double.NEGATIVE_INFINITY;

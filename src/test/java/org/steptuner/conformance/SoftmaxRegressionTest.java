@@ -45,6 +45,25 @@ class SoftmaxRegressionTest {
   }
 
   @Test
+  void hessianIsThatOfTheGradient() {
+    final double[] vector = {0.3, -1, 0.2, 0.7, 0.1, -0.4, 0.9, -0.6};
+    final double[] product = new double[8];
+    problem.hessian(1, START, vector, product);
+    final double step = 1e-5;
+    final double[] up = START.clone();
+    final double[] down = START.clone();
+    for (int j = 0; j < START.length; ++j) {
+      up[j] += step * vector[j];
+      down[j] -= step * vector[j];
+    }
+    final double[] above = new double[8];
+    final double[] below = new double[8];
+    problem.evaluate(1, up, above);
+    problem.evaluate(1, down, below);
+    for (int j = 0; j < START.length; ++j) assertEquals((above[j] - below[j]) / (2 * step), product[j], 1e-9, "element " + j);
+  }
+
+  @Test
   void orderOfTheRowsIsRoundingOnly() {
     final double[] gradient = new double[8];
     final double loss = problem.evaluate(1, START, gradient);

@@ -22,6 +22,7 @@ final class Trial {
   private final double[] moved;
   private final double[] scale;
   private String stopped = "";
+  private int made;
 
   private Trial(Recording wanted, int lastStep) {
     this.wanted = wanted;
@@ -38,10 +39,11 @@ final class Trial {
    *
    * @param trajectory NaN at the steps that were not reached
    * @param stopped why the run ended early; empty if it did not
+   * @param made the last step that was made
    * @param moved by step: the largest distance of a parameter from its start, relative to the largest parameter
    * @param scale by step: the learned scale
    */
-  record Run(Recording trajectory, String stopped, double[] moved, double[] scale) {}
+  record Run(Recording trajectory, String stopped, int made, double[] moved, double[] scale) {}
 
   static Run run(Candidate candidate, Problem problem, Recording wanted, int lastStep, DataType type, Device device) {
     if (lastStep > problem.steps())
@@ -52,6 +54,7 @@ final class Trial {
         new Recording(
             wanted.steps(), trial.sums, trial.norms, trial.losses, trial.scalars, trial.parameters, new double[0]),
         trial.stopped,
+        trial.made,
         trial.moved,
         trial.scale);
   }
@@ -62,16 +65,19 @@ final class Trial {
     final double[] gradient = new double[x.length];
     try (Tensors tensors = new Tensors(problem.sizes(), type)) {
       tensors.setParameters(start);
+      if (candidate.trainer() != null) candidate.trainer().begin(problem, tensors);
       try (Optimizer optimizer = candidate.builder().build(tensors.bind(device, candidate.blocks()))) {
         for (int step = 1; step <= lastStep; ++step) {
           tensors.getParameters(x);
           final double loss = problem.evaluate(step, x, gradient);
           tensors.setGradients(gradient);
+          if (candidate.trainer() != null) candidate.trainer().step(step);
           final StepReport report = Double.isNaN(loss) ? optimizer.step() : optimizer.step(loss);
           if (report.skipped()) {
             stopped = "step " + step + " was skipped: " + report.skip();
             return;
           }
+          made = step;
           tensors.getParameters(x);
           record(step, x, loss, optimizer);
           moved[step] = moved(start, x);
@@ -110,11 +116,12 @@ final class Trial {
     final StepReport report = optimizer.report();
     scalars.put("grad_norm", new double[] {report.gradientNorm()});
     if (scalars.containsKey("s")) scalars.put("s_sum", new double[] {Arrays.stream(scalars.get("s")).sum()});
-    else scalars.put("eta", new double[] {report.rate()});
+    else scalars.putIfAbsent("eta", new double[] {report.rate()});
     alias(scalars, "d_numerator", "numerator");
     alias(scalars, "numerator_weighted", "numerator");
     alias(scalars, "loss_avg", "barf");
     MetaCases.expose(scalars);
+    alias(scalars, "lr", "lr_after");
     return scalars;
   }
 

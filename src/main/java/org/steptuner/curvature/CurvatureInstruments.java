@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.curvature;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.steptuner.Optimizer;
+import org.steptuner.StepReport;
+import org.steptuner.internal.Instrumented;
+import org.steptuner.internal.LargestEigenvalue;
+import org.steptuner.internal.Plan;
+import org.steptuner.internal.Sweep;
+
+/**
+ * Instruments to see the curvature of a loss along a run, as in the figures of Roulet et al., "Stepping on the Edge: Curvature Aware
+ * Learning Rate Tuners" (2024). They look at a running optimizer and change nothing.
+ *
+ * <pre>{@code
+ * CurvatureInstruments instruments = CurvatureInstruments.on(optimizer, hessian);
+ * for (...) {
+ *   double loss = trainer.lossAndGradients();
+ *   instruments.beforeStep();
+ *   optimizer.step(loss);
+ *   instruments.afterStep();
+ * }
+ * CurvatureInstruments.write(Path.of("curvature.csv"), instruments.readings());
+ * }</pre>
+ *
+ * <p>The sharpness is the largest eigenvalue of the Hessian of the loss, by Lanczos' iteration on the trainer's Hessian-vector products;
+ * vectors are swept by the library's kernels. The preconditioned sharpness is that of {@code P^-1/2 H P^-1/2}, where RMSProp or Adam
+ * divides its direction by P: the edge of stability of those rules (Cohen et al., "Adaptive Gradient Methods at the Edge of Stability",
+ * 2022).
+ *
+ * <p>Memory: six words per element, seven where the rule preconditions, which are freed with the optimizer. A reading takes twice as many
+ * Hessian-vector products as the eigenvalue needs, some dozens, since the eigenvector takes them again; and as many again as the
+ * preconditioned eigenvalue needs.
+ */
+public final class CurvatureInstruments {
+  /**
+   * What was seen of a step. Values that there are not are NaN.
+   *
+   * @param step the number of the step
+   * @param loss given to the step
+   * @param rate the rate used, learned or given, before a group's factor
+   * @param sharpness lambda_max(H) at the parameters before the step
+   * @param preconditionedSharpness lambda_max(P^-1/2 H P^-1/2) there, with the P of the step before; NaN at the first step, and with rules
+   *     that do not divide by a root of squares
+   * @param alignment the cosine between the step and the eigenvector of the sharpness, without its sign, which means nothing
+   * @param angle between this step and that of the reading before, in radians
+   * @param products Hessian-vector products that the sharpness took
+   */
+  public record Reading(
+      long step, double loss, double rate, double sharpness, double preconditionedSharpness, double alignment, double angle, int products) {
+    /** rate times sharpness, which gradient descent keeps near 2. */
+    public double edge() {
+      return rate * sharpness;
+    }
+
+    /** rate times preconditioned sharpness. */
+    public double preconditionedEdge() {
+      return rate * preconditionedSharpness;
+    }
+  }
+
+  private final Optimizer optimizer;
+  private final Instrumented inside;
+  private final Plan plan;
+  private final LargestEigenvalue largest;
+  private final LargestEigenvalue preconditioned; // null where the rule has no square
+  private final Sweep keep;
+  private final Sweep way;
+  private final Sweep overlap;
+  private final double[] sums = new double[3];
+  private final List<Reading> readings = new ArrayList<>();
+  private double sharpness = Double.NaN;
+  private double preconditionedSharpness = Double.NaN;
+  private boolean ready;
+
+  private CurvatureInstruments(Optimizer optimizer, HessianVectorProduct hessian, double tolerance, int mostProducts) {
+    this.optimizer = optimizer;
+    inside = (Instrumented) optimizer;
+    plan = inside.plan();
+    plan.addScratch("marked");
+    plan.addScratch("update");
+    largest = new LargestEigenvalue(inside, hessian, tolerance, mostProducts, false, true);
+    preconditioned = inside.preconditions() ? new LargestEigenvalue(inside, hessian, tolerance, mostProducts, true, false) : null;
+    keep = plan.bind("mechanic_reference", "", Map.of("reference", "marked"));
+    way = plan.bind("newton_window", "", Map.of("reference", "marked", "way", "update"));
+    overlap = plan.bind("vector_products", "", Map.of("a", "update", "b", "eigenvector"));
+  }
+
+  /** Instruments of a relative accuracy of 1e-3 in the eigenvector, with at most 100 products. */
+  public static CurvatureInstruments on(Optimizer optimizer, HessianVectorProduct hessian) {
+    return on(optimizer, hessian, 1e-3, 100);
+  }
+
+  /**
+   * Instruments on an optimizer of this library.
+   *
+   * @param hessian of the loss at the parameters as they are in memory
+   * @param tolerance the residual of the eigenvector, relative to the eigenvalue, whose error is smaller still; positive
+   * @param mostProducts at most so many products for an eigenvalue, 1 or more
+   * @throws IllegalStateException if the optimizer is closed or in use
+   */
+  public static CurvatureInstruments on(Optimizer optimizer, HessianVectorProduct hessian, double tolerance, int mostProducts) {
+    Objects.requireNonNull(optimizer, "optimizer");
+    Objects.requireNonNull(hessian, "hessian");
+    if (!(optimizer instanceof Instrumented inside))
+      throw new IllegalArgumentException("optimizer must be one of this library, not " + optimizer.getClass().getName());
+    if (!(tolerance > 0 && tolerance <= Double.MAX_VALUE))
+      throw new IllegalArgumentException("tolerance must be finite and positive, not " + tolerance);
+    if (mostProducts < 1) throw new IllegalArgumentException("mostProducts must be 1 or more, not " + mostProducts);
+    final CurvatureInstruments[] made = new CurvatureInstruments[1];
+    inside.exclusively(() -> made[0] = new CurvatureInstruments(optimizer, hessian, tolerance, mostProducts));
+    return made[0];
+  }
+
+  /** The largest eigenvalue of the Hessian at the parameters as they are now; NaN if a product is not finite. */
+  public double sharpness() {
+    final double[] found = new double[1];
+    inside.exclusively(() -> found[0] = largest.find());
+    return found[0];
+  }
+
+  /**
+   * The largest eigenvalue of {@code P^-1/2 H P^-1/2} at the parameters as they are now, with {@code P = (1 - beta1^t) (sqrt(v) / sqrt(1 -
+   * beta2^t) + epsilon)} for Adam and AdamW and {@code P = sqrt(v) + epsilon}, or {@code sqrt(v + epsilon)}, for RMSProp, as the last step
+   * left v; NaN before the first step.
+   *
+   * @throws IllegalStateException if the rule is neither of them
+   */
+  public double preconditionedSharpness() {
+    if (preconditioned == null) throw new IllegalStateException("the optimizer's rule does not divide by a root of squares");
+    final double[] found = {Double.NaN};
+    if (optimizer.steps() > 0) inside.exclusively(() -> found[0] = preconditioned.find());
+    return found[0];
+  }
+
+  /** Measures where the step begins, and keeps the parameters. */
+  public void beforeStep() {
+    inside.exclusively(
+        () -> {
+          sharpness = largest.find();
+          if (Double.isFinite(sharpness)) largest.eigenvector();
+          preconditionedSharpness = preconditioned == null || optimizer.steps() == 0 ? Double.NaN : preconditioned.find();
+          keep.run();
+          ready = true;
+        });
+  }
+
+  /**
+   * Measures the step.
+   *
+   * @return what was seen, which is kept among the {@link #readings}
+   * @throws IllegalStateException without a {@link #beforeStep}
+   */
+  public Reading afterStep() {
+    if (!ready) throw new IllegalStateException("call beforeStep before the step");
+    final double[] seen = new double[2];
+    inside.exclusively(
+        () -> {
+          for (int segment = 0; segment < plan.segments(); ++segment) way.set(segment, 0, -1);
+          seen[0] = Math.acos(Math.max(-1, Math.min(1, cosine(way)))); // <before, now>, |before|^2, |now|^2
+          seen[1] = Double.isFinite(sharpness) ? Math.abs(cosine(overlap)) : Double.NaN;
+          ready = false;
+        });
+    final StepReport report = optimizer.report();
+    final Reading reading =
+        new Reading(
+            report.step(), report.loss(), report.rate() * report.learnedScale(), sharpness, preconditionedSharpness, seen[1], seen[0],
+            largest.iterations());
+    readings.add(reading);
+    return reading;
+  }
+
+  // NaN where one of the two is 0.
+  private double cosine(Sweep sweep) {
+    sweep.run();
+    final double[] all = sweep.sums();
+    for (int column = 0; column < 3; ++column) {
+      sums[column] = 0;
+      for (int row = column; row < all.length; row += 3) sums[column] += all[row];
+    }
+    inside.reduce(sums, 3);
+    return sums[0] / (Math.sqrt(sums[1]) * Math.sqrt(sums[2]));
+  }
+
+  /** All readings so far; not to be changed. */
+  public List<Reading> readings() {
+    return Collections.unmodifiableList(readings);
+  }
+
+  /**
+   * Writes readings as a table with a heading, separated by commas: for any program that plots.
+   *
+   * @throws UncheckedIOException if it cannot be written
+   */
+  public static void write(Path file, List<Reading> readings) {
+    final StringBuilder text =
+        new StringBuilder("step,loss,rate,sharpness,edge,preconditionedSharpness,preconditionedEdge,alignment,angle\n");
+    for (Reading r : readings)
+      text.append(r.step).append(',').append(r.loss).append(',').append(r.rate).append(',').append(r.sharpness).append(',')
+          .append(r.edge()).append(',').append(r.preconditionedSharpness).append(',').append(r.preconditionedEdge()).append(',')
+          .append(r.alignment).append(',').append(r.angle).append('\n');
+    try {
+      Files.writeString(file, text);
+    } catch (IOException e) {
+      throw new UncheckedIOException("cannot write " + file + ": " + e.getMessage(), e);
+    }
+  }
+}

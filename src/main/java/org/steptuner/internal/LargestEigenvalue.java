@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.Map;
+import org.bytedeco.javacpp.BytePointer;
+import org.steptuner.DataType;
+import org.steptuner.curvature.HessianVectorProduct;
+import org.steptuner.curvature.ParameterVector;
+
+/**
+ * The largest eigenvalue of the Hessian H, or of {@code P^-1/2 H P^-1/2}, by Lanczos' iteration from a random vector, always the same one:
+ *
+ * <pre>
+ * w = A v_k,  alpha_k = &lt;w, v_k&gt;,  r = w - alpha_k v_k - beta_(k-1) v_(k-1),  beta_k = |r|,  v_(k+1) = r / beta_k
+ * </pre>
+ *
+ * The largest eigenvalue theta of the tridiagonal matrix of alpha and beta is within {@code beta_k |s_k|} of one of A, s being its
+ * eigenvector. Vectors are not orthogonalised again: that yields copies of eigenvalues, not wrong ones, and it takes two vectors whatever
+ * the number of iterations. The eigenvector, sum of s_k v_k, takes the iteration a second time. Paige (1972); Parlett, "The Symmetric
+ * Eigenvalue Problem", chapter 13.
+ */
+public final class LargestEigenvalue {
+  private static final String[] LANCZOS = {"lanczos0", "lanczos1"};
+  private static final int BUFFER = 1 << 16;
+
+  private final Plan plan;
+  private final Instrumented optimizer;
+  private final HessianVectorProduct hessian;
+  private final double tolerance;
+  private final boolean preconditioned;
+  private final Tridiagonal tridiagonal;
+  private final ParameterVector[] vectors = new ParameterVector[2];
+  private final ParameterVector product;
+  private final ParameterVector scaled; // null where nothing is preconditioned
+  private final Sweep[] overlap = new Sweep[2]; // of w and v
+  private final Sweep[] residual = new Sweep[2]; // of w, v, and the vector before v
+  private final Sweep[] intoScaled = new Sweep[2];
+  private final Sweep outOfProduct;
+  private final Sweep[] intoEigenvector = new Sweep[2];
+  private final double[] sums = new double[2];
+  private final double[] preconditioner = new double[4];
+  private final BytePointer start = new BytePointer(BUFFER);
+  private final ByteBuffer startBuffer = start.asByteBuffer().order(ByteOrder.nativeOrder());
+  private double norm;
+
+  /**
+   * @param tolerance the relative error to stop at
+   * @param mostIterations and the number of products to stop at
+   * @param preconditioned whether by the square that the optimizer's rule keeps, which must have one
+   * @param eigenvector whether {@link #eigenvector} will be asked for
+   */
+  public LargestEigenvalue(
+      Instrumented optimizer, HessianVectorProduct hessian, double tolerance, int mostIterations, boolean preconditioned,
+      boolean eigenvector) {
+    this.optimizer = optimizer;
+    this.hessian = hessian;
+    this.tolerance = tolerance;
+    this.preconditioned = preconditioned;
+    plan = optimizer.plan();
+    tridiagonal = new Tridiagonal(mostIterations);
+    for (String slot : LANCZOS) plan.addScratch(slot);
+    plan.addScratch("product");
+    if (preconditioned) plan.addScratch("scaled");
+    if (eigenvector) plan.addScratch("eigenvector");
+    product = new SlotVector(plan, "product");
+    scaled = preconditioned ? new SlotVector(plan, "scaled") : null;
+    final String w = preconditioned ? "scaled" : "product";
+    for (int k = 0; k < 2; ++k) {
+      final String v = LANCZOS[k];
+      vectors[k] = new SlotVector(plan, v);
+      overlap[k] = plan.bind("vector_products", "", Map.of("a", w, "b", v));
+      residual[k] = plan.bind("vector_combination", "", Map.of("a", w, "b", v, "c", LANCZOS[1 - k]));
+      if (preconditioned) intoScaled[k] = plan.bind("vector_precondition", "", Map.of("a", v, "b", "scaled"));
+      if (eigenvector) intoEigenvector[k] = plan.bind("vector_combination", "", Map.of("a", v, "b", v, "c", "eigenvector"));
+    }
+    outOfProduct = preconditioned ? plan.bind("vector_precondition", "", Map.of("a", "product", "b", "scaled")) : null;
+  }
+
+  /** The largest eigenvalue at the parameters as they are now; NaN where a product is not finite. */
+  public double find() {
+    tridiagonal.clear();
+    begin();
+    for (int k = 0; ; ++k) {
+      final int at = k % 2;
+      multiply(at);
+      overlap[at].run();
+      final double alpha = total(overlap[at], 0);
+      final double beta = Math.sqrt(combine(residual[at], 1, -alpha, k == 0 ? 0 : -tridiagonal.below(k - 1)));
+      if (!Double.isFinite(alpha) || !Double.isFinite(beta)) return Double.NaN;
+      tridiagonal.add(alpha, beta);
+      final double theta = tridiagonal.largest();
+      final double error = beta * Math.abs(tridiagonal.vector(k));
+      if (error <= tolerance * Math.abs(theta) || beta == 0 || k + 1 == tridiagonal.capacity()) return theta;
+      combine(residual[at], 0, 0, 1 / beta);
+    }
+  }
+
+  /** After {@link #find}: makes its eigenvector, of length 1, in the slot "eigenvector". */
+  public void eigenvector() {
+    plan.fill("eigenvector", 0);
+    begin();
+    final int count = tridiagonal.size();
+    for (int k = 0; k < count; ++k) {
+      final int at = k % 2;
+      combine(intoEigenvector[at], tridiagonal.vector(k), 0, 1);
+      if (k + 1 == count) return;
+      multiply(at);
+      combine(residual[at], 1, -tridiagonal.diagonal(k), k == 0 ? 0 : -tridiagonal.below(k - 1));
+      combine(residual[at], 0, 0, 1 / tridiagonal.below(k));
+    }
+  }
+
+  /** How many products the last {@link #find} took. */
+  public int iterations() {
+    return tridiagonal.size();
+  }
+
+  // The first vector, of length 1, and 0 for the one before it.
+  private void begin() {
+    fillStart();
+    plan.fill(LANCZOS[1], 0);
+    plan.fill("product", 0); // what is multiplied by 0 must be finite
+    if (preconditioned) plan.fill("scaled", 0);
+    combine(residual[1], 0, 0, 1); // its third vector is the first one here
+    combine(residual[1], 0, 0, 1 / Math.sqrt(norm));
+  }
+
+  private void multiply(int at) {
+    if (!preconditioned) {
+      plan.fill("product", 0);
+      hessian.multiply(vectors[at], product);
+      return;
+    }
+    precondition(intoScaled[at]);
+    plan.fill("product", 0);
+    hessian.multiply(scaled, product);
+    precondition(outOfProduct);
+  }
+
+  private void precondition(Sweep sweep) {
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      optimizer.preconditioner(plan.group(segment), preconditioner);
+      sweep.set(segment, 0, preconditioner, preconditioner.length);
+    }
+    sweep.run();
+    sweep.sums(); // the trainer's work may be on another stream
+  }
+
+  private double combine(Sweep sweep, double x, double y, double z) {
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      sweep.set(segment, 0, x);
+      sweep.set(segment, 1, y);
+      sweep.set(segment, 2, z);
+    }
+    sweep.run();
+    return norm = total(sweep, 0);
+  }
+
+  private double total(Sweep sweep, int column) {
+    final double[] all = sweep.sums();
+    final int columns = all.length / plan.segments();
+    sums[0] = 0;
+    for (int row = column; row < all.length; row += columns) sums[0] += all[row];
+    optimizer.reduce(sums, 1);
+    return sums[0];
+  }
+
+  // Uniform in [-1, 1], by a hash of tensor and place: the same on every device.
+  private void fillStart() {
+    final int tensors = plan.parameters().tensors().size();
+    for (int t = 0; t < tensors; ++t) {
+      final boolean wide = vectors[0].type(t) == DataType.FLOAT64;
+      final long bytes = plan.bytes(LANCZOS[0], t);
+      long element = 0;
+      for (long at = 0; at < bytes; at += BUFFER) {
+        final int part = (int) Math.min(BUFFER, bytes - at);
+        for (int i = 0; i < part; i += wide ? 8 : 4) {
+          final double value = hash(t * 0x9E3779B97F4A7C15L + element++) * 0x1p-63;
+          if (wide) startBuffer.putDouble(i, value);
+          else startBuffer.putFloat(i, (float) value);
+        }
+        plan.write(LANCZOS[0], t, at, start.address(), part);
+      }
+    }
+  }
+
+  // The finalizer of SplitMix64, Steele, Lea and Flood (2014).
+  private static long hash(long seed) {
+    long z = (seed + 1) * 0xD1B54A32D192ED03L;
+    z = (z ^ z >>> 30) * 0xBF58476D1CE4E5B9L;
+    z = (z ^ z >>> 27) * 0x94D049BB133111EBL;
+    return z ^ z >>> 31;
+  }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal;
+
+import java.nio.Buffer;
+import java.nio.ByteOrder;
+import java.nio.DoubleBuffer;
+import java.nio.FloatBuffer;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Pointer;
+import org.steptuner.DataType;
+import org.steptuner.ParameterSet;
+import org.steptuner.curvature.ParameterVector;
+
+/** A slot of a plan as trainers see it. */
+public final class SlotVector implements ParameterVector {
+  private final ParameterSet parameters;
+  private final long[] addresses;
+  private final Buffer[] buffers;
+
+  public SlotVector(Plan plan, String slot) {
+    parameters = plan.parameters();
+    addresses = new long[parameters.tensors().size()];
+    buffers = new Buffer[addresses.length];
+    for (int t = 0; t < addresses.length; ++t) addresses[t] = plan.address(slot, t);
+  }
+
+  @Override
+  public ParameterSet parameters() {
+    return parameters;
+  }
+
+  @Override
+  public long address(int tensor) {
+    return addresses[tensor];
+  }
+
+  @Override
+  public FloatBuffer floats(int tensor) {
+    return (FloatBuffer) buffer(tensor, DataType.FLOAT32);
+  }
+
+  @Override
+  public DoubleBuffer doubles(int tensor) {
+    return (DoubleBuffer) buffer(tensor, DataType.FLOAT64);
+  }
+
+  private Buffer buffer(int tensor, DataType wanted) {
+    final String name = parameters.tensors().get(tensor).name();
+    if (!parameters.device().isCpu())
+      throw new IllegalArgumentException("buffers hold host memory, and " + parameters.device() + " is not the CPU");
+    if (type(tensor) != wanted)
+      throw new IllegalArgumentException("vectors of tensor '" + name + "' have elements of " + type(tensor) + ", not " + wanted);
+    final long bytes = count(tensor) * wanted.bytes();
+    if (bytes > Integer.MAX_VALUE) throw new IllegalArgumentException("tensor '" + name + "' is too large for a buffer: use its address");
+    if (buffers[tensor] == null) {
+      final var memory = new NativeBytes(addresses[tensor]).capacity(bytes).asByteBuffer().order(ByteOrder.nativeOrder());
+      buffers[tensor] = wanted == DataType.FLOAT64 ? memory.asDoubleBuffer() : memory.asFloatBuffer();
+    }
+    return buffers[tensor];
+  }
+
+  /** Native memory that the plan owns and frees. */
+  private static final class NativeBytes extends BytePointer {
+    NativeBytes(long address) {
+      super((Pointer) null);
+      this.address = address;
+    }
+  }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.Map;
+import java.util.Objects;
+import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
+import org.steptuner.StepReport.Skip;
+import org.steptuner.curvature.LossFunction;
+import org.steptuner.rule.Rule;
+
+/**
+ * Backtracking line search with the condition of Armijo and Goldstein. Armijo (1966); as in Roulet et al., "Stepping on the Edge: Curvature
+ * Aware Learning Rate Tuners" (2024), equation 1 and appendix C.
+ *
+ * <pre>
+ * u   = the base rule's step at the rate 1
+ * eta = min(increase eta, firstGuess)             firstGuess at the first step
+ * while f(x + eta u) &gt; (1 + delta) f(x) + c eta &lt;g, u&gt;:  eta &lt;- decrease eta
+ * x  &lt;- x + eta u
+ * </pre>
+ *
+ * f(x) is the loss given to {@link Optimizer#step(double)}. For the others the optimizer moves the parameters in place to {@code x + eta
+ * u} and calls the trainer's {@link LossFunction}, on the batch of the step; then it puts them back bit for bit, and if that was the last
+ * trial it makes the step, which ends where the trial was. A trial's loss that is not finite is one that is too high. Where none of {@link
+ * #maxTrials} is accepted, the last and smallest eta is taken, unless its loss is not finite: then the step is skipped. A trainer that
+ * throws leaves everything as it was. Where u ascends the condition allows an ascent as well.
+ *
+ * <p>g and f are the trainer's: a weight decay of the rule is part of u alone, clipping changes u and not g. A schedule multiplies eta
+ * wherever it is used, in the condition too.
+ *
+ * <p>State over the rule's: none. Scratch memory: two words per element. Words moved per element, beside what the trainer moves: SGD 9, SGD
+ * with momentum and RMSProp 12, Adam and AdamW 15, and 3 for each trial and for the way back.
+ *
+ * <p>{@link org.steptuner.StepReport#learnedScale()} is eta. {@link Optimizer#scalars} has eta, backtracks (how often it was decreased at
+ * the last step) and trial_loss, the loss at the end of the last step.
+ */
+public final class Armijo extends TunerBuilder<Armijo> {
+  private final LossFunction loss;
+  private double c = 1e-4;
+  private double increase = 4;
+  private double decrease = 0.8;
+  private double delta;
+  private double firstGuess = 1;
+  private int maxTrials = 100;
+
+  private Armijo(Rule rule, LossFunction loss) {
+    super(rule);
+    DirectedOptimizer.checkRule("Armijo", rule);
+    this.loss = Objects.requireNonNull(loss, "loss");
+  }
+
+  /**
+   * A line search over a base rule.
+   *
+   * @param base SGD, RMSProp, Adam or AdamW
+   * @param loss on the batch of the step
+   */
+  public static Armijo tuning(Rule base, LossFunction loss) {
+    return new Armijo(base, loss);
+  }
+
+  /** The part of the decrease that the slope promises which must come true, in [0, 1). The default is 1e-4; the paper has 0, 1e-4, 0.5. */
+  public Armijo sufficientDecrease(double value) {
+    if (!(value >= 0 && value < 1)) throw new IllegalArgumentException("sufficientDecrease must be in [0, 1), not " + value);
+    c = value;
+    return this;
+  }
+
+  /** c+, by which eta may grow from step to step, at least 1; infinity begins every search at firstGuess. The default is 4. */
+  public Armijo increase(double value) {
+    increase = checkLimit("increase", value, 1);
+    return this;
+  }
+
+  /** c-, the factor on eta after a trial that fails, in (0, 1). The default is 0.8. */
+  public Armijo decrease(double value) {
+    if (!(value > 0 && value < 1)) throw new IllegalArgumentException("decrease must be in (0, 1), not " + value);
+    decrease = value;
+    return this;
+  }
+
+  /** delta, the relative increase of the loss that is allowed, finite and not negative. The default is 0. */
+  public Armijo allowedIncrease(double value) {
+    if (!(value >= 0 && value <= Double.MAX_VALUE))
+      throw new IllegalArgumentException("allowedIncrease must be finite and not negative, not " + value);
+    delta = value;
+    return this;
+  }
+
+  /** The first and the largest eta to be tried, finite and positive. The default is 1. */
+  public Armijo firstGuess(double value) {
+    firstGuess = checkPositive("firstGuess", value);
+    return this;
+  }
+
+  /** The largest number of trials of a step, 1 or more. The default is 100; the paper has 30 with small batches. */
+  public Armijo maxTrials(int value) {
+    if (value < 1) throw new IllegalArgumentException("maxTrials must be 1 or more, not " + value);
+    maxTrials = value;
+    return this;
+  }
+
+  @Override
+  public Optimizer build(ParameterSet parameters) {
+    return new ArmijoOptimizer(this, Objects.requireNonNull(parameters, "parameters"));
+  }
+
+  @Override
+  String description() {
+    return "Armijo[sufficientDecrease=" + c + ", increase=" + increase + ", decrease=" + decrease + ", allowedIncrease=" + delta
+        + ", firstGuess=" + firstGuess + ", maxTrials=" + maxTrials + common() + "]";
+  }
+
+  private static final class ArmijoOptimizer extends DirectedOptimizer {
+    private final Armijo settings;
+    private int backtracks;
+    private double trialLoss = Double.NaN;
+    private double found;
+
+    ArmijoOptimizer(Armijo settings, ParameterSet parameters) {
+      super(settings, parameters, settings.clips(), true, true);
+      this.settings = settings;
+    }
+
+    @Override
+    String lossNeededBy() {
+      return "Armijo";
+    }
+
+    @Override
+    boolean advance(long step) {
+      if (!guard() || !observe(step)) return false;
+      keep();
+      double guess = step == 1 ? settings.firstGuess : Math.min(settings.increase * eta, settings.firstGuess);
+      // 0 times infinity, and what is too small to grow again.
+      if (!(guess >= Double.MIN_NORMAL)) guess = settings.firstGuess;
+      int trials = 0;
+      try {
+        while (!accepts(report.rate * guess) && trials + 1 < settings.maxTrials) {
+          guess *= settings.decrease;
+          ++trials;
+        }
+      } finally {
+        displace(0);
+      }
+      if (refuses(found, Skip.NON_FINITE_LOSS)) return false;
+      trialLoss = found;
+      backtracks = trials;
+      eta = guess;
+      apply(step, report.rate * eta);
+      return true;
+    }
+
+    private boolean accepts(double rate) {
+      displace(rate);
+      found = settings.loss.loss();
+      return found <= (1 + settings.delta) * report.loss + settings.c * rate * slope;
+    }
+
+    /** With the trials of the last step. */
+    @Override
+    public double wordsPerElement() {
+      return (guarded() ? 1 : 0) + sweepWords() + keepWords() + trialWords() * (backtracks + 2);
+    }
+
+    @Override
+    void saveScalars(Map<String, double[]> to) {
+      super.saveScalars(to);
+      to.put("backtracks", new double[] {backtracks});
+      to.put("trial_loss", new double[] {trialLoss});
+    }
+
+    @Override
+    void restoreScalars(Map<String, double[]> from) {
+      super.restoreScalars(from);
+      backtracks = (int) from.get("backtracks")[0];
+      trialLoss = from.get("trial_loss")[0];
+    }
+  }
+}

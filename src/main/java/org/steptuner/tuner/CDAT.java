@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.Objects;
+import org.steptuner.DataType;
+import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
+import org.steptuner.curvature.DirectionalCurvature;
+import org.steptuner.curvature.GradientFunction;
+import org.steptuner.curvature.HessianVectorProduct;
+import org.steptuner.rule.Rule;
+
+/**
+ * Curvature Dynamics Aware Tuning: drives the rate of a base rule to the edge of stability. Roulet, Agarwala, Grill, Swirszcz, Blondel and
+ * Pedregosa, "Stepping on the Edge: Curvature Aware Learning Rate Tuners" (2024), equation 8; quadratically greedy is equation 3.
+ *
+ * <pre>
+ * u   = the base rule's step at the rate 1
+ * n   = max(-&lt;g, u&gt;, 0)                    d = |&lt;u, H u&gt;| + epsilon
+ * n_avg &lt;- ema n_avg + (1 - ema) n         d_avg &lt;- ema d_avg + (1 - ema) d         both from 0
+ * eta = min(sigma n_avg / d_avg, maxRate)   0 where n_avg is 0
+ * x  &lt;- x + eta u
+ * </pre>
+ *
+ * sigma 1 is the minimum of the quadratic model of the loss along u, sigma 2 the farthest point of it that is no higher than x. The paper
+ * recommends values near 2 on full batches, smaller ones on small batches, and an average with Adam. g and H are of the loss as the
+ * trainer has it: a weight decay of the rule is part of u and not of the loss, clipping changes u and not g.
+ *
+ * <p>The trainer supplies the curvature, in one of three ways: {@link #curvature}, {@link #hessian}, {@link #finiteDifference}. It is asked
+ * for within {@link Optimizer#step}, at the parameters and on the batch of that step. If it throws, nothing has changed.
+ *
+ * <p>On a problem whose curvature vanishes (separable classes, cross-entropy) eta grows without bounds: hence maxRate. A curvature that is
+ * not finite, or such an eta, makes the step be skipped. A schedule multiplies eta where it is used, a group's factor its part of u.
+ *
+ * <p>State over the rule's: none. Scratch memory: u, one word per element; with a Hessian-vector product one more, with a finite difference
+ * two more. Words moved per element, beside what the trainer moves, over SGD / SGD with momentum and RMSProp / Adam and AdamW:
+ *
+ * <pre>
+ * curvature          6 /  9 / 12
+ * Hessian product    9 / 12 / 15
+ * finite difference 18 / 21 / 24
+ * </pre>
+ *
+ * With {@link #every} N steps the others move what the rule moves alone: 3 / 5 / 7 and 1 for the guard, which comes before every step then.
+ *
+ * <p>{@link org.steptuner.StepReport#learnedScale()} is eta. {@link Optimizer#scalars} has eta, n, d, n_avg, d_avg.
+ */
+public final class CDAT extends TunerBuilder<CDAT> {
+  final boolean greedy;
+  double sigma;
+  double ema;
+  double epsilon;
+  double maxRate;
+  int every = 1;
+  CurvatureSource source;
+
+  private CDAT(Rule rule, boolean greedy) {
+    super(rule);
+    DirectedOptimizer.checkRule("CDAT", rule);
+    this.greedy = greedy;
+    sigma = greedy ? 1 : 2;
+    maxRate = greedy ? Double.POSITIVE_INFINITY : 1;
+  }
+
+  /**
+   * CDAT over a base rule.
+   *
+   * @param base SGD, RMSProp, Adam or AdamW
+   */
+  public static CDAT tuning(Rule base) {
+    return new CDAT(base, false);
+  }
+
+  /**
+   * The quadratically greedy rate, {@code eta = -<g, u> / <u, H u>}: CDAT with sigma 1, without the guards. n and d keep their signs and
+   * there is no maxRate, unless one is given; where the model is concave or u ascends, eta is negative or the wrong way.
+   *
+   * @param base SGD, RMSProp, Adam or AdamW
+   */
+  public static CDAT quadraticallyGreedy(Rule base) {
+    return new CDAT(base, true);
+  }
+
+  /** The place aimed at, positive: 1 greedy, 2 on the edge. The default is 2, for the greedy form 1. */
+  public CDAT sigma(double value) {
+    sigma = checkPositive("sigma", value);
+    return this;
+  }
+
+  /** The retention of the averages of n and d, in [0, 1). The default is 0, no averaging; the paper has 0.9 and 0.99. */
+  public CDAT ema(double value) {
+    if (!(value >= 0 && value < 1)) throw new IllegalArgumentException("ema must be in [0, 1), not " + value);
+    ema = value;
+    return this;
+  }
+
+  /** Added to the curvature; finite and not negative. The default is 0, as in the paper. The greedy form has none. */
+  public CDAT epsilon(double value) {
+    if (!(value >= 0 && value <= Double.MAX_VALUE))
+      throw new IllegalArgumentException("epsilon must be finite and not negative, not " + value);
+    epsilon = value;
+    return this;
+  }
+
+  /** The largest eta, positive; infinity is no limit. The default is 1. */
+  public CDAT maxRate(double value) {
+    maxRate = checkLimit("maxRate", value, 0);
+    return this;
+  }
+
+  /** Finds eta at every N-th step, from the first on, and keeps it in between. The default is 1. */
+  public CDAT every(int steps) {
+    if (steps < 1) throw new IllegalArgumentException("every must be 1 or more, not " + steps);
+    every = steps;
+    return this;
+  }
+
+  /** The trainer gives {@code <u, H u>}. */
+  public CDAT curvature(DirectionalCurvature value) {
+    source = new CurvatureSource.Directional(Objects.requireNonNull(value, "curvature"));
+    return this;
+  }
+
+  /** The trainer gives H u, and the library multiplies it by u. */
+  public CDAT hessian(HessianVectorProduct value) {
+    source = new CurvatureSource.Product(Objects.requireNonNull(value, "hessian"));
+    return this;
+  }
+
+  /**
+   * {@code <u, H u> = (<g(x + h u), u> - <g(x), u>) / h}: one more gradient, at parameters that are moved and put back bit for bit. The
+   * displacement h u is of length {@code sqrt(e (1 + |x|))}, with e the machine epsilon of the parameters (2^-23, or 2^-52 where all are
+   * float64): about where the error of the difference, in proportion to h, and that of rounding, to 1 / h, are equal (Knoll and Keyes,
+   * "Jacobian-free Newton-Krylov methods", 2004, section 3.2).
+   *
+   * <p>Not for 16-bit parameters, which such a displacement does not change.
+   */
+  public CDAT finiteDifference(GradientFunction gradient) {
+    source = new CurvatureSource.Difference(Objects.requireNonNull(gradient, "gradient"), Double.NaN);
+    return this;
+  }
+
+  /**
+   * The same, with another displacement.
+   *
+   * @param step the length |h u|, positive
+   */
+  public CDAT finiteDifference(GradientFunction gradient, double step) {
+    source = new CurvatureSource.Difference(Objects.requireNonNull(gradient, "gradient"), checkPositive("step", step));
+    return this;
+  }
+
+  @Override
+  public Optimizer build(ParameterSet parameters) {
+    Objects.requireNonNull(parameters, "parameters");
+    if (source == null)
+      throw new IllegalArgumentException("the trainer must supply the curvature: call curvature, hessian or finiteDifference");
+    if (source instanceof CurvatureSource.Difference)
+      for (ParameterSet.Tensor tensor : parameters.tensors())
+        if (tensor.parameterType() != DataType.FLOAT32 && tensor.parameterType() != DataType.FLOAT64)
+          throw new IllegalArgumentException(
+              "finiteDifference needs float32 or float64 parameters, and those of tensor '" + tensor.name() + "' are "
+                  + tensor.parameterType());
+    return new CDATOptimizer(this, parameters);
+  }
+
+  @Override
+  String description() {
+    return (greedy ? "QuadraticallyGreedy" : "CDAT") + "[sigma=" + sigma + ", ema=" + ema + ", epsilon=" + epsilon + ", maxRate="
+        + maxRate + ", every=" + every + ", curvature=" + source + common() + "]";
+  }
+}

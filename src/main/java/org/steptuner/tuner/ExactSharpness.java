@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.Map;
+import java.util.Objects;
+import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
+import org.steptuner.StepReport.Skip;
+import org.steptuner.curvature.HessianVectorProduct;
+import org.steptuner.internal.LargestEigenvalue;
+import org.steptuner.rule.Rule;
+
+/**
+ * The rate at a multiple of the inverse sharpness. Roulet et al., "Stepping on the Edge: Curvature Aware Learning Rate Tuners" (2024),
+ * equation 16; with sigma 2, Cohen et al., "Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability" (2021),
+ * appendix F.
+ *
+ * <pre>
+ * eta = min(sigma / lambda_max(H), maxRate)       maxRate where lambda_max is not positive
+ * x  &lt;- x + eta u                                 u: the base rule's step at the rate 1
+ * </pre>
+ *
+ * lambda_max is the largest eigenvalue of the Hessian H of the loss as the trainer has it, by Lanczos' iteration on Hessian-vector products
+ * within {@link Optimizer#step}: some dozens of products, which are the cost of this tuner. It knows nothing of the direction of u. H is
+ * not preconditioned: with RMSProp and Adam, whose steps are, sigma has no meaning of its own, and CDAT is the better choice.
+ *
+ * <p>State over the rule's: none. Scratch memory: three words per element. Words moved: those of the rule, 1 for the guard, and 11 per
+ * Hessian-vector product beside what the trainer moves.
+ *
+ * <p>{@link org.steptuner.StepReport#learnedScale()} is eta. {@link Optimizer#scalars} has eta and lambda_max. An eigenvalue that is not
+ * finite makes the step be skipped.
+ */
+public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
+  private final HessianVectorProduct hessian;
+  private double sigma = 2;
+  private double maxRate = 1;
+  private int every = 1;
+  private double tolerance = 1e-3;
+  private int mostIterations = 100;
+
+  private ExactSharpness(Rule rule, HessianVectorProduct hessian) {
+    super(rule);
+    DirectedOptimizer.checkRule("ExactSharpness", rule);
+    this.hessian = Objects.requireNonNull(hessian, "hessian");
+  }
+
+  /**
+   * Exact sharpness over a base rule.
+   *
+   * @param base SGD, RMSProp, Adam or AdamW
+   * @param hessian of the loss and the batch of the step
+   */
+  public static ExactSharpness tuning(Rule base, HessianVectorProduct hessian) {
+    return new ExactSharpness(base, hessian);
+  }
+
+  /** The multiple, positive. The default is 2, the edge of stability of gradient descent. */
+  public ExactSharpness sigma(double value) {
+    sigma = checkPositive("sigma", value);
+    return this;
+  }
+
+  /** The largest eta, positive; infinity is no limit. The default is 1. */
+  public ExactSharpness maxRate(double value) {
+    maxRate = checkLimit("maxRate", value, 0);
+    return this;
+  }
+
+  /** Finds eta at every N-th step, from the first on, and keeps it in between. The default is 1. */
+  public ExactSharpness every(int steps) {
+    if (steps < 1) throw new IllegalArgumentException("every must be 1 or more, not " + steps);
+    every = steps;
+    return this;
+  }
+
+  /**
+   * When the iteration ends.
+   *
+   * @param relative the residual of the eigenvector, relative to the eigenvalue, whose own error is smaller still; positive. The default is
+   *     1e-3
+   * @param mostProducts at most so many products, 1 or more. The default is 100
+   */
+  public ExactSharpness tolerance(double relative, int mostProducts) {
+    if (mostProducts < 1) throw new IllegalArgumentException("mostProducts must be 1 or more, not " + mostProducts);
+    tolerance = checkPositive("relative", relative);
+    mostIterations = mostProducts;
+    return this;
+  }
+
+  @Override
+  public Optimizer build(ParameterSet parameters) {
+    return new ExactSharpnessOptimizer(this, parameters);
+  }
+
+  @Override
+  String description() {
+    return "ExactSharpness[sigma=" + sigma + ", maxRate=" + maxRate + ", every=" + every + ", tolerance=" + tolerance
+        + ", mostProducts=" + mostIterations + common() + "]";
+  }
+
+  private static final class ExactSharpnessOptimizer extends DirectedOptimizer {
+    private final ExactSharpness settings;
+    private final LargestEigenvalue largest;
+    private double sharpness;
+
+    ExactSharpnessOptimizer(ExactSharpness settings, ParameterSet parameters) {
+      super(settings, parameters, settings.needsNorm(), false, false);
+      this.settings = settings;
+      try {
+        largest =
+            new LargestEigenvalue(this, settings.hessian, settings.tolerance, settings.mostIterations, false, false);
+      } catch (RuntimeException | Error e) {
+        plan.close();
+        throw e;
+      }
+    }
+
+    @Override
+    boolean advance(long step) {
+      if (!guard()) return false;
+      if ((step - 1) % settings.every == 0) {
+        final double found = largest.find();
+        if (refuses(found, Skip.NON_FINITE_CURVATURE)) return false;
+        final double wanted = found > 0 ? Math.min(settings.sigma / found, settings.maxRate) : settings.maxRate;
+        if (refuses(wanted, Skip.NON_FINITE_CURVATURE)) return false;
+        sharpness = found;
+        eta = wanted;
+      }
+      apply(step, report.rate * eta);
+      return true;
+    }
+
+    @Override
+    public double wordsPerElement() {
+      return (guarded() ? 1 : 0) + applyWords() + 11.0 * largest.iterations() / settings.every;
+    }
+
+    @Override
+    void saveScalars(Map<String, double[]> to) {
+      super.saveScalars(to);
+      to.put("lambda_max", new double[] {sharpness});
+    }
+
+    @Override
+    void restoreScalars(Map<String, double[]> from) {
+      super.restoreScalars(from);
+      sharpness = from.get("lambda_max")[0];
+    }
+  }
+}

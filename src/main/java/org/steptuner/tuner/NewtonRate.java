@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.Objects;
+import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
+import org.steptuner.Scope;
+import org.steptuner.rule.Rule;
+
+/**
+ * The Newton-based trainable learning rate: every K steps, a damped Newton step on the loss as a function of the rate. Retsinas, Sfikas,
+ * Filntisis and Maragos, "Newton-Based Trainable Learning Rate" (2023), equation 8 and the considerations after it.
+ *
+ * <pre>
+ * x  &lt;- x + the base rule's step at the rate          K times; then, with w the x of K steps ago:
+ * u' = (w - x) / rate                                  the mean direction of this window, times K
+ * a  = &lt;u, u'&gt;,  b = |u|^2                             u: that of the window before, 0 at first
+ * rate &lt;- rate min(1 + gamma a / (b - a), maxFactor)   where b - a &gt; 0, else the rate stays
+ * w &lt;- x,  u &lt;- u'
+ * </pre>
+ *
+ * The difference of consecutive directions takes the Hessian's place: {@code b - a = <u, u - u'>} is K^2 rate times the curvature along u,
+ * by finite difference. Windows should be long enough for the noise of batches to average out.
+ *
+ * <p>K is {@link #interval} steps or a share of an {@link #epoch}; one of them must be called. The paper's share is 0.2, its gamma 0.33. It
+ * can not prove convergence: a rate that has become too large may not come back. {@link #rateBounds} limits it.
+ *
+ * <p>State over the rule's: w and u, two words per element. Words moved: those of the rule, 1 for the guard, and 5 every K steps.
+ *
+ * <p>{@link org.steptuner.StepReport#learnedScale(int)} is the rate after the step. {@link Optimizer#scalars} has rate and factor, by which
+ * it was multiplied at the last step: 0 where it was no window's last. A schedule and a group's factor multiply the rate where it is
+ * used and not where u' is formed.
+ */
+public final class NewtonRate extends TunerBuilder<NewtonRate> {
+  /** The published forms. */
+  public enum Variant {
+    /** As printed, with the guards of the text. The first window begins before the first step, the second one acts. */
+    PAPER,
+    /**
+     * The authors' code: windows end after steps K + 1, 2 K + 1, ..., the first one begins at its end, so that the third one acts; the
+     * factor is {@code 1 + gamma a / (b - a + 1e-10)}, of any sign and size. The rate may become negative, and may diverge.
+     */
+    RELEASED
+  }
+
+  final double initialRate;
+  Variant variant = Variant.PAPER;
+  double gamma = 0.33;
+  double maxFactor = 100;
+  double smallestRate = 0;
+  double largestRate = Double.POSITIVE_INFINITY;
+  long interval;
+
+  private NewtonRate(Rule rule, double initialRate) {
+    super(rule);
+    this.initialRate = checkPositive("initialRate", initialRate);
+  }
+
+  /**
+   * A trainable rate for a base rule.
+   *
+   * @param initialRate the first rate, finite and positive; too small rather than too large
+   */
+  public static NewtonRate tuning(Rule base, double initialRate) {
+    return new NewtonRate(base, initialRate);
+  }
+
+  /** The published form. The default is PAPER. */
+  public NewtonRate variant(Variant value) {
+    variant = Objects.requireNonNull(value, "variant");
+    return this;
+  }
+
+  /** The damping of Newton's step, in (0, 1]. The default is 0.33; the paper finds 0.2 to 0.5 good. */
+  public NewtonRate gamma(double value) {
+    if (!(value > 0 && value <= 1)) throw new IllegalArgumentException("gamma must be in (0, 1], not " + value);
+    gamma = value;
+    return this;
+  }
+
+  /** K, the steps of a window; 1 or more. */
+  public NewtonRate interval(long steps) {
+    if (steps < 1) throw new IllegalArgumentException("interval must be 1 or more, not " + steps);
+    interval = steps;
+    return this;
+  }
+
+  /** K as the paper's 20 % of an epoch, rounded, at least 1. */
+  public NewtonRate epoch(long stepsPerEpoch) {
+    return epoch(stepsPerEpoch, 0.2);
+  }
+
+  /**
+   * K as a share of an epoch, rounded, at least 1.
+   *
+   * @param stepsPerEpoch 1 or more
+   * @param share finite and positive
+   */
+  public NewtonRate epoch(long stepsPerEpoch, double share) {
+    if (stepsPerEpoch < 1) throw new IllegalArgumentException("stepsPerEpoch must be 1 or more, not " + stepsPerEpoch);
+    return interval(Math.max(1, Math.round(checkPositive("share", share) * stepsPerEpoch)));
+  }
+
+  /** The largest factor on the rate, at least 1; of PAPER only. The default is 100. */
+  public NewtonRate maxFactor(double value) {
+    maxFactor = checkLimit("maxFactor", value, 1);
+    return this;
+  }
+
+  /** Bounds of the rate, of PAPER only. The default is 0 and infinity. */
+  public NewtonRate rateBounds(double smallest, double largest) {
+    if (!(smallest >= 0 && smallest <= largest))
+      throw new IllegalArgumentException("rate bounds must be ordered and not negative, not " + smallest + " and " + largest);
+    smallestRate = smallest;
+    largestRate = largest;
+    return this;
+  }
+
+  /** What shares a rate. The default is ALL; a rate for each layer is what the paper suggests for further work. */
+  public NewtonRate scope(Scope value) {
+    scope = Objects.requireNonNull(value, "scope");
+    return this;
+  }
+
+  @Override
+  public Optimizer build(ParameterSet parameters) {
+    Objects.requireNonNull(parameters, "parameters");
+    if (interval == 0) throw new IllegalArgumentException("the length of a window must be given: call interval or epoch");
+    if (initialRate < smallestRate || initialRate > largestRate)
+      throw new IllegalArgumentException(
+          "initialRate " + initialRate + " must be within the bounds, " + smallestRate + " and " + largestRate);
+    return new NewtonRateOptimizer(this, parameters);
+  }
+
+  @Override
+  String description() {
+    return "NewtonRate[variant=" + variant + ", initialRate=" + initialRate + ", gamma=" + gamma + ", interval=" + interval
+        + ", maxFactor=" + maxFactor + ", rateBounds=" + smallestRate + " to " + largestRate + common() + "]";
+  }
+}
