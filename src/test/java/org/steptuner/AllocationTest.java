@@ -63,7 +63,7 @@ class AllocationTest {
       steps(optimizer, 200);
       // The JVM itself may allocate once, when it throws compiled code away; a step that allocates does so in every round.
       long least = Long.MAX_VALUE;
-      for (int round = 0; round < 3 && least > 0; ++round) {
+      for (int round = 0; round < 10 && least > 0; ++round) {
         final long before = THREADS.getCurrentThreadAllocatedBytes();
         steps(optimizer, 1000);
         least = Math.min(least, THREADS.getCurrentThreadAllocatedBytes() - before);
