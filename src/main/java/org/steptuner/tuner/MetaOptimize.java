@@ -69,6 +69,14 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
    * DIAGONAL_RECTIFIED   the same where it is positive, else 0
    * </pre>
    *
+   * The order of a step with a product, its buffer having been given to {@code ParameterSet.Builder.add}:
+   *
+   * <pre>{@code
+   * StateTensor trace = optimizer.state("trace", "w"); // stays where it is
+   * ... // gradients at x into theirs; the Hessian at x times the trace into the buffer
+   * optimizer.step();
+   * }</pre>
+   *
    * Only for the base rule SGD without momentum, and PAPER_CODE. {@link Approximation} says what b is. With several step sizes h is the
    * derivative of x by all betas moved together, the sum of the columns of the paper's matrix: z is then a block's own derivative only
    * as far as the Hessian ties no two blocks. h is held within +-1e15. A curvature that is not finite is treated as a gradient that is

@@ -12,8 +12,11 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.bytedeco.javacpp.DoublePointer;
+import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 import org.steptuner.DataType;
 import org.steptuner.Device;
@@ -22,6 +25,7 @@ import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
 import org.steptuner.StepReport;
+import org.steptuner.TestDevices;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
@@ -68,6 +72,31 @@ class MetaCurvatureTest extends TunerContract {
       forms.put("per weight by " + meta.kernel(), () -> over(meta).curvature(Curvature.DIAGONAL).perWeight());
     forms.put("IDBD", () -> MetaOptimize.idbd(0.02, 0.05));
     return forms;
+  }
+
+  /** Also where sweeps are only enqueued and their sums come late. */
+  @TestFactory
+  Stream<DynamicTest> sameBitsOnOtherDevices() {
+    return TestDevices.all().stream().filter(device -> !device.cpu()).map(
+        candidate ->
+            DynamicTest.dynamicTest(
+                candidate.name(),
+                () ->
+                    forms().forEach((name, builder) -> {
+                      try (Training here = new Training(DataType.FLOAT32, 0.5, 1, 130, 4097);
+                          Training there = new Training(DataType.FLOAT32, 0.5, 1, 130, 4097);
+                          Optimizer one = builder.get().build(here.on(TestDevices.reference()));
+                          Optimizer other = builder.get().build(there.on(candidate.open()))) {
+                        for (int step = 1; step <= 5; ++step) {
+                          one.step(here.backward(step));
+                          other.step(there.backward(step));
+                        }
+                        assertArrayEquals(here.parameterBytes(), there.parameterBytes(), name);
+                        for (String slot : one.slots())
+                          assertArrayEquals(Memory.bytes(one.state(slot, "t2")), Memory.bytes(other.state(slot, "t2")), name + ": " + slot);
+                        one.scalars().forEach((key, values) -> assertArrayEquals(values, other.scalars().get(key), name + ": " + key));
+                      }
+                    })));
   }
 
   /** Which weights share a step size. */
