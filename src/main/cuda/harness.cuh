@@ -7,8 +7,8 @@
 // holds 4 lanes of its strip; lanes meet in shared memory, where one warp adds a sum; chunk sums go to memory, and the block that
 // finishes last adds them (or a launch of its own, where there are many segments).
 //
-// Element types are looked up at run time, once per operand and chunk, the same way for all threads of a block: memory is the
-// bottleneck, and the table would otherwise be compiled for 16 combinations.
+// The types of parameters and gradients are looked up at run time, once per operand and chunk, the same way for all threads of a block: memory
+// is the bottleneck, and the table would otherwise be compiled for 16 combinations. State has one type and is aligned, which the compiler knows.
 #pragma once
 #include "../cpp/sweep/kernels.h"
 #include "../cpp/sweep/plan.h"
@@ -251,7 +251,11 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
     const Tensor& tensor = a.tensors[chunk.tensor];
     Access4 access[K::OPERANDS];
 #pragma unroll
-    for (int o = 0; o < K::OPERANDS; ++o) access[o] = accessOf(a, tensor, chunk, o);
+    for (int o = 0; o < K::OPERANDS; ++o) {
+      access[o] = accessOf(a, tensor, chunk, o);
+      if (OWN_TYPE_MASK<K, T> >> o & 1u) access[o].type = sizeof(T) == 8 ? FLOAT64 : FLOAT32;
+      if (STATE_MASK<K> >> o & 1u) access[o].aligned = true;  // slots are, and so are tensors and chunks in them
+    }
     T coefficients[K::COEFFICIENTS + 1];
     const int64_t coefficientRow = int64_t(tensor.segment) * K::COEFFICIENTS;
 #pragma unroll

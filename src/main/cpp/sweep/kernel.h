@@ -66,4 +66,17 @@ constexpr unsigned READ_MASK = operandsWith<K>(READ);
 template <class K>
 constexpr unsigned WRITE_MASK = operandsWith<K>(WRITE);
 
+template <class K>
+constexpr unsigned operandsAt(Place place) {
+  unsigned mask = 0;
+  for (int o = 0; o < K::OPERANDS; ++o)
+    if (K::operand(o).place == place) mask |= 1u << o;
+  return mask;
+}
+template <class K>
+constexpr unsigned STATE_MASK = operandsAt<K>(STATE);
+// The operands whose elements are of the type that the kernel computes in: with float64 the parameters too.
+template <class K, class T>
+constexpr unsigned OWN_TYPE_MASK = STATE_MASK<K> | operandsAt<K>(UPDATE) | (sizeof(T) == 8 ? operandsAt<K>(PARAMETER) : 0);
+
 }  // namespace steptuner
