@@ -81,7 +81,8 @@ final class EdgeCharts {
     }
   }
 
-  private static void model(XYChart chart, String title, List<EdgeModel.State> states, ToDoubleFunction<EdgeModel.State> value, Color colour) {
+  private static void model(
+      XYChart chart, String title, List<EdgeModel.State> states, ToDoubleFunction<EdgeModel.State> value, Color colour) {
     line(
         chart, title, IntStream.range(0, states.size()).asDoubleStream().toArray(), states.stream().mapToDouble(value).toArray(), colour,
         Charts.BOLD);

@@ -135,7 +135,9 @@ public final class EdgeJob implements Callable<Integer> {
   private Map<String, Object> setting(Device device) {
     final Map<String, Object> setting = new LinkedHashMap<>();
     setting.put("data", "Fashion-MNIST");
-    setting.put("network", FashionMnist.PIXELS + "-" + EdgeTraining.HIDDEN[0] + "-" + EdgeTraining.HIDDEN[1] + "-" + FashionMnist.CLASSES + ", tanh");
+    setting.put(
+        "network",
+        FashionMnist.PIXELS + "-" + EdgeTraining.HIDDEN[0] + "-" + EdgeTraining.HIDDEN[1] + "-" + FashionMnist.CLASSES + ", tanh");
     setting.put("examples", examples);
     setting.put("steps", steps);
     setting.put("every", every);

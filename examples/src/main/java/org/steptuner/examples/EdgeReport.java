@@ -45,7 +45,8 @@ record EdgeReport(
       final double[] sharpness = trace.sharpness();
       return new Entry(
           trace.run().name(), trace.steps(), trace.finalLoss(), trace.rate(), sharpness.length == 0 ? Double.NaN : sharpness[0],
-          last(sharpness), trace.lateEdge(), trace.medianMilliseconds(), IntStream.range(0, EdgeTraining.DISPLACEMENTS.size()).mapToObj(i -> worst(trace.differences(i))).toList());
+          last(sharpness), trace.lateEdge(), trace.medianMilliseconds(),
+          IntStream.range(0, EdgeTraining.DISPLACEMENTS.size()).mapToObj(i -> worst(trace.differences(i))).toList());
     }
   }
 
@@ -58,7 +59,8 @@ record EdgeReport(
   record Difference(double displacement, int looks, int within, double median, double worst) {}
 
   private record Result(
-      Map<String, Object> setting, Map<String, Double> grid, List<Entry> runs, List<Difference> finiteDifferences, EdgeTraining.Cost milliseconds) {}
+      Map<String, Object> setting, Map<String, Double> grid, List<Entry> runs, List<Difference> finiteDifferences,
+      EdgeTraining.Cost milliseconds) {}
 
   List<EdgeTrace> instrumented() {
     return Stream.of(List.of(constant), classical, onTheEdge).flatMap(List::stream).toList();

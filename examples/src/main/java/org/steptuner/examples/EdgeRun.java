@@ -22,7 +22,7 @@ import org.steptuner.tuner.TunerBuilder;
  * @param tuner of a trainer's curvature
  */
 record EdgeRun(String name, String title, Color colour, Function<TorchCurvature, TunerBuilder<?>> tuner) {
-  /** Of all tuners here: far above 1, the default, which losses of a sharpness below 2 need to exceed. */
+  /** Of all tuners here; their default is 1, and where the sharpness falls below 2 the edge is above that. */
   static final double LARGEST_RATE = 100;
 
   /** Rates to choose the constant one from: 2^-6 to 2. */

@@ -97,7 +97,8 @@ final class EdgeTrace {
 
   /** The mean over the last 5 steps, as in the paper; infinite where the run diverged. */
   double finalLoss() {
-    return diverged ? Double.POSITIVE_INFINITY : DoubleStream.of(losses).limit(steps).skip(Math.max(0, steps - 5)).average().orElse(Double.NaN);
+    if (diverged) return Double.POSITIVE_INFINITY;
+    return DoubleStream.of(losses).limit(steps).skip(Math.max(0, steps - 5)).average().orElse(Double.NaN);
   }
 
   /** Rate times sharpness over the second half of the run, its median. */
