@@ -112,7 +112,8 @@ final class Charts {
     return line(chart, name, steps, Arrays.stream(shown).mapToDouble(i -> values[i]).toArray(), colour, width);
   }
 
-  private static XYSeries line(XYChart chart, String name, double[] steps, double[] values, Color colour, float width) {
+  /** A line through values at some steps, which ascend. */
+  static XYSeries line(XYChart chart, String name, double[] steps, double[] values, Color colour, float width) {
     final XYSeries line = chart.addSeries(name, steps, values);
     line.setMarker(SeriesMarkers.NONE).setLineColor(colour).setLineWidth(width);
     chart.getStyler().setXAxisMax(steps[steps.length - 1]);

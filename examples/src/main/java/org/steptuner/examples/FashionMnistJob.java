@@ -86,7 +86,7 @@ public final class FashionMnistJob implements Callable<Integer> {
     final PrintWriter console = spec.commandLine().getOut();
     final FashionMnist examples;
     try {
-      examples = load(console);
+      examples = load(data, console);
     } catch (DataException e) {
       spec.commandLine().getErr().println("No data: " + e.getMessage());
       return 1;
@@ -109,9 +109,15 @@ public final class FashionMnistJob implements Callable<Integer> {
     return 0;
   }
 
-  private FashionMnist load(PrintWriter console) {
+  /**
+   * The data, which is fetched if it is nowhere.
+   *
+   * @param named by the user, or null
+   * @throws DataException if it cannot be had
+   */
+  static FashionMnist load(Path named, PrintWriter console) {
     final DataFolder folders = new DataFolder(System.getenv(), Path.of("/").resolve(PACKAGE.content()), PACKAGE, console::println);
-    final Path folder = folders.find(data);
+    final Path folder = folders.find(named);
     try {
       return FashionMnist.load(folder);
     } catch (DataException e) {

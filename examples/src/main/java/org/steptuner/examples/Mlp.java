@@ -3,24 +3,35 @@ package org.steptuner.examples;
 
 import static org.bytedeco.pytorch.global.torch.cross_entropy_loss;
 import static org.bytedeco.pytorch.global.torch.linear;
-import static org.bytedeco.pytorch.global.torch.relu;
 
+import java.util.List;
 import java.util.Random;
+import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.steptuner.Device;
 import org.steptuner.ParameterSet;
 
-/** A multi-layer perceptron with ReLU between its layers, by libtorch, its parameters in a {@link FlatArena}. */
+/** A multi-layer perceptron by libtorch, its parameters in a {@link FlatArena}. */
 final class Mlp implements AutoCloseable {
   private final FlatArena arena;
   private final Tensor[] weights;
   private final Tensor[] biases;
+  private final UnaryOperator<Tensor> activation;
+
+  /** With ReLU between its layers. */
+  Mlp(long seed, int... sizes) {
+    this(seed, torch::relu, sizes);
+  }
 
   /**
    * @param seed of the initialisation, which is made here and not by libtorch: the same for every version and number of threads
+   * @param activation between the layers
    * @param sizes of the layers, input first, at least two
    */
-  Mlp(long seed, int... sizes) {
+  Mlp(long seed, UnaryOperator<Tensor> activation, int... sizes) {
+    this.activation = activation;
     final int layers = sizes.length - 1;
     long elements = 0;
     for (int l = 0; l < layers; ++l) elements += (sizes[l] + 1L) * sizes[l + 1];
@@ -44,20 +55,30 @@ final class Mlp implements AutoCloseable {
     return arena.bind(device);
   }
 
+  /** The tensors, in the order of {@link #parameters}. */
+  List<Tensor> tensors() {
+    return IntStream.range(0, 2 * weights.length).mapToObj(i -> i % 2 == 0 ? weights[i / 2] : biases[i / 2]).toList();
+  }
+
   /** Scores of the classes, one row an example. */
   Tensor scores(Tensor inputs) {
     Tensor x = inputs;
     for (int l = 0; l < weights.length; ++l) {
       x = linear(x, weights[l], biases[l]);
-      if (l + 1 < weights.length) x = relu(x);
+      if (l + 1 < weights.length) x = activation.apply(x);
     }
     return x;
+  }
+
+  /** The mean cross entropy of a batch. */
+  Tensor loss(Tensor inputs, Tensor labels) {
+    return cross_entropy_loss(scores(inputs), labels);
   }
 
   /** The mean cross entropy of a batch; leaves its gradient in the arena. */
   double lossAndGradients(Tensor inputs, Tensor labels) {
     arena.zeroGradients();
-    final Tensor loss = cross_entropy_loss(scores(inputs), labels);
+    final Tensor loss = loss(inputs, labels);
     loss.backward();
     return loss.item_float();
   }

@@ -48,10 +48,7 @@ final class ResultFile {
    * @param setting what the runs have in common, by name
    */
   static void write(Map<String, Object> setting, List<Outcome> outcomes, Path folder) throws IOException {
-    try (Writer out = Files.newBufferedWriter(folder.resolve("result.json"))) {
-      GSON.toJson(new Result(setting, outcomes.stream().map(ResultFile::entry).toList()), out);
-      out.write('\n');
-    }
+    writeJson(new Result(setting, outcomes.stream().map(ResultFile::entry).toList()), folder);
     try (Writer out = Files.newBufferedWriter(folder.resolve("curves.csv"))) {
       out.write("run,step,loss,scope,scale\n");
       for (Outcome outcome : outcomes)
@@ -61,6 +58,14 @@ final class ResultFile {
                 String.format(
                     Locale.ROOT, "%s,%d,%.6g,%s,%.6g%n", outcome.run().name(), step + 1, outcome.loss(step), outcome.scope(scope),
                     outcome.scale(scope, step)));
+    }
+  }
+
+  /** Writes result.json alone: records, lists and maps of them. */
+  static void writeJson(Object result, Path folder) throws IOException {
+    try (Writer out = Files.newBufferedWriter(folder.resolve("result.json"))) {
+      GSON.toJson(result, out);
+      out.write('\n');
     }
   }
 

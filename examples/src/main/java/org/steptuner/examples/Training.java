@@ -22,9 +22,6 @@ import org.steptuner.StepReport;
 final class Training implements AutoCloseable {
   static final int BATCH = 128;
   private static final int TEST_BATCH = 1000;
-  // Of all training pixels, so that inputs have mean 0 and variance 1.
-  private static final float MEAN = 0.2860f;
-  private static final float DEVIATION = 0.3530f;
 
   private final FashionMnist data;
   private final long seed;
@@ -112,8 +109,7 @@ final class Training implements AutoCloseable {
   private void load(FashionMnist.Examples examples, int[] order, int from, int count) {
     for (int i = 0; i < count; ++i) {
       final int example = order[from + i];
-      for (int p = 0, at = example * FashionMnist.PIXELS; p < row.length; ++p, ++at)
-        row[p] = ((examples.pixels()[at] & 0xff) / 255f - MEAN) / DEVIATION;
+      examples.standardised(example, row);
       pixels.position((long) i * row.length).put(row, 0, row.length);
       labels.put(i, examples.labels()[example]);
     }
