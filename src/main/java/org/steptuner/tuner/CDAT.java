@@ -129,9 +129,10 @@ public final class CDAT extends TunerBuilder<CDAT> {
 
   /**
    * {@code <u, H u> = (<g(x + h u), u> - <g(x), u>) / h}: one more gradient, at parameters that are moved and put back bit for bit. The
-   * displacement h u is of length {@code sqrt(e (1 + |x|))}, with e the machine epsilon of the parameters (2^-23, or 2^-52 where all are
-   * float64): about where the error of the difference, in proportion to h, and that of rounding, to 1 / h, are equal (Knoll and Keyes,
-   * "Jacobian-free Newton-Krylov methods", 2004, section 3.2).
+   * displacement h u is of length {@code sqrt(e (1 + |x|)) / 8}, with e the machine epsilon of the parameters (2^-23, or 2^-52 where all are
+   * float64). Without the 8 it is the usual length, at which the error of the difference, in proportion to h, and that of rounding, to 1 /
+   * h, are equal if derivatives are of one size (Knoll and Keyes, "Jacobian-free Newton-Krylov methods", 2004, section 3.2); along u third
+   * derivatives of networks are larger, and rounding is less, since a scalar product averages it.
    *
    * <p>Not for 16-bit parameters, which such a displacement does not change.
    */

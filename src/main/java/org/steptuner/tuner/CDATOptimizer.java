@@ -104,10 +104,10 @@ final class CDATOptimizer extends DirectedOptimizer {
     return sum;
   }
 
-  // The displacement is h u, of length sqrt(machine epsilon (1 + |x|)): see CDAT.finiteDifference.
+  // The displacement is h u: see CDAT.finiteDifference.
   private double difference() {
     final double step = ((CurvatureSource.Difference) source).step();
-    final double length = Double.isNaN(step) ? Math.sqrt(machineEpsilon * (1 + Math.sqrt(parameterSquare))) : step;
+    final double length = Double.isNaN(step) ? Math.sqrt(machineEpsilon * (1 + Math.sqrt(parameterSquare))) / 8 : step;
     return length / Math.sqrt(directionSquare);
   }
 

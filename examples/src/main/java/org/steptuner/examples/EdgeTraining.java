@@ -32,7 +32,7 @@ final class EdgeTraining implements AutoCloseable {
   private static final double TOLERANCE = 1e-2;
   private static final int MOST_PRODUCTS = 100;
   /** Of the finite differences: their lengths, NaN for the one that the library chooses, sqrt(2^-23 (1 + |x|)). */
-  static final List<Double> DISPLACEMENTS = List.of(Double.NaN, 2e-4);
+  static final List<Double> DISPLACEMENTS = List.of(Double.NaN, 1e-3);
   /** Curvature at every so many steps, in the comparison of costs. */
   static final int COST_EVERY = 10;
 
@@ -105,7 +105,7 @@ final class EdgeTraining implements AutoCloseable {
     try (Trainee trainee = new Trainee(run.tuner());
         Optimizer exact = probe().curvature(trainee.curvature).build(trainee.parameters);
         Optimizer chosen = probe().finiteDifference(trainee.curvature).build(trainee.parameters);
-        Optimizer shorter = probe().finiteDifference(trainee.curvature, DISPLACEMENTS.get(1)).build(trainee.parameters)) {
+        Optimizer longer = probe().finiteDifference(trainee.curvature, DISPLACEMENTS.get(1)).build(trainee.parameters)) {
       final CurvatureInstruments instruments =
           CurvatureInstruments.on(trainee.optimizer, trainee.curvature, TOLERANCE, MOST_PRODUCTS);
       while (trace.steps() < steps) {
@@ -117,7 +117,7 @@ final class EdgeTraining implements AutoCloseable {
           break;
         }
         if (every > 0 && trace.steps() % every == 0)
-          trace.look(instruments.sharpness(), curvature(exact, loss), curvature(chosen, loss), curvature(shorter, loss));
+          trace.look(instruments.sharpness(), curvature(exact, loss), curvature(chosen, loss), curvature(longer, loss));
         final long before = System.nanoTime();
         final StepReport report = trainee.optimizer.step(loss);
         trace.add(report, trained + System.nanoTime() - before);
