@@ -94,7 +94,7 @@ class EdgeTest {
       for (int look = 0; look < 3; ++look) {
         assertTrue(watched.sharpness()[look] > 0, run.name());
         assertEquals(watched.rates()[look * EVERY] * watched.sharpness()[look], watched.edge()[look], run.name());
-        assertTrue(watched.differences(0)[look] < 0.5 && watched.differences(1)[look] < 0.05, run.name());
+        assertTrue(watched.differences(0)[look] < 0.05 && watched.differences(1)[look] < 0.5, run.name());
       }
     }
   }
