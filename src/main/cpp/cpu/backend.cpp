@@ -7,6 +7,7 @@
 #include "memory_map.h"
 #include "pool.h"
 #include <algorithm>
+#include <atomic>
 #include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,10 +86,16 @@ int32_t threads(void* device) { return cpu(device).threads; }
 // Fresh pages of the system are zero and cost nothing until they are touched: large blocks are left to calloc, which maps them.
 constexpr size_t ALIGNMENT = 128;
 
+// Large blocks all begin at the same place of a page, and a sweep over several would come to the end of a page in all at once, where
+// hardware stops to prefetch. Blocks are therefore shifted, one after the other, by some lines.
+constexpr size_t SHIFTS = 8;
+constexpr size_t SHIFT = 9 * 64;
+
 st_status allocate(void*, int64_t bytes, char** memory) {
-  char* const block = static_cast<char*>(calloc(1, static_cast<size_t>(bytes) + 2 * ALIGNMENT));
+  static std::atomic<size_t> blocks{0};
+  char* const block = static_cast<char*>(calloc(1, static_cast<size_t>(bytes) + 2 * ALIGNMENT + SHIFTS * SHIFT));
   if (!block) return ST_OUT_OF_MEMORY;
-  char* const aligned = block + ALIGNMENT + (-reinterpret_cast<uintptr_t>(block) & (ALIGNMENT - 1));
+  char* const aligned = block + ALIGNMENT + (-reinterpret_cast<uintptr_t>(block) & (ALIGNMENT - 1)) + blocks++ % SHIFTS * SHIFT;
   memcpy(aligned - sizeof block, &block, sizeof block);
   *memory = aligned;
   return ST_OK;
