@@ -29,16 +29,20 @@ public interface ParameterVector {
   }
 
   /**
-   * A tensor's elements as a buffer; the same one every time.
+   * A tensor's elements as a buffer; the same one every time. Its memory stays for as long as the buffer is kept, even if the optimizer is
+   * closed; an address does not.
    *
    * @throws IllegalArgumentException if they are not float32 in host memory, or too many for a buffer
+   * @throws IllegalStateException if the optimizer is closed and there is no such buffer yet
    */
   FloatBuffer floats(int tensor);
 
   /**
-   * A tensor's elements as a buffer; the same one every time.
+   * A tensor's elements as a buffer; the same one every time. Its memory stays for as long as the buffer is kept, even if the optimizer is
+   * closed; an address does not.
    *
    * @throws IllegalArgumentException if they are not float64 in host memory, or too many for a buffer
+   * @throws IllegalStateException if the optimizer is closed and there is no such buffer yet
    */
   DoubleBuffer doubles(int tensor);
 }

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal;
 
+import java.lang.ref.Cleaner;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Pointer;
 import org.steptuner.DataType;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
@@ -15,6 +20,8 @@ import org.steptuner.Scope;
  * <p>A segment is what shares coefficients and sums: the tensors of a group, or one tensor where every tensor is a scope.
  */
 public final class Plan implements AutoCloseable {
+  private static final Cleaner CLEANER = Cleaner.create();
+
   private final ParameterSet parameters;
   private final List<String> slots; // those of the state first, then scratch
   private final List<String> stateSlots;
@@ -24,6 +31,7 @@ public final class Plan implements AutoCloseable {
   private final int scopes;
   private final Addresses addresses;
   private long stream;
+  private final Memory memory;
   private long handle;
 
   /**
@@ -72,6 +80,7 @@ public final class Plan implements AutoCloseable {
             parameters.device().handle(), n, parameterAddresses, parameterTypes, gradientAddresses, gradientTypes,
             updateAddresses, counts, segmentOf, slots.size(), 1, created));
     handle = created[0];
+    memory = new Memory(handle);
   }
 
   /** Adds a slot, zeroed, for what is made anew where it is needed: no checkpoint holds it. Does nothing where it is there already. */
@@ -180,8 +189,17 @@ public final class Plan implements AutoCloseable {
 
   @Override
   public void close() {
-    if (handle != 0) Natives.planDestroy(handle);
+    if (handle != 0) memory.run();
     handle = 0;
+  }
+
+  /** Host memory of a slot as a buffer, which stays readable for as long as anyone has it, past {@link #close}: it is Java's to misuse. */
+  ByteBuffer buffer(long address, long bytes) {
+    handle();
+    final ByteBuffer buffer = new NativeBytes(address).capacity(bytes).asByteBuffer().order(ByteOrder.nativeOrder());
+    memory.hold();
+    CLEANER.register(buffer, memory);
+    return buffer;
   }
 
   long handle() {
@@ -191,5 +209,32 @@ public final class Plan implements AutoCloseable {
 
   private int slot(String name) {
     return name == null ? -1 : slots.indexOf(name);
+  }
+
+  /** The native plan, destroyed when the last of its holders has let go: the plan itself, and every buffer. */
+  private static final class Memory implements Runnable {
+    private final long handle;
+    private int holders = 1;
+
+    Memory(long handle) {
+      this.handle = handle;
+    }
+
+    synchronized void hold() {
+      ++holders;
+    }
+
+    @Override
+    public synchronized void run() {
+      if (--holders == 0) Natives.planDestroy(handle);
+    }
+  }
+
+  /** Native memory that the plan owns and frees. */
+  private static final class NativeBytes extends BytePointer {
+    NativeBytes(long address) {
+      super((Pointer) null);
+      this.address = address;
+    }
   }
 }

@@ -2,22 +2,22 @@
 package org.steptuner.internal;
 
 import java.nio.Buffer;
-import java.nio.ByteOrder;
+import java.nio.ByteBuffer;
 import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
-import org.bytedeco.javacpp.BytePointer;
-import org.bytedeco.javacpp.Pointer;
 import org.steptuner.DataType;
 import org.steptuner.ParameterSet;
 import org.steptuner.curvature.ParameterVector;
 
 /** A slot of a plan as trainers see it. */
 public final class SlotVector implements ParameterVector {
+  private final Plan plan;
   private final ParameterSet parameters;
   private final long[] addresses;
   private final Buffer[] buffers;
 
   public SlotVector(Plan plan, String slot) {
+    this.plan = plan;
     parameters = plan.parameters();
     addresses = new long[parameters.tensors().size()];
     buffers = new Buffer[addresses.length];
@@ -53,17 +53,9 @@ public final class SlotVector implements ParameterVector {
     final long bytes = count(tensor) * wanted.bytes();
     if (bytes > Integer.MAX_VALUE) throw new IllegalArgumentException("tensor '" + name + "' is too large for a buffer: use its address");
     if (buffers[tensor] == null) {
-      final var memory = new NativeBytes(addresses[tensor]).capacity(bytes).asByteBuffer().order(ByteOrder.nativeOrder());
+      final ByteBuffer memory = plan.buffer(addresses[tensor], bytes);
       buffers[tensor] = wanted == DataType.FLOAT64 ? memory.asDoubleBuffer() : memory.asFloatBuffer();
     }
     return buffers[tensor];
-  }
-
-  /** Native memory that the plan owns and frees. */
-  private static final class NativeBytes extends BytePointer {
-    NativeBytes(long address) {
-      super((Pointer) null);
-      this.address = address;
-    }
   }
 }

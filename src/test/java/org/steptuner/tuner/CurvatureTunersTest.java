@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -268,6 +269,28 @@ class CurvatureTunersTest extends TunerContract {
     for (int t = 0; t < vector.parameters().tensors().size(); ++t)
       for (int i = 0; i < vector.count(t); ++i)
         set(product, t, i, (t == 0 && i == 77 ? 9 : 3 * Math.sin(i)) * element(vector, t, i));
+  }
+
+  /** Large enough that freed memory would go back to the system, and reading it would end the process. */
+  @Test
+  void aBufferOutlivesItsOptimizer() {
+    final int size = 1 << 21;
+    final ParameterVector[] kept = new ParameterVector[1];
+    FloatBuffer buffer = null;
+    try (Training training = new Training(DataType.FLOAT32, 0, size, 5, 0)) {
+      try (Optimizer optimizer =
+          CDAT.tuning(SGD.defaults()).curvature(u -> {
+            kept[0] = u;
+            return 1;
+          }).build(training.on(Device.cpu(1)))) {
+        optimizer.step(training.backward(1));
+        buffer = kept[0].floats(0);
+        assertEquals(0, kept[0].floats(1).capacity());
+      }
+      for (int i = 0; i < size; i += 512) assertEquals((float) -training.gradient(i), buffer.get(i));
+    }
+    assertTrue(buffer == kept[0].floats(0));
+    assertThrows(IllegalStateException.class, () -> kept[0].floats(2));
   }
 
   @Test
