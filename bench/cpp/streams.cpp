@@ -46,8 +46,7 @@ void blocks(void* context, int64_t begin, int64_t end) {
 
 void run(Streams streams, int32_t threads) {
   const int64_t count = (streams.count + BLOCK - 1) / BLOCK;
-  const int64_t grain = count / (threads * 8) < 1 ? 1 : count / (threads * 8) > 64 ? 64 : count / (threads * 8);
-  steptuner::parallelFor(threads, count, grain, blocks, &streams);
+  steptuner::parallelFor(threads, count, steptuner::Order::FORWARDS, blocks, &streams);
 }
 
 struct Filling {
@@ -84,5 +83,5 @@ void bench_triad(float* to, const float* a, const float* b, float scale, int64_t
 
 void bench_fill(void* to, int32_t type, int64_t count, int64_t seed, double scale) {
   Filling filling = {to, type, count, seed, scale};
-  steptuner::parallelFor(steptuner::processors(), (count + BLOCK - 1) / BLOCK, 16, fillBlocks, &filling);
+  steptuner::parallelFor(steptuner::processors(), (count + BLOCK - 1) / BLOCK, steptuner::Order::FORWARDS, fillBlocks, &filling);
 }

@@ -142,18 +142,11 @@ struct Sweep {
   bool bypassCaches;
 };
 
-// A backward sweep takes runs of this many chunks from the end to the start, and goes forward within a run: the processor's
-// prefetchers lose their place at every jump.
-constexpr int64_t RUN = 32;
-
 void sweepChunks(void* context, int64_t begin, int64_t end) {
   const Sweep& sweep = *static_cast<const Sweep*>(context);
   const Binding& binding = sweep.binding;
   double none[1];
-  const int64_t chunks = static_cast<int64_t>(sweep.plan.chunks.size());
-  const bool reverse = backwards(sweep.plan);
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t c = reverse ? std::max<int64_t>(chunks - (i / RUN + 1) * RUN, 0) + i % RUN : i;
+  for (int64_t c = begin; c < end; ++c) {
     const Chunk& chunk = sweep.plan.chunks[static_cast<size_t>(c)];
     const Tensor& tensor = sweep.plan.tensors[static_cast<size_t>(chunk.tensor)];
     ChunkWork work;
@@ -204,9 +197,9 @@ st_status sweep(void* device, Plan& plan, Binding& binding, void*) {
   if (chunkSums.size() < sums) chunkSums.resize(sums);
   Sweep work = {plan, binding, on.functions[binding.kernel], chunkSums.data(),
                 binding.bytes > on.lastLevelCache && hasWriteOnly(binding)};
-  // A few parts a thread, so that one that is held up holds up little; no part so small that handing it out shows.
-  const int64_t grain = std::clamp<int64_t>(chunks / (on.threads * 8), 1, 64);
-  parallelFor(on.threads, chunks, grain, sweepChunks, &work);
+  // A backward sweep takes pieces from the end to the start, and goes forward within a piece: the processor's prefetchers lose their
+  // place at every jump.
+  parallelFor(on.threads, chunks, backwards(plan) ? Order::BACKWARDS : Order::FORWARDS, sweepChunks, &work);
   for (size_t g = 0; g < plan.segments.size() && binding.sums > 0; ++g)
     addChunks(chunkSums.data(), plan.segments[g], binding.sums, binding.sumRows + int64_t(g) * binding.sums);
   return ST_OK;

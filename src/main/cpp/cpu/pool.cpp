@@ -2,7 +2,9 @@
 #include "pool.h"
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <sched.h>
 #include <system_error>
@@ -11,9 +13,15 @@
 namespace steptuner {
 namespace {
 
-// A worker looks for the next sweep this many times before it sleeps: about 20 us, longer than the scalar step between two sweeps
-// of an optimizer, shorter than what a trainer would notice.
-constexpr int SPINS = 400;
+// How long a worker looks for the next sweep before it sleeps: longer than the scalar step between two sweeps of an optimizer, and
+// than the wake-up that it saves (40 us in a virtual machine), shorter than what a trainer would notice.
+constexpr auto PATIENCE = std::chrono::microseconds(100);
+
+// A piece is a quarter of what is left of a part, so that the threads end together, and no more than this.
+constexpr int64_t LONGEST_PIECE = 32;
+
+// Ranges shorter than this are done before a sleeping thread has woken up.
+constexpr int64_t WORTH_WAKING = 8;
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -21,30 +29,78 @@ inline void pause() {
 #endif
 }
 
+// What one thread has of the range. Pieces are taken by their owner and by whoever has finished before.
+class Part {
+ public:
+  void set(int64_t begin, int64_t end) {
+    begin_ = begin;
+    end_ = end;
+    taken_.store(0, std::memory_order_relaxed);
+  }
+
+  // The next piece; false where none is left.
+  bool take(Order order, int64_t& begin, int64_t& end) {
+    const int64_t size = end_ - begin_;
+    int64_t taken = taken_.load(std::memory_order_relaxed);
+    int64_t piece;
+    do {
+      if (taken >= size) return false;
+      piece = std::clamp<int64_t>((size - taken) / 4, 1, LONGEST_PIECE);
+    } while (!taken_.compare_exchange_weak(taken, taken + piece, std::memory_order_relaxed));
+    begin = order == Order::FORWARDS ? begin_ + taken : end_ - taken - piece;
+    end = begin + piece;
+    return true;
+  }
+
+ private:
+  int64_t begin_ = 0;
+  int64_t end_ = 0;
+  alignas(64) std::atomic<int64_t> taken_{0};
+};
+
+// The gate that workers enter a sweep by, in one word: the sweep's number, whether it is closed, how many workers may enter (by their
+// own numbers), how many have entered. One that comes late, as those do that have to be woken up, finds it closed and is not waited for.
+struct Gate {
+  static constexpr uint64_t ENTERED = 0xffff;
+  static constexpr uint64_t CLOSED = uint64_t(1) << 31;
+  static constexpr int HELPERS_AT = 16;
+  static constexpr int NUMBER_AT = 32;
+
+  static uint64_t of(uint32_t number, int helpers) { return uint64_t(number) << NUMBER_AT | uint64_t(helpers) << HELPERS_AT; }
+  static uint32_t number(uint64_t gate) { return static_cast<uint32_t>(gate >> NUMBER_AT); }
+  static int helpers(uint64_t gate) { return static_cast<int>(gate >> HELPERS_AT & 0x7fff); }
+};
+
+constexpr int MOST_WORKERS = 0x7fff;
+
 class Pool {
  public:
-  // False where the pool serves another sweep.
-  bool run(int helpers, int64_t count, int64_t grain, void (*body)(void*, int64_t, int64_t), void* context) {
+  // False where the pool serves another sweep, or has no thread that is worth its wake-up.
+  bool run(int helpers, int64_t count, Order order, void (*body)(void*, int64_t, int64_t), void* context) {
     std::unique_lock<std::mutex> owner(owner_, std::try_to_lock);
     if (!owner) return false;
-    grow(helpers);
+    grow(std::min(helpers, MOST_WORKERS));
     helpers = std::min(helpers, workers_);
-    if (helpers == 0) return false;
+    if (helpers == 0 || (count < WORTH_WAKING && sleeping_.load() == workers_)) return false;
+    const int parts = helpers + 1;
+    if (parts > capacity_) {
+      parts_.reset(new Part[static_cast<size_t>(parts)]);
+      capacity_ = parts;
+    }
+    for (int p = 0; p < parts; ++p) parts_[static_cast<size_t>(p)].set(count * p / parts, count * (p + 1) / parts);
+    order_ = order;
     body_ = body;
     context_ = context;
-    count_ = count;
-    grain_ = grain;
-    next_.store(0, std::memory_order_relaxed);
-    running_.store(helpers, std::memory_order_relaxed);
-    {
-      std::lock_guard<std::mutex> lock(sleep_);
-      helpers_ = helpers;
-      sweep_.fetch_add(1, std::memory_order_release);
+    finished_.store(0, std::memory_order_relaxed);
+    gate_.store(Gate::of(++sweeps_, helpers));
+    if (sleeping_.load() > 0) {
+      { std::lock_guard<std::mutex> lock(sleep_); }
+      wake_.notify_all();
     }
-    if (sleeping_.load() > 0) wake_.notify_all();
-    work();
-    for (int spins = 0; running_.load(std::memory_order_acquire) > 0; ++spins) {
-      if (spins < SPINS)
+    work(0, parts);
+    const uint64_t entered = gate_.fetch_or(Gate::CLOSED) & Gate::ENTERED;
+    for (int spins = 0; finished_.load(std::memory_order_acquire) < entered; ++spins) {
+      if (spins < 1000)
         pause();
       else
         std::this_thread::yield();
@@ -56,7 +112,7 @@ class Pool {
   void grow(int workers) {
     while (workers_ < workers) {
       try {
-        std::thread(&Pool::serve, this, workers_, sweep_.load()).detach();
+        std::thread(&Pool::serve, this, workers_, sweeps_).detach();
       } catch (const std::system_error&) {
         return;  // as many as the system gives
       }
@@ -64,40 +120,60 @@ class Pool {
     }
   }
 
-  void serve(int number, uint64_t seen) {
+  void serve(int number, uint32_t seen) {
     for (;;) {
-      for (int spins = 0; spins < SPINS && sweep_.load(std::memory_order_acquire) == seen; ++spins) pause();
-      int helpers;
-      {
-        std::unique_lock<std::mutex> lock(sleep_);
-        ++sleeping_;
-        wake_.wait(lock, [&] { return sweep_.load(std::memory_order_acquire) != seen; });
-        --sleeping_;
-        seen = sweep_.load(std::memory_order_acquire);
-        helpers = helpers_;
+      uint64_t gate = next(seen);
+      seen = Gate::number(gate);
+      const int helpers = Gate::helpers(gate);
+      if (number < helpers && enter(gate)) {
+        work(number + 1, helpers + 1);
+        finished_.fetch_add(1, std::memory_order_release);
       }
-      if (number >= helpers) continue;
-      work();
-      running_.fetch_sub(1, std::memory_order_release);
     }
   }
 
-  void work() {
-    for (int64_t begin; (begin = next_.fetch_add(grain_, std::memory_order_relaxed)) < count_;)
-      body_(context_, begin, std::min(begin + grain_, count_));
+  // The gate of a sweep that comes after the one seen last.
+  uint64_t next(uint32_t seen) {
+    const auto until = std::chrono::steady_clock::now() + PATIENCE;
+    do {
+      for (int spins = 0; spins < 32; ++spins) {
+        const uint64_t gate = gate_.load();
+        if (Gate::number(gate) != seen) return gate;
+        pause();
+      }
+    } while (std::chrono::steady_clock::now() < until);
+    std::unique_lock<std::mutex> lock(sleep_);
+    ++sleeping_;
+    wake_.wait(lock, [&] { return Gate::number(gate_.load()) != seen; });
+    --sleeping_;
+    return gate_.load();
+  }
+
+  bool enter(uint64_t gate) {
+    const uint32_t number = Gate::number(gate);
+    while (Gate::number(gate) == number && !(gate & Gate::CLOSED))
+      if (gate_.compare_exchange_weak(gate, gate + 1)) return true;
+    return false;
+  }
+
+  void work(int own, int parts) {
+    int64_t begin, end;
+    for (int p = 0; p < parts; ++p)
+      while (parts_[static_cast<size_t>((own + p) % parts)].take(order_, begin, end)) body_(context_, begin, end);
   }
 
   std::mutex owner_;
   std::mutex sleep_;
   std::condition_variable wake_;
-  std::atomic<uint64_t> sweep_{0};
+  std::atomic<uint64_t> gate_{0};
+  std::atomic<uint64_t> finished_{0};
   std::atomic<int> sleeping_{0};
-  std::atomic<int> running_{0};
-  std::atomic<int64_t> next_{0};
+  // Below: written by the owner while no worker is inside.
   int workers_ = 0;
-  int helpers_ = 0;
-  int64_t count_ = 0;
-  int64_t grain_ = 1;
+  uint32_t sweeps_ = 0;
+  std::unique_ptr<Part[]> parts_;
+  int capacity_ = 0;
+  Order order_ = Order::FORWARDS;
   void (*body_)(void*, int64_t, int64_t) = nullptr;
   void* context_ = nullptr;
 };
@@ -110,10 +186,12 @@ Pool& pool() {
 
 }  // namespace
 
-void parallelFor(int threads, int64_t count, int64_t grain, void (*body)(void*, int64_t, int64_t), void* context) {
-  const int64_t parts = (count + grain - 1) / grain;
-  const int helpers = static_cast<int>(std::min<int64_t>(threads, parts)) - 1;
-  if (helpers <= 0 || !pool().run(helpers, count, grain, body, context)) body(context, 0, count);
+void parallelFor(int threads, int64_t count, Order order, void (*body)(void*, int64_t, int64_t), void* context) {
+  const int helpers = static_cast<int>(std::min<int64_t>(threads, count)) - 1;
+  if (helpers > 0 && pool().run(helpers, count, order, body, context)) return;
+  Part all;
+  all.set(0, count);
+  for (int64_t begin, end; all.take(order, begin, end);) body(context, begin, end);
 }
 
 int processors() {

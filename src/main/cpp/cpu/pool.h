@@ -7,9 +7,13 @@
 
 namespace steptuner {
 
-// Runs body(context, begin, end) over consecutive parts of [0, count), handed out in grains, on at most `threads` threads, the caller
-// among them; returns when all are done. Which thread takes which part is left to chance: nothing may depend on it.
-void parallelFor(int threads, int64_t count, int64_t grain, void (*body)(void*, int64_t, int64_t), void* context);
+enum class Order { FORWARDS, BACKWARDS };
+
+// Runs body(context, begin, end) over consecutive pieces of [0, count) on at most `threads` threads, the caller among them; returns
+// when all are done. Every thread has a part of the range, the same one in every call with the same count, so that it finds its own
+// caches warm; it takes pieces of its part in the given order, long ones first, and then helps the others. Nothing may depend on which
+// thread takes which piece: that is left to chance.
+void parallelFor(int threads, int64_t count, Order order, void (*body)(void*, int64_t, int64_t), void* context);
 
 int processors();
 
