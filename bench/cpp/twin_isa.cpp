@@ -46,7 +46,7 @@ struct Twin {
   template <class V, size_t... O>
   STEPTUNER_HD static void keep(V* r, std::index_sequence<O...>) {
     ((reads(operand(O)) ? void() : void(r[O] = r[source()])), ...);
-    ([&] { asm volatile("" : "+x"(r[O].v)); }(), ...);
+    ([&] { for (auto& part : r[O].v) asm volatile("" : "+x"(part)); }(), ...);
   }
 };
 

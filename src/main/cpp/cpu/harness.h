@@ -3,7 +3,7 @@
 // The CPU harness: one chunk of any kernel. Compiled once per instruction set (see isa.cpp).
 //
 // An operand whose memory has the type of the computation is used in place. Others pass through a strip of staging in the L1 cache:
-// 16-bit and mixed types, and write-only outputs that are to bypass the caches, whatever their alignment.
+// 16-bit and mixed types, and write-only outputs that are to bypass the caches but are not aligned to registers.
 #pragma once
 #include "../sweep/kernels.h"
 #include "../sweep/summation.h"
@@ -84,13 +84,58 @@ void selectEvery(uint32_t period, int64_t begin, T* selected, int count) {
   for (int64_t i = past == 0 ? 0 : period - past; i < count; i += period) selected[i] = 1;
 }
 
-// The kernel's formula over WIDTH consecutive elements; leaves their terms of the sums.
-template <class K, class T, size_t... O>
+// A sweep that is larger than the caches asks for its operands this many bytes before it needs them: the processor's own prefetchers
+// stop at every page, and a formula keeps so many instructions waiting that loads further on do not come into view.
+constexpr int AHEAD = 512;
+constexpr int LINE = 64;
+
+template <class K>
+constexpr int readOperands() {
+  int count = 0;
+  for (int o = 0; o < K::OPERANDS; ++o) count += reads(K::operand(o));
+  return count;
+}
+
+// Of one operand alone the prefetchers bring more than would be asked for.
+template <class K>
+constexpr bool FETCHES = readOperands<K>() > 1;
+
+template <class T>
+STEPTUNER_HD void fetch(const T* operand, int at) {
+  for (int line = 0; line < Vector<T>::WIDTH * int(sizeof(T)); line += LINE)
+    if (at * sizeof(T) % LINE == 0) __builtin_prefetch(reinterpret_cast<const char*>(operand + at) + AHEAD + line);
+}
+
+template <bool STREAMS, class T>
+STEPTUNER_HD void keep(const Vector<T>& value, T* memory) {
+  if constexpr (STREAMS)
+    value.stream(memory);
+  else
+    value.store(memory);
+}
+
+// The kernel's formula over WIDTH consecutive elements; leaves their terms of the sums. FAR: in memory beyond the caches.
+template <class K, class T, bool FAR, size_t... O>
 STEPTUNER_HD void step(T* const* operand, const Vector<T>* coefficients, Vector<T>* terms, int at, std::index_sequence<O...>) {
   using V = Vector<T>;
+  if constexpr (FAR && FETCHES<K>) ((reads(K::operand(O)) ? fetch(operand[O], at) : void()), ...);
   V r[K::OPERANDS] = {(given<K>(O) ? V::load(operand[O] + at) : V(T(0)))...};
   K::template apply<V>(r, coefficients, terms);
-  ((writes(K::operand(O)) ? r[O].store(operand[O] + at) : void()), ...);
+  ((writes(K::operand(O)) ? keep<FAR && !reads(K::operand(O))>(r[O], operand[O] + at) : void()), ...);
+}
+
+// Copies bytes < 2 PART, a multiple of 4.
+template <int PART>
+STEPTUNER_HD void copyParts(char* to, const char* from, int bytes) {
+  const int part = bytes & PART;
+  if (part) __builtin_memcpy(to, from, PART);
+  if constexpr (PART > 4) copyParts<PART / 2>(to + part, from + part, bytes);
+}
+
+template <class T>
+STEPTUNER_HD void copyBlock(T* to, const T* from, int count) {
+  copyParts<Vector<T>::WIDTH * int(sizeof(T)) / 2>(reinterpret_cast<char*>(to), reinterpret_cast<const char*>(from),
+                                                   count * int(sizeof(T)));
 }
 
 // The same over the last count < WIDTH elements of a tensor: through copies, of which only the live elements go back. The terms of
@@ -101,27 +146,26 @@ void lastStep(T* const* operand, const Vector<T>* coefficients, Vector<T>* terms
   T* copy[K::OPERANDS];
   for (int o = 0; o < K::OPERANDS; ++o) {
     copy[o] = copies[o];
-    for (int i = 0; given<K>(o) && i < count; ++i) copies[o][i] = operand[o][at + i];
+    if (given<K>(o)) copyBlock(copies[o], operand[o] + at, count);
   }
-  step<K, T>(copy, coefficients, terms, 0, std::make_index_sequence<K::OPERANDS>());
+  step<K, T, false>(copy, coefficients, terms, 0, std::make_index_sequence<K::OPERANDS>());
   for (int o = 0; o < K::OPERANDS; ++o)
-    for (int i = 0; writes(K::operand(o)) && i < count; ++i) operand[o][at + i] = copies[o][i];
-  for (int s = 0; s < K::SUMS; ++s)
-    for (int i = count; i < Vector<T>::WIDTH; ++i) terms[s].v[i] = 0;
+    if (writes(K::operand(o))) copyBlock(operand[o] + at, copies[o], count);
+  for (int s = 0; s < K::SUMS; ++s) terms[s].clearFrom(count);
 }
 
 // One row of a strip in the order of memory. Between rows the strip's lane sums wait in the L1 cache; after the last one they go to
 // the chunk's. A first row's terms need no +0 before them: it would only turn a -0 into a +0, and neither changes a chunk's lane.
-template <class K, class T, int ROW, size_t... S>
-STEPTUNER_HD void row(T* const* operand, const Vector<T>* coefficients, [[maybe_unused]] T (*sums)[LANES],
-                      [[maybe_unused]] T (*lanes)[LANES], std::index_sequence<S...>) {
+template <class K, class T, bool FAR, int ROW, size_t... S>
+STEPTUNER_HD void row(T* const* operand, const Vector<T>* coefficients, T (*sums)[LANES], T (*lanes)[LANES],
+                      std::index_sequence<S...>) {
   using V = Vector<T>;
   constexpr bool FIRST = ROW == 0, LAST = ROW == STRIP / LANES - 1;
   // Where no store holds the compiler back, it would mix the loads of all rows.
   if constexpr (WRITE_MASK<K> == 0) asm volatile("" ::: "memory");
   for (int l = 0; l < LANES; l += V::WIDTH) {
-    V terms[K::SUMS + 1];
-    step<K, T>(operand, coefficients, terms, ROW * LANES + l, std::make_index_sequence<K::OPERANDS>());
+    V terms[K::SUMS];
+    step<K, T, FAR>(operand, coefficients, terms, ROW * LANES + l, std::make_index_sequence<K::OPERANDS>());
     if constexpr (!FIRST) ((terms[S] = V::load(sums[S] + l) + terms[S]), ...);
     if constexpr (LAST)
       ((V::load(lanes[S] + l) + terms[S]).store(lanes[S] + l), ...);
@@ -132,10 +176,16 @@ STEPTUNER_HD void row(T* const* operand, const Vector<T>* coefficients, [[maybe_
 
 // A whole strip. In any other order than that of memory the processor's prefetchers lose track: out of cache it then takes twice as
 // long.
-template <class K, class T, size_t... ROW>
-STEPTUNER_HD void wholeStrip(T* const* operand, const Vector<T>* coefficients, T (*lanes)[LANES], std::index_sequence<ROW...>) {
-  alignas(64) T sums[K::SUMS + 1][LANES];
-  (row<K, T, int(ROW)>(operand, coefficients, sums, lanes, std::make_index_sequence<K::SUMS>()), ...);
+template <class K, class T, bool FAR, size_t... ROW>
+STEPTUNER_HD void wholeStrip(T* const* operand, const Vector<T>* coefficients, [[maybe_unused]] T (*lanes)[LANES],
+                             std::index_sequence<ROW...>) {
+  if constexpr (K::SUMS == 0) {
+    for (int at = 0; at < STRIP; at += Vector<T>::WIDTH)
+      step<K, T, FAR>(operand, coefficients, nullptr, at, std::make_index_sequence<K::OPERANDS>());
+  } else {
+    alignas(64) T sums[K::SUMS][LANES];
+    (row<K, T, FAR, int(ROW)>(operand, coefficients, sums, lanes, std::make_index_sequence<K::SUMS>()), ...);
+  }
 }
 
 template <class K, class T, size_t... S>
@@ -146,13 +196,19 @@ void partOfStrip(T* const* operand, const Vector<T>* coefficients, int count, [[
   for (int at = 0; at < count; at += V::WIDTH) {
     V terms[K::SUMS + 1];
     if (at + V::WIDTH <= count)
-      step<K, T>(operand, coefficients, terms, at, std::make_index_sequence<K::OPERANDS>());
+      step<K, T, false>(operand, coefficients, terms, at, std::make_index_sequence<K::OPERANDS>());
     else
       lastStep<K, T>(operand, coefficients, terms, at, count - at);
     [[maybe_unused]] const int l = at % LANES;
     ((V::load(sums[S] + l) + terms[S]).store(sums[S] + l), ...);
   }
   for (int l = 0; l < LANES; l += V::WIDTH) ((V::load(lanes[S] + l) + V::load(sums[S] + l)).store(lanes[S] + l), ...);
+}
+
+// Whether an operand is a write-only one that can be written past the caches where it is.
+template <class T>
+bool streams(const ChunkWork& work, int o) {
+  return work.type[o] == typeOf<T>() && reinterpret_cast<uintptr_t>(work.memory[o]) % VECTOR_BYTES == 0;
 }
 
 template <class T>
@@ -167,9 +223,12 @@ void runChunk(const ChunkWork& work) {
   alignas(64) T staging[K::OPERANDS][STRIP];
   Vector<T> coefficients[K::COEFFICIENTS + 1];
   for (int i = 0; i < K::COEFFICIENTS; ++i) coefficients[i] = Vector<T>(static_cast<T>(work.coefficients[i]));
+  bool far = work.beyondCaches;
+  for (int o = 0; o < K::OPERANDS; ++o)
+    if (writes(K::operand(o)) && !reads(K::operand(o))) far = far && streams<T>(work, o);
   bool staged[K::OPERANDS], bypass[K::OPERANDS];
   for (int o = 0; o < K::OPERANDS; ++o) {
-    bypass[o] = work.bypassCaches && !reads(K::operand(o));
+    bypass[o] = work.beyondCaches && !far && !reads(K::operand(o));
     staged[o] = bypass[o] || work.type[o] != typeOf<T>() || o == SELECTION_AT<K>;
   }
   alignas(64) T lanes[K::SUMS + 1][LANES] = {};
@@ -187,10 +246,12 @@ void runChunk(const ChunkWork& work) {
       strip[SELECTION_AT<K>] = staging[SELECTION_AT<K>];
       selectEvery(periodOf(work.coefficients[K::PERIOD]), work.begin + begin, staging[SELECTION_AT<K>], count);
     }
-    if (count == STRIP)
-      wholeStrip<K, T>(strip, coefficients, lanes, std::make_index_sequence<STRIP / LANES>());
-    else
+    if (count < STRIP)
       partOfStrip<K, T>(strip, coefficients, count, lanes, std::make_index_sequence<K::SUMS>());
+    else if (far)
+      wholeStrip<K, T, true>(strip, coefficients, lanes, std::make_index_sequence<STRIP / LANES>());
+    else
+      wholeStrip<K, T, false>(strip, coefficients, lanes, std::make_index_sequence<STRIP / LANES>());
     for (int o = 0; o < K::OPERANDS; ++o)
       if (staged[o] && writes(K::operand(o)))
         narrow(staging[o], work.memory[o] + int64_t(begin) * bytesOf(work.type[o]), work.type[o], count, bypass[o]);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A vector register that formulas take for a number. Formulas are templates over their number type, so the vector code of every
-// kernel is written by the compiler from the formula itself and does not hang on whether a loop happens to be vectorised.
+// What formulas take for a number on the CPU: a few vector registers. Formulas are templates over their number type, so the vector code
+// of every kernel is written by the compiler from the formula itself and does not hang on whether a loop happens to be vectorised.
+//
+// Two registers and not one: a formula is a chain of some twenty operations, each of which waits for the one before, with a root and a
+// quotient among them. The processor looks ahead a few such chains; it gets further where two of them alternate.
 #pragma once
 #include "../rules/cube_root.h"
 #include "../rules/exponential.h"
@@ -34,75 +37,107 @@ struct Registers<double> {
   typedef uint64_t Bits __attribute__((vector_size(VECTOR_BYTES)));
 };
 
+#if defined(__AVX512F__)
+STEPTUNER_HD Registers<float>::Aligned rootOf(Registers<float>::Aligned a) { return _mm512_sqrt_ps(a); }
+STEPTUNER_HD Registers<double>::Aligned rootOf(Registers<double>::Aligned a) { return _mm512_sqrt_pd(a); }
+STEPTUNER_HD void streamTo(void* memory, Registers<float>::Aligned a) { _mm512_stream_ps(static_cast<float*>(memory), a); }
+STEPTUNER_HD void streamTo(void* memory, Registers<double>::Aligned a) { _mm512_stream_pd(static_cast<double*>(memory), a); }
+#elif defined(__AVX2__)
+STEPTUNER_HD Registers<float>::Aligned rootOf(Registers<float>::Aligned a) { return _mm256_sqrt_ps(a); }
+STEPTUNER_HD Registers<double>::Aligned rootOf(Registers<double>::Aligned a) { return _mm256_sqrt_pd(a); }
+STEPTUNER_HD void streamTo(void* memory, Registers<float>::Aligned a) { _mm256_stream_ps(static_cast<float*>(memory), a); }
+STEPTUNER_HD void streamTo(void* memory, Registers<double>::Aligned a) { _mm256_stream_pd(static_cast<double*>(memory), a); }
+#else
+STEPTUNER_HD Registers<float>::Aligned rootOf(Registers<float>::Aligned a) { return _mm_sqrt_ps(a); }
+STEPTUNER_HD Registers<double>::Aligned rootOf(Registers<double>::Aligned a) { return _mm_sqrt_pd(a); }
+STEPTUNER_HD void streamTo(void* memory, Registers<float>::Aligned a) { _mm_stream_ps(static_cast<float*>(memory), a); }
+STEPTUNER_HD void streamTo(void* memory, Registers<double>::Aligned a) { _mm_stream_pd(static_cast<double*>(memory), a); }
+#endif
+
 template <class E>
 struct Vector {
-  static constexpr int WIDTH = VECTOR_BYTES / int(sizeof(E));
   using Register = typename Registers<E>::Aligned;
   using Unaligned = typename Registers<E>::Unaligned;
+  using Bits = typename Registers<E>::Bits;
 
-  Register v = {};
+  static constexpr int REGISTERS = 2;
+  static constexpr int LENGTH = VECTOR_BYTES / int(sizeof(E));  // elements of a register
+  static constexpr int WIDTH = REGISTERS * LENGTH;
+
+  struct Mask {
+    decltype(Register{} < Register{}) v[REGISTERS];
+  };
+
+  Register v[REGISTERS] = {};
 
   Vector() = default;
-  STEPTUNER_HD Vector(Register r) : v(r) {}
-  STEPTUNER_HD explicit Vector(E e) : v(e - Register{}) {}  // e - 0 is e, also for -0
+  STEPTUNER_HD explicit Vector(E e) : v{e - Register{}, e - Register{}} {}  // e - 0 is e, also for -0
+  STEPTUNER_HD Vector(Register a, Register b) : v{a, b} {}
 
-  STEPTUNER_HD static Vector load(const E* memory) { return Vector(*reinterpret_cast<const Unaligned*>(memory)); }
-  STEPTUNER_HD void store(E* memory) const { *reinterpret_cast<Unaligned*>(memory) = v; }
+  STEPTUNER_HD static Vector load(const E* memory) { return {at(memory), at(memory + LENGTH)}; }
+  STEPTUNER_HD void store(E* memory) const {
+    *reinterpret_cast<Unaligned*>(memory) = v[0];
+    *reinterpret_cast<Unaligned*>(memory + LENGTH) = v[1];
+  }
+  // Past the caches; the address is a multiple of a register's bytes, and the caller fences.
+  STEPTUNER_HD void stream(E* memory) const {
+    streamTo(memory, v[0]);
+    streamTo(memory + LENGTH, v[1]);
+  }
+  // Elements from `count` on become 0.
+  STEPTUNER_HD void clearFrom(int count) {
+    for (int i = count; i < WIDTH; ++i) v[i / LENGTH][i % LENGTH] = 0;
+  }
 
-  STEPTUNER_HD friend Vector operator+(Vector a, Vector b) { return a.v + b.v; }
-  STEPTUNER_HD friend Vector operator-(Vector a, Vector b) { return a.v - b.v; }
-  STEPTUNER_HD friend Vector operator*(Vector a, Vector b) { return a.v * b.v; }
-  STEPTUNER_HD friend Vector operator/(Vector a, Vector b) { return a.v / b.v; }
-  STEPTUNER_HD friend Vector operator-(Vector a) { return -a.v; }
-  STEPTUNER_HD friend auto operator>(Vector a, Vector b) { return a.v > b.v; }
-  STEPTUNER_HD friend auto operator<(Vector a, Vector b) { return a.v < b.v; }
+  STEPTUNER_HD friend Vector operator+(Vector a, Vector b) { return {a.v[0] + b.v[0], a.v[1] + b.v[1]}; }
+  STEPTUNER_HD friend Vector operator-(Vector a, Vector b) { return {a.v[0] - b.v[0], a.v[1] - b.v[1]}; }
+  STEPTUNER_HD friend Vector operator*(Vector a, Vector b) { return {a.v[0] * b.v[0], a.v[1] * b.v[1]}; }
+  STEPTUNER_HD friend Vector operator/(Vector a, Vector b) { return {a.v[0] / b.v[0], a.v[1] / b.v[1]}; }
+  STEPTUNER_HD friend Vector operator-(Vector a) { return {-a.v[0], -a.v[1]}; }
+  STEPTUNER_HD friend Mask operator>(Vector a, Vector b) { return {{a.v[0] > b.v[0], a.v[1] > b.v[1]}}; }
+  STEPTUNER_HD friend Mask operator<(Vector a, Vector b) { return {{a.v[0] < b.v[0], a.v[1] < b.v[1]}}; }
+
+ private:
+  STEPTUNER_HD static Register at(const E* memory) { return *reinterpret_cast<const Unaligned*>(memory); }
 };
 
-template <class Mask, class E>
-STEPTUNER_HD Vector<E> select(Mask mask, Vector<E> a, Vector<E> b) {
-  return mask ? a.v : b.v;
-}
-
-// The functions of cube_root.h, lane by lane.
-STEPTUNER_HD Vector<float> cubeRootGuess(Vector<float> a) {
-  return Vector<float>((Registers<float>::Aligned)(third((Registers<float>::Bits)a.v) + CUBE_ROOT_BIAS_32));
-}
-STEPTUNER_HD Vector<double> cubeRootGuess(Vector<double> a) {
-  return Vector<double>((Registers<double>::Aligned)(third((Registers<double>::Bits)a.v) + CUBE_ROOT_BIAS_64));
-}
-
-STEPTUNER_HD Vector<float> squareRoot(Vector<float> a) {
-#if defined(__AVX512F__)
-  return Vector<float>(_mm512_sqrt_ps(a.v));
-#elif defined(__AVX2__)
-  return Vector<float>(_mm256_sqrt_ps(a.v));
-#else
-  return Vector<float>(_mm_sqrt_ps(a.v));
-#endif
-}
-
-STEPTUNER_HD Vector<double> squareRoot(Vector<double> a) {
-#if defined(__AVX512F__)
-  return Vector<double>(_mm512_sqrt_pd(a.v));
-#elif defined(__AVX2__)
-  return Vector<double>(_mm256_sqrt_pd(a.v));
-#else
-  return Vector<double>(_mm_sqrt_pd(a.v));
-#endif
+template <class E>
+STEPTUNER_HD Vector<E> select(typename Vector<E>::Mask mask, Vector<E> a, Vector<E> b) {
+  return {mask.v[0] ? a.v[0] : b.v[0], mask.v[1] ? a.v[1] : b.v[1]};
 }
 
 template <class E>
-STEPTUNER_HD Vector<E> cubeRoot(Vector<E> a) {
-  return cubeRootIn<Vector<E>, E>(a);
+STEPTUNER_HD Vector<E> squareRoot(Vector<E> a) {
+  return {rootOf(a.v[0]), rootOf(a.v[1])};
+}
+
+// The functions of cube_root.h and exponential.h, lane by lane.
+STEPTUNER_HD Registers<float>::Aligned cubeRootGuessOf(Registers<float>::Aligned a) {
+  return (Registers<float>::Aligned)(third((Registers<float>::Bits)a) + CUBE_ROOT_BIAS_32);
+}
+STEPTUNER_HD Registers<double>::Aligned cubeRootGuessOf(Registers<double>::Aligned a) {
+  return (Registers<double>::Aligned)(third((Registers<double>::Bits)a) + CUBE_ROOT_BIAS_64);
+}
+template <class E>
+STEPTUNER_HD Vector<E> cubeRootGuess(Vector<E> a) {
+  return {cubeRootGuessOf(a.v[0]), cubeRootGuessOf(a.v[1])};
 }
 
 template <class E>
 STEPTUNER_HD Vector<E> powerOfTwo(Vector<E> n) {
   using C = Exponential<E>;
-  using Bits = typename Registers<E>::Bits;
-  const Vector<E> sum = n + Vector<E>(E(C::ROUNDER));
-  const Bits bits = (reinterpret_cast<Bits>(sum.v) + C::BIAS) << C::FRACTION_BITS;
-  return Vector<E>(reinterpret_cast<typename Vector<E>::Register>(bits));
+  using V = Vector<E>;
+  const V sum = n + V(E(C::ROUNDER));
+  const auto power = [](typename V::Register r) {
+    const typename V::Bits bits = (reinterpret_cast<typename V::Bits>(r) + C::BIAS) << C::FRACTION_BITS;
+    return reinterpret_cast<typename V::Register>(bits);
+  };
+  return {power(sum.v[0]), power(sum.v[1])};
+}
+
+template <class E>
+STEPTUNER_HD Vector<E> cubeRoot(Vector<E> a) {
+  return cubeRootIn<Vector<E>, E>(a);
 }
 
 template <class E>

@@ -39,7 +39,7 @@ struct Adam {
     const T v = c[BETA2] * state[SQUARE] + c[ONE_MINUS_BETA2] * d * d;
     state[MOMENTUM] = m;
     state[SQUARE] = v;
-    return -(c[STEP_SIZE] * (m / (squareRoot(v) * c[ROOT_CORRECTION] + c[EPSILON]))) - c[SHRINKAGE] * x;
+    return -c[STEP_SIZE] * (m / (squareRoot(v) * c[ROOT_CORRECTION] + c[EPSILON])) - c[SHRINKAGE] * x;
   }
 };
 
