@@ -50,6 +50,21 @@ struct CpuPlan {
 
 CpuDevice& cpu(void* device) { return *static_cast<CpuDevice*>(device); }
 
+// The size of the last-level cache; a container, or a test, may know better than the system.
+bool findCache(Explain explain, int64_t* bytes) {
+  const char* const given = getenv("STEPTUNER_CACHE_BYTES");
+  if (!given || !*given) {
+    const long found = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    *bytes = found > 0 ? found : int64_t(32) << 20;
+    return true;
+  }
+  char* end;
+  *bytes = strtoll(given, &end, 10);
+  if (*end == 0 && *bytes >= 0) return true;
+  explain("STEPTUNER_CACHE_BYTES must be a number of bytes, 0 or more, not '%s'", given);
+  return false;
+}
+
 st_status open(int32_t, int32_t threads, const char* wanted, Explain explain, void** device) {
   const InstructionSet* best = nullptr;
   std::string known;
@@ -69,8 +84,7 @@ st_status open(int32_t, int32_t threads, const char* wanted, Explain explain, vo
   opened->isa = best;
   opened->functions = static_cast<const ChunkFunctions*>(best->functions());
   opened->threads = threads > 0 ? threads : processors();
-  const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  opened->lastLevelCache = cache > 0 ? cache : int64_t(32) << 20;
+  if (!findCache(explain, &opened->lastLevelCache)) return ST_BAD_ARGUMENT;
   opened->explain = explain;
   opened->name = "CPU, " + std::string(best->name) + ", " + std::to_string(opened->threads) +
                  (opened->threads == 1 ? " thread" : " threads");
@@ -203,8 +217,9 @@ st_status sweep(void* device, Plan& plan, Binding& binding, void*) {
   auto& chunkSums = static_cast<CpuPlan*>(plan.device)->chunkSums;
   const size_t sums = static_cast<size_t>(chunks * binding.sums);
   if (chunkSums.size() < sums) chunkSums.resize(sums);
-  Sweep work = {plan, binding, on.functions[binding.kernel], chunkSums.data(),
-                binding.bytes > on.lastLevelCache};
+  // Half of it: others have their share, the trainer first of all.
+  const bool beyondCaches = footprint(plan) > on.lastLevelCache / 2;
+  Sweep work = {plan, binding, on.functions[binding.kernel], chunkSums.data(), beyondCaches};
   // A backward sweep takes pieces from the end to the start, and goes forward within a piece: the processor's prefetchers lose their
   // place at every jump.
   parallelFor(on.threads, chunks, backwards(plan) ? Order::BACKWARDS : Order::FORWARDS, sweepChunks, &work);

@@ -12,7 +12,7 @@ struct ChunkWork {
   int32_t type[MAX_OPERANDS];
   int32_t count;
   int64_t begin;  // the chunk's first element in its tensor
-  bool beyondCaches;  // the sweep moves more than the caches hold
+  bool beyondCaches;  // a step goes through more than the caches hold
   const double* coefficients;
   double* sums;
 };

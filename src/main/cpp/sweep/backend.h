@@ -8,7 +8,7 @@
 
 namespace steptuner {
 
-constexpr int32_t BACKEND_VERSION = 1;
+constexpr int32_t BACKEND_VERSION = 2;
 
 // Sets the message of st_last_error for this thread; printf-like.
 using Explain = void (*)(const char* format, ...);

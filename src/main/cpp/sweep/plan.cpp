@@ -14,6 +14,7 @@ const char* layOut(Plan& plan) {
   plan.chunks.clear();
   plan.segments.clear();
   plan.stateBytes = 0;
+  plan.trainerBytes = 0;
   int64_t elements = 0;
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
     Tensor& tensor = plan.tensors[t];
@@ -25,6 +26,8 @@ const char* layOut(Plan& plan) {
     if (tensor.segment == next) plan.segments.push_back({before, before});
     tensor.stateType = computeType(tensor.parameterType);
     tensor.stateOffset = plan.stateBytes;
+    plan.trainerBytes += tensor.count * (bytesOf(tensor.parameterType) + (tensor.gradient ? bytesOf(tensor.gradientType) : 0) +
+                                         (tensor.update ? bytesOf(tensor.stateType) : 0));
     plan.stateBytes += (tensor.count * bytesOf(tensor.stateType) + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
     for (int64_t begin = 0; begin < tensor.count; begin += CHUNK)
       plan.chunks.push_back(

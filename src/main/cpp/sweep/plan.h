@@ -61,7 +61,8 @@ struct Plan {
   std::vector<Segment> segments;
   std::vector<char*> slots;
   std::vector<std::unique_ptr<Binding>> bindings;
-  int64_t stateBytes = 0;  // of one slot
+  int64_t stateBytes = 0;    // of one slot
+  int64_t trainerBytes = 0;  // of parameters, gradients and updates
   int64_t version = 0;     // changes when tensors do
   int64_t sweeps = 0;      // run so far: every other one goes backwards
   void* device = nullptr;  // the backend's own
@@ -77,6 +78,9 @@ inline char* operandBase(const Plan& plan, const Binding& binding, const Tensor&
     default: return plan.slots[static_cast<size_t>(binding.slot[o])] + tensor.stateOffset;
   }
 }
+
+// What the sweeps of a step go through, taken together.
+inline int64_t footprint(const Plan& plan) { return plan.trainerBytes + static_cast<int64_t>(plan.slots.size()) * plan.stateBytes; }
 
 // Sweeps alternate in direction, so that one begins where the last one ended and finds the caches warm.
 inline bool backwards(const Plan& plan) { return plan.sweeps % 2 == 1; }

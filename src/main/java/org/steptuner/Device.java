@@ -29,6 +29,8 @@ public final class Device {
   /**
    * The CPU with the best instruction set of this processor and one thread per processor, unless the system properties {@code
    * steptuner.threads} and {@code steptuner.isa} (or the environment variables STEPTUNER_THREADS and STEPTUNER_ISA) say otherwise.
+   * Sweeps over more than half of the last-level cache are made for memory beyond it, with the same bits; where the system tells its size
+   * wrongly, the environment variable STEPTUNER_CACHE_BYTES is believed.
    */
   public static Device cpu() {
     final String threads = setting("threads");
