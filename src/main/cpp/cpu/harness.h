@@ -84,7 +84,7 @@ void selectEvery(uint32_t period, int64_t begin, T* selected, int count) {
   for (int64_t i = past == 0 ? 0 : period - past; i < count; i += period) selected[i] = 1;
 }
 
-// A sweep that is larger than the caches asks for its operands this many bytes before it needs them: the processor's own prefetchers
+// A sweep over what the caches do not hold asks for its operands this many bytes before it needs them: the processor's own prefetchers
 // stop at every page, and a formula keeps so many instructions waiting that loads further on do not come into view.
 constexpr int AHEAD = 512;
 constexpr int LINE = 64;
@@ -95,6 +95,10 @@ constexpr int readOperands() {
   for (int o = 0; o < K::OPERANDS; ++o) count += reads(K::operand(o));
   return count;
 }
+
+// Whether there is a form for memory beyond the caches. Sweeps in float64 do without, for the compiler's sake: each takes it seconds.
+template <class T>
+constexpr bool HAS_FAR = sizeof(T) == 4;
 
 // Of one operand alone the prefetchers bring more than would be asked for.
 template <class K>
@@ -156,16 +160,15 @@ void lastStep(T* const* operand, const Vector<T>* coefficients, Vector<T>* terms
 
 // One row of a strip in the order of memory. Between rows the strip's lane sums wait in the L1 cache; after the last one they go to
 // the chunk's. A first row's terms need no +0 before them: it would only turn a -0 into a +0, and neither changes a chunk's lane.
-template <class K, class T, bool FAR, int ROW, size_t... S>
-STEPTUNER_HD void row(T* const* operand, const Vector<T>* coefficients, T (*sums)[LANES], T (*lanes)[LANES],
+template <class K, class T, bool FAR, bool FIRST, bool LAST, size_t... S>
+STEPTUNER_HD void row(T* const* operand, const Vector<T>* coefficients, int begin, T (*sums)[LANES], T (*lanes)[LANES],
                       std::index_sequence<S...>) {
   using V = Vector<T>;
-  constexpr bool FIRST = ROW == 0, LAST = ROW == STRIP / LANES - 1;
   // Where no store holds the compiler back, it would mix the loads of all rows.
   if constexpr (WRITE_MASK<K> == 0) asm volatile("" ::: "memory");
   for (int l = 0; l < LANES; l += V::WIDTH) {
     V terms[K::SUMS];
-    step<K, T, FAR>(operand, coefficients, terms, ROW * LANES + l, std::make_index_sequence<K::OPERANDS>());
+    step<K, T, FAR>(operand, coefficients, terms, begin + l, std::make_index_sequence<K::OPERANDS>());
     if constexpr (!FIRST) ((terms[S] = V::load(sums[S] + l) + terms[S]), ...);
     if constexpr (LAST)
       ((V::load(lanes[S] + l) + terms[S]).store(lanes[S] + l), ...);
@@ -176,33 +179,46 @@ STEPTUNER_HD void row(T* const* operand, const Vector<T>* coefficients, T (*sums
 
 // A whole strip. In any other order than that of memory the processor's prefetchers lose track: out of cache it then takes twice as
 // long.
-template <class K, class T, bool FAR, size_t... ROW>
-STEPTUNER_HD void wholeStrip(T* const* operand, const Vector<T>* coefficients, [[maybe_unused]] T (*lanes)[LANES],
-                             std::index_sequence<ROW...>) {
+template <class K, class T, bool FAR>
+STEPTUNER_HD void wholeStrip(T* const* operand, const Vector<T>* coefficients, [[maybe_unused]] T (*lanes)[LANES]) {
   if constexpr (K::SUMS == 0) {
     for (int at = 0; at < STRIP; at += Vector<T>::WIDTH)
       step<K, T, FAR>(operand, coefficients, nullptr, at, std::make_index_sequence<K::OPERANDS>());
   } else {
+    constexpr auto all = std::make_index_sequence<K::SUMS>();
+    constexpr int LAST = STRIP - LANES;
     alignas(64) T sums[K::SUMS][LANES];
-    (row<K, T, FAR, int(ROW)>(operand, coefficients, sums, lanes, std::make_index_sequence<K::SUMS>()), ...);
+    row<K, T, FAR, true, false>(operand, coefficients, 0, sums, lanes, all);
+    for (int begin = LANES; begin < LAST; begin += LANES) row<K, T, FAR, false, false>(operand, coefficients, begin, sums, lanes, all);
+    row<K, T, FAR, false, true>(operand, coefficients, LAST, sums, lanes, all);
   }
 }
 
-template <class K, class T, size_t... S>
-void partOfStrip(T* const* operand, const Vector<T>* coefficients, int count, [[maybe_unused]] T (*lanes)[LANES],
-                 std::index_sequence<S...>) {
+// The terms of WIDTH elements to their lanes.
+template <class T, size_t... S>
+STEPTUNER_HD void addTerms([[maybe_unused]] T (*sums)[LANES], [[maybe_unused]] int lane, [[maybe_unused]] const Vector<T>* terms,
+                           std::index_sequence<S...>) {
+  ((Vector<T>::load(sums[S] + lane) + terms[S]).store(sums[S] + lane), ...);
+}
+
+template <class K, class T>
+void partOfStrip(T* const* operand, const Vector<T>* coefficients, int count, [[maybe_unused]] T (*lanes)[LANES]) {
   using V = Vector<T>;
-  [[maybe_unused]] alignas(64) T sums[K::SUMS + 1][LANES] = {};
-  for (int at = 0; at < count; at += V::WIDTH) {
+  constexpr auto all = std::make_index_sequence<K::SUMS>();
+  alignas(64) T sums[K::SUMS + 1][LANES] = {};
+  int at = 0;
+  for (; at + V::WIDTH <= count; at += V::WIDTH) {
     V terms[K::SUMS + 1];
-    if (at + V::WIDTH <= count)
-      step<K, T, false>(operand, coefficients, terms, at, std::make_index_sequence<K::OPERANDS>());
-    else
-      lastStep<K, T>(operand, coefficients, terms, at, count - at);
-    [[maybe_unused]] const int l = at % LANES;
-    ((V::load(sums[S] + l) + terms[S]).store(sums[S] + l), ...);
+    step<K, T, false>(operand, coefficients, terms, at, std::make_index_sequence<K::OPERANDS>());
+    addTerms(sums, at % LANES, terms, all);
   }
-  for (int l = 0; l < LANES; l += V::WIDTH) ((V::load(lanes[S] + l) + V::load(sums[S] + l)).store(lanes[S] + l), ...);
+  if (at < count) {
+    V terms[K::SUMS + 1];
+    lastStep<K, T>(operand, coefficients, terms, at, count - at);
+    addTerms(sums, at % LANES, terms, all);
+  }
+  for (int s = 0; s < K::SUMS; ++s)
+    for (int l = 0; l < LANES; l += V::WIDTH) (V::load(lanes[s] + l) + V::load(sums[s] + l)).store(lanes[s] + l);
 }
 
 // Whether an operand is a write-only one that can be written past the caches where it is.
@@ -223,7 +239,7 @@ void runChunk(const ChunkWork& work) {
   alignas(64) T staging[K::OPERANDS][STRIP];
   Vector<T> coefficients[K::COEFFICIENTS + 1];
   for (int i = 0; i < K::COEFFICIENTS; ++i) coefficients[i] = Vector<T>(static_cast<T>(work.coefficients[i]));
-  bool far = work.beyondCaches;
+  bool far = HAS_FAR<T> && work.beyondCaches;
   for (int o = 0; o < K::OPERANDS; ++o)
     if (writes(K::operand(o)) && !reads(K::operand(o))) far = far && streams<T>(work, o);
   bool staged[K::OPERANDS], bypass[K::OPERANDS];
@@ -247,11 +263,11 @@ void runChunk(const ChunkWork& work) {
       selectEvery(periodOf(work.coefficients[K::PERIOD]), work.begin + begin, staging[SELECTION_AT<K>], count);
     }
     if (count < STRIP)
-      partOfStrip<K, T>(strip, coefficients, count, lanes, std::make_index_sequence<K::SUMS>());
+      partOfStrip<K, T>(strip, coefficients, count, lanes);
     else if (far)
-      wholeStrip<K, T, true>(strip, coefficients, lanes, std::make_index_sequence<STRIP / LANES>());
+      wholeStrip<K, T, HAS_FAR<T>>(strip, coefficients, lanes);
     else
-      wholeStrip<K, T, false>(strip, coefficients, lanes, std::make_index_sequence<STRIP / LANES>());
+      wholeStrip<K, T, false>(strip, coefficients, lanes);
     for (int o = 0; o < K::OPERANDS; ++o)
       if (staged[o] && writes(K::operand(o)))
         narrow(staging[o], work.memory[o] + int64_t(begin) * bytesOf(work.type[o]), work.type[o], count, bypass[o]);
