@@ -112,8 +112,13 @@ public final class Plan implements AutoCloseable {
 
   /** The state slots that a rule's formula needs. */
   public static List<String> slotsOf(String rule) {
-    final List<String> operands = Kernel.find("fixed_rate", rule).operands();
-    return operands.subList(2, operands.size());
+    return slotsOf("fixed_rate", rule);
+  }
+
+  /** The state slots that a sweep over a rule ("" for none) needs. */
+  public static List<String> slotsOf(String sweep, String rule) {
+    final List<String> elsewhere = List.of("gradient", "parameter", "update", "selected");
+    return Kernel.find(sweep, rule).operands().stream().filter(operand -> !elsewhere.contains(operand)).toList();
   }
 
   public void fill(String slot, double value) {

@@ -24,6 +24,11 @@ public final class Sweep {
     totals = new double[plan.segments() * kernel.sums().size()];
   }
 
+  /** The names of the coefficients, by column. */
+  public List<String> coefficients() {
+    return kernel.coefficients();
+  }
+
   /** The column of a coefficient. */
   public int coefficient(String name) {
     return index(kernel.coefficients(), name);

@@ -12,6 +12,7 @@ import org.steptuner.rule.Lion;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.Prodigy;
 import org.steptuner.tuner.TunerBuilder;
 
 /** Whole steps against their twins and against other libraries' steps. */
@@ -19,6 +20,7 @@ final class StepSuite {
   static final String ADAMW = "AdamW";
   static final String ADAMW_GUARDED = "AdamW, guarded";
   static final String MECHANIC = "Mechanic over AdamW";
+  static final String PRODIGY = "Prodigy";
   static final String FUSED = "libtorch _fused_adamw_";
 
   private StepSuite() {}
@@ -39,6 +41,11 @@ final class StepSuite {
   static Mechanic authors(Mechanic.Delta delta) {
     return Mechanic.tuning(AdamW.defaults()).variant(Mechanic.Variant.TORCH).delta(delta).baseRate(TorchMechanic.BASE_RATE)
         .initialScale(TorchMechanic.INITIAL_SCALE);
+  }
+
+  /** The rates of {@link TorchProdigy}. */
+  static TunerBuilder<?> prodigy() {
+    return Prodigy.tuning(AdamW.defaults().weightDecay(Torch.DECAY)).initialRate(TorchProdigy.INITIAL_RATE).maxRate(TorchProdigy.MAX_RATE);
   }
 
   static TunerBuilder<?> lion() {
@@ -68,6 +75,7 @@ final class StepSuite {
             List.of(MECHANIC, MECHANIC + ", TORCH form"),
             List.of(mechanic(), authors(Mechanic.Delta.STORED)),
             model -> new TorchMechanic(model, true), model -> new TorchMechanic(model, false));
+        group.run("step/prodigy", List.of(PRODIGY), List.of(prodigy()), TorchProdigy::new);
         for (ForkedPeer peer : forked) if (peer.threads() == threads) group.forked(peer);
       }
     }
@@ -80,6 +88,7 @@ final class StepSuite {
     }
     if (settings.wants("step/sgd")) check(momentum(), Torch.Native::sgd);
     if (settings.wants("step/lion")) check(lion(), Torch.Lion::new);
+    if (settings.wants("step/prodigy")) check(prodigy(), TorchProdigy::new);
     if (settings.wants("step/mechanic")) {
       check(authors(Mechanic.Delta.STORED), model -> new TorchMechanic(model, true));
       check(authors(Mechanic.Delta.DISCOUNTED), model -> new TorchMechanic(model, false));

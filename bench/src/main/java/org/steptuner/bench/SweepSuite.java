@@ -4,6 +4,7 @@ package org.steptuner.bench;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import org.steptuner.DataType;
 import org.steptuner.Device;
@@ -24,16 +25,29 @@ final class SweepSuite {
   private static final double RATE = 1e-6; // values must stay where they are, however often a sweep is run
   private static final long STEP = 1000;
 
+  /** Of the others it does not matter what they are, as long as nothing becomes too small for a normal number. */
+  private static final Map<String, Double> COEFFICIENTS =
+      Map.of("gradientScale", 1.0, "oldScale", RATE, "newScale", RATE, "retention", 0.999, "inverseScale", 1.0);
+
   private static final List<Rule> RULES =
       List.of(
           SGD.defaults(), SGD.defaults().momentum(0.9), RMSProp.defaults(), RMSProp.defaults().momentum(0.9), AdaGrad.defaults(),
           AdamW.defaults(), Lion.defaults(), new SuppliedUpdate());
 
-  private static final List<String> PLAIN =
+  private static final List<String> OVER_NONE =
       List.of("gradient_norm", "mechanic_reference", "mechanic_observe", "mechanic_observe_plain", "mechanic_scale");
   private static final List<String> OVER_RULES =
       List.of(
           "fixed_rate", "mechanic_apply", "mechanic_accumulate", "mechanic_observe_recomputed", "mechanic_apply_recomputed");
+
+  /** The sweeps of other tuners, "sweep/rule", at fewer sizes. MetaOptimize's are in {@link MetaSuite}. */
+  private static final List<String> OTHERS =
+      List.of(
+          "prodigy_observe_stored/adam", "prodigy_apply_stored/adam", "prodigy_apply_accumulated/adam", "dadaptation/sgd",
+          "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "momo_observe/momentum", "momo_apply/momentum",
+          "momo_observe/adam", "momo_apply/adam", "hypergradient_observe", "hypergradient_apply/adam", "direction/adam", "trial",
+          "newton_window", "vector_products", "vector_combination");
+  private static final Set<Long> SIZES_OF_OTHERS = Set.of(100_000L, 10_000_000L);
 
   private static final Set<String> QUICK =
       Set.of(
@@ -42,10 +56,15 @@ final class SweepSuite {
 
   private SweepSuite() {}
 
-  /** A sweep, over a rule or (null) over none. */
-  private record Kind(String sweep, Rule rule) {
+  /** A sweep over a rule ("" for none), and the Java rule whose coefficients it takes; null where it has its own. */
+  private record Kind(String sweep, String kernel, Rule rule) {
+    static Kind of(String id) {
+      final int slash = id.indexOf('/');
+      return slash < 0 ? new Kind(id, "", null) : new Kind(id.substring(0, slash), id.substring(slash + 1), null);
+    }
+
     String id() {
-      return rule == null ? sweep : sweep + "/" + rule.kernel();
+      return kernel.isEmpty() ? sweep : sweep + "/" + kernel;
     }
 
     boolean wanted(Settings settings) {
@@ -55,8 +74,8 @@ final class SweepSuite {
 
   private static List<Kind> kinds() {
     final List<Kind> kinds = new ArrayList<>();
-    for (String sweep : PLAIN) kinds.add(new Kind(sweep, null));
-    for (String sweep : OVER_RULES) for (Rule rule : RULES) kinds.add(new Kind(sweep, rule));
+    for (String sweep : OVER_NONE) kinds.add(Kind.of(sweep));
+    for (String sweep : OVER_RULES) for (Rule rule : RULES) kinds.add(new Kind(sweep, rule.kernel(), rule));
     return kinds;
   }
 
@@ -65,12 +84,10 @@ final class SweepSuite {
     final Memory parameters;
     final Plan plan;
 
-    Arrays(Device device, DataType type, long size, Memory gradients, Memory updates) {
+    Arrays(Device device, DataType type, long size, Memory gradients, Memory updates, List<Kind> kinds) {
       parameters = Memory.filled(type, size, 1, 1);
       final Set<String> slots = new LinkedHashSet<>();
-      for (Rule rule : RULES) slots.addAll(Plan.slotsOf(rule.kernel()));
-      slots.add("delta");
-      slots.add("reference");
+      for (Kind kind : kinds) slots.addAll(Plan.slotsOf(kind.sweep, kind.kernel));
       final ParameterSet set =
           ParameterSet.on(device)
               .add("x", parameters.address(), type, gradients.address(), type, updates.address(), size)
@@ -80,29 +97,15 @@ final class SweepSuite {
     }
 
     Sweep bind(Kind kind) {
-      final Rule rule = kind.rule;
-      final Sweep sweep = plan.bind(kind.sweep, rule == null ? "" : rule.kernel());
-      set(sweep, "gradientScale", 1);
-      set(sweep, "oldScale", RATE);
-      set(sweep, "newScale", RATE);
-      set(sweep, "retention", 0.999);
-      set(sweep, "inverseScale", 1);
-      if (rule != null) {
+      final Sweep sweep = plan.bind(kind.sweep, kind.kernel);
+      for (int column = 0; column < sweep.coefficients().size(); ++column)
+        sweep.set(0, column, COEFFICIENTS.getOrDefault(sweep.coefficients().get(column), 0.5));
+      if (kind.rule != null) {
         final double[] values = new double[32];
-        rule.coefficients(RATE, STEP, values);
-        sweep.set(0, sweep.ruleColumn(rule.coefficientNames()), values, rule.coefficientNames().size());
+        kind.rule.coefficients(RATE, STEP, values);
+        sweep.set(0, sweep.ruleColumn(kind.rule.coefficientNames()), values, kind.rule.coefficientNames().size());
       }
       return sweep;
-    }
-
-    private static void set(Sweep sweep, String coefficient, double value) {
-      final int column;
-      try {
-        column = sweep.coefficient(coefficient);
-      } catch (IllegalArgumentException notItsOwn) {
-        return;
-      }
-      sweep.set(0, column, value);
     }
 
     @Override
@@ -137,12 +140,19 @@ final class SweepSuite {
   }
 
   private static void sweeps(DataType type, long size, int threads, Settings settings, Results results) {
-    final List<Kind> wanted = kinds().stream().filter(kind -> kind.wanted(settings)).toList();
+    sweeps(kinds(), type, size, threads, settings, results);
+    // One after the other: together their state would not fit into memory.
+    if (SIZES_OF_OTHERS.contains(size))
+      for (String other : OTHERS) sweeps(List.of(Kind.of(other)), type, size, threads, settings, results);
+  }
+
+  private static void sweeps(List<Kind> kinds, DataType type, long size, int threads, Settings settings, Results results) {
+    final List<Kind> wanted = kinds.stream().filter(kind -> kind.wanted(settings)).toList();
     if (wanted.isEmpty()) return;
     try (Memory gradients = Memory.filled(type, size, 2, 1);
         Memory updates = Memory.filled(DataType.FLOAT32, size, 3, RATE);
-        Arrays ours = new Arrays(Device.cpu(threads), type, size, gradients, updates);
-        Arrays twin = new Arrays(Device.fromLibrary(Streams.twinLibrary(), threads), type, size, gradients, updates)) {
+        Arrays ours = new Arrays(Device.cpu(threads), type, size, gradients, updates, wanted);
+        Arrays twin = new Arrays(Device.fromLibrary(Streams.twinLibrary(), threads), type, size, gradients, updates, wanted)) {
       for (Kind kind : wanted) sweep(kind, ours, twin, type, size, threads, settings, results);
     }
   }
