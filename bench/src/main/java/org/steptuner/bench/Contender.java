@@ -15,6 +15,11 @@ interface Contender extends AutoCloseable {
     return System.nanoTime() - begin;
   }
 
+  /** The share of the time that {@link #time} last returned which is asked about: all, where a part is not timed by itself. */
+  default double share() {
+    return 1;
+  }
+
   /** Whether what it allocates is ours to answer for. */
   default boolean countsAllocation() {
     return false;

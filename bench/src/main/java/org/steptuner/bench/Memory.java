@@ -31,6 +31,10 @@ final class Memory implements AutoCloseable {
     Streams.fill(address() + at, type.ordinal(), count, seed, scale);
   }
 
+  void zero() {
+    Pointer.memset(pointer(0), 0, bytes);
+  }
+
   long address() {
     return block.address() + offset;
   }

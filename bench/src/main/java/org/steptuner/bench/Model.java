@@ -41,6 +41,10 @@ final class Model implements AutoCloseable {
     fill(gradients, seed, 1);
   }
 
+  void zeroGradients() {
+    gradients.zero();
+  }
+
   private void fill(Memory memory, long seed, double scale) {
     for (int t = 0; t < offsets.length; ++t) memory.fill(offsets[t], DataType.FLOAT32, shapes.counts()[t], seed, scale);
   }

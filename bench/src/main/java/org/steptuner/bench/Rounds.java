@@ -19,10 +19,12 @@ final class Rounds {
   private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
   private final double[][] times; // [contender][round], ns per operation
+  private final double[][] shares; // of these times
   private final double[] allocated;
 
-  private Rounds(double[][] times, double[] allocated) {
+  private Rounds(double[][] times, double[][] shares, double[] allocated) {
     this.times = times;
+    this.shares = shares;
     this.allocated = allocated;
   }
 
@@ -33,15 +35,16 @@ final class Rounds {
     double round = 0;
     for (int c = 0; c < n; ++c) {
       final Contender contender = contenders.get(c);
-      contender.time(1);
       double time = contender.time(1);
+      if (time < 2 * LONG_OPERATION) time = contender.time(1); // what is longer is so by itself, and not because it is the first
       if (time < settings.sampleNanos()) time = contender.time((int) Math.min(2000, 1 + settings.sampleNanos() / time)) / Math.min(2000, 1 + settings.sampleNanos() / time);
       repetitions[c] = (int) Math.max(1, Math.min(200_000, settings.sampleNanos() / time));
       ahead[c] = time > LONG_OPERATION ? 0 : 1 + repetitions[c] / 4;
       round += time * (repetitions[c] + ahead[c]) + PAUSE_MILLIS * 1e6;
     }
-    final int rounds = (int) Math.max(settings.leastRounds(), Math.min(settings.mostRounds(), settings.groupNanos() / round));
+    final int rounds = (int) Math.max(settings.leastRounds(round), Math.min(settings.mostRounds(), settings.groupNanos() / round));
     final double[][] times = new double[n][rounds];
+    final double[][] shares = new double[n][rounds];
     final double[] allocated = new double[n];
     Arrays.fill(allocated, Double.NaN);
     for (int r = 0; r < rounds; ++r)
@@ -52,17 +55,30 @@ final class Rounds {
         if (ahead[c] > 0) contender.time(ahead[c]);
         final long bytes = contender.countsAllocation() ? THREADS.getCurrentThreadAllocatedBytes() : 0;
         times[c][r] = (double) contender.time(repetitions[c]) / repetitions[c];
+        shares[c][r] = contender.share();
         if (contender.countsAllocation()) {
           final double each = (double) (THREADS.getCurrentThreadAllocatedBytes() - bytes) / repetitions[c];
           allocated[c] = Double.isNaN(allocated[c]) ? each : Math.min(allocated[c], each);
         }
       }
-    return new Rounds(times, allocated);
+    return new Rounds(times, shares, allocated);
   }
 
   /** Median nanoseconds of an operation. */
   double time(int contender) {
     return median(times[contender].clone());
+  }
+
+  /** Median nanoseconds of the part of an operation that is timed by itself. */
+  double part(int contender) {
+    final double[] parts = new double[times[contender].length];
+    for (int r = 0; r < parts.length; ++r) parts[r] = times[contender][r] * shares[contender][r];
+    return median(parts);
+  }
+
+  /** Median over the rounds of that part over the operation that it is a part of. */
+  double share(int contender) {
+    return median(shares[contender].clone());
   }
 
   /** Median over the rounds of one contender's time over another's. */

@@ -11,6 +11,8 @@ import org.steptuner.Device;
  * @param filter what to run: groups whose name it finds
  */
 record Settings(boolean quick, Pattern filter) {
+  private static final double LONG_ROUND = 2e9;
+
   boolean wants(String group) {
     return filter.matcher(group).find();
   }
@@ -38,8 +40,9 @@ record Settings(boolean quick, Pattern filter) {
     return quick ? 0.5e9 : 2e9;
   }
 
-  int leastRounds() {
-    return quick ? 5 : 7;
+  /** By what a round takes: where it takes seconds, a quick run cannot have many. */
+  int leastRounds(double roundNanos) {
+    return !quick ? 7 : roundNanos < LONG_ROUND ? 5 : 3;
   }
 
   int mostRounds() {

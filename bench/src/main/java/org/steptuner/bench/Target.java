@@ -40,6 +40,7 @@ record Target(String what, String bound, String reached, Boolean met) {
     for (String tuner : List.of(StepSuite.ADAMW, StepSuite.MECHANIC))
       ratios(targets, results, tuner + ": " + Shapes.many(10_000, 1_000).name(), "one tensor", 10_000_000, 1.15);
     meta(targets, results);
+    shares(targets, results);
     final var bytes = results.rows().stream().map(Row::allocatedBytesPerOp).filter(Objects::nonNull).max(Comparator.naturalOrder());
     targets.add(
         new Target("Java heap bytes allocated per step or sweep, the most of all rows", "0", bytes.map(b -> number("%.3f", b)).orElse("not measured"),
@@ -93,6 +94,16 @@ record Target(String what, String bound, String reached, Boolean met) {
                   words),
               row.timeOverPeer() <= META_OVER_WORDS * words));
     }
+  }
+
+  // What the optimizer takes of a training step.
+  private static void shares(List<Target> targets, Results results) {
+    for (Row row : results.rows())
+      if (TrainingSuite.STEP.equals(row.peer()))
+        targets.add(
+            new Target(
+                String.format(Locale.ROOT, "%s / %s, %d thr.", row.benchmark(), row.peer(), row.threads()), "(shown)",
+                number("%.1f %%", 100 * row.timeOverPeer()), null));
   }
 
   /** pass, miss, or nothing. */

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.openblas.global.openblas;
 import org.bytedeco.pytorch.AdamWOptions;
 import org.bytedeco.pytorch.Dispatcher;
 import org.bytedeco.pytorch.GenericList;
@@ -32,6 +33,11 @@ final class Torch {
 
   static void threads(int threads) {
     torch.set_num_threads(threads);
+  }
+
+  /** Of OpenBLAS, which multiplies libtorch's matrices and has threads of its own. */
+  static void productThreads(int threads) {
+    openblas.blas_set_num_threads(threads);
   }
 
   /** What every contender here has: tensors over the model's memory, gradients attached; no gradient mode, no leaks. */
