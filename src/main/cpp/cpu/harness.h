@@ -96,6 +96,10 @@ constexpr int readOperands() {
   return count;
 }
 
+// Arrays have at least one element.
+template <class K>
+constexpr int SUM_ARRAYS = K::SUMS > 0 ? K::SUMS : 1;
+
 // Whether there is a form for memory beyond the caches. Sweeps in float64 do without, for the compiler's sake: each takes it seconds.
 template <class T>
 constexpr bool HAS_FAR = sizeof(T) == 4;
@@ -145,7 +149,7 @@ STEPTUNER_HD void copyBlock(T* to, const T* from, int count) {
 // The same over the last count < WIDTH elements of a tensor: through copies, of which only the live elements go back. The terms of
 // the others are 0.
 template <class K, class T>
-void lastStep(T* const* operand, const Vector<T>* coefficients, Vector<T>* terms, int at, int count) {
+__attribute__((noinline)) void lastStep(T* const* operand, const Vector<T>* coefficients, Vector<T>* terms, int at, int count) {
   alignas(64) T copies[K::OPERANDS][Vector<T>::WIDTH] = {};
   T* copy[K::OPERANDS];
   for (int o = 0; o < K::OPERANDS; ++o) {
@@ -201,19 +205,19 @@ STEPTUNER_HD void addTerms([[maybe_unused]] T (*sums)[LANES], [[maybe_unused]] i
   ((Vector<T>::load(sums[S] + lane) + terms[S]).store(sums[S] + lane), ...);
 }
 
-template <class K, class T>
+template <class K, class T, bool FAR>
 void partOfStrip(T* const* operand, const Vector<T>* coefficients, int count, [[maybe_unused]] T (*lanes)[LANES]) {
   using V = Vector<T>;
   constexpr auto all = std::make_index_sequence<K::SUMS>();
-  alignas(64) T sums[K::SUMS + 1][LANES] = {};
+  alignas(64) T sums[SUM_ARRAYS<K>][LANES] = {};
   int at = 0;
   for (; at + V::WIDTH <= count; at += V::WIDTH) {
-    V terms[K::SUMS + 1];
-    step<K, T, false>(operand, coefficients, terms, at, std::make_index_sequence<K::OPERANDS>());
+    V terms[SUM_ARRAYS<K>];
+    step<K, T, FAR>(operand, coefficients, terms, at, std::make_index_sequence<K::OPERANDS>());
     addTerms(sums, at % LANES, terms, all);
   }
   if (at < count) {
-    V terms[K::SUMS + 1];
+    V terms[SUM_ARRAYS<K>];
     lastStep<K, T>(operand, coefficients, terms, at, count - at);
     addTerms(sums, at % LANES, terms, all);
   }
@@ -247,7 +251,7 @@ void runChunk(const ChunkWork& work) {
     bypass[o] = work.beyondCaches && !far && !reads(K::operand(o));
     staged[o] = bypass[o] || work.type[o] != typeOf<T>() || o == SELECTION_AT<K>;
   }
-  alignas(64) T lanes[K::SUMS + 1][LANES] = {};
+  alignas(64) T lanes[SUM_ARRAYS<K>][LANES] = {};
 
   for (int begin = 0; begin < work.count; begin += STRIP) {
     const int count = work.count - begin < STRIP ? work.count - begin : STRIP;
@@ -262,12 +266,12 @@ void runChunk(const ChunkWork& work) {
       strip[SELECTION_AT<K>] = staging[SELECTION_AT<K>];
       selectEvery(periodOf(work.coefficients[K::PERIOD]), work.begin + begin, staging[SELECTION_AT<K>], count);
     }
-    if (count < STRIP)
-      partOfStrip<K, T>(strip, coefficients, count, lanes);
-    else if (far)
-      wholeStrip<K, T, HAS_FAR<T>>(strip, coefficients, lanes);
+    const bool whole = count == STRIP;
+    if (far)
+      whole ? wholeStrip<K, T, HAS_FAR<T>>(strip, coefficients, lanes)
+            : partOfStrip<K, T, HAS_FAR<T>>(strip, coefficients, count, lanes);
     else
-      wholeStrip<K, T, false>(strip, coefficients, lanes);
+      whole ? wholeStrip<K, T, false>(strip, coefficients, lanes) : partOfStrip<K, T, false>(strip, coefficients, count, lanes);
     for (int o = 0; o < K::OPERANDS; ++o)
       if (staged[o] && writes(K::operand(o)))
         narrow(staging[o], work.memory[o] + int64_t(begin) * bytesOf(work.type[o]), work.type[o], count, bypass[o]);

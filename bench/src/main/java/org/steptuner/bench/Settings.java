@@ -37,7 +37,7 @@ record Settings(boolean quick, Pattern filter) {
 
   /** What a group of contenders may take, as far as its least number of rounds allows. */
   double groupNanos() {
-    return quick ? 0.5e9 : 2e9;
+    return quick ? 0.5e9 : 1e9;
   }
 
   /** By what a round takes: where it takes seconds, a quick run cannot have many. */
