@@ -25,13 +25,14 @@ final class Picture {
     final int threads = results.rows().stream().mapToInt(Row::threads).max().orElse(1);
     boolean sweeps = false;
     boolean peers = false;
-    final XYChart throughput = chart("Sweeps, " + threads + " threads, float32", "GB/s");
+    final XYChart throughput = chart("Sweeps, " + threads + " threads, float32", "GB/s", Styler.LegendPosition.InsideNE);
     for (String sweep : SWEEPS)
       sweeps |=
           series(
               throughput, sweep, results.of(sweep).filter(r -> r.dtype().equals("float32") && r.threads() == threads).toList(),
               Row::gbPerSecond);
-    final XYChart steps = chart("Steps, " + threads + " threads, float32", "time over " + StepSuite.FUSED);
+    final XYChart steps =
+        chart("Steps, " + threads + " threads, float32", "time over " + StepSuite.FUSED, Styler.LegendPosition.InsideSE);
     for (String step : List.of(StepSuite.ADAMW, StepSuite.ADAMW_GUARDED, StepSuite.MECHANIC))
       peers |=
           series(
@@ -45,12 +46,11 @@ final class Picture {
     return true;
   }
 
-  private static XYChart chart(String title, String unit) {
+  private static XYChart chart(String title, String unit, Styler.LegendPosition legend) {
     final XYChart chart = new XYChartBuilder().width(760).height(460).title(title).xAxisTitle("elements").yAxisTitle(unit).build();
     chart.getStyler().setXAxisLogarithmic(true);
     chart.getStyler().setYAxisMin(0.0);
-    chart.getStyler().setLegendPosition(Styler.LegendPosition.OutsideS);
-    chart.getStyler().setLegendLayout(Styler.LegendLayout.Horizontal);
+    chart.getStyler().setLegendPosition(legend);
     return chart;
   }
 
