@@ -13,7 +13,7 @@ record Step(String name, Model model, Optimizer optimizer) implements Contender 
 
   @Override
   public void run() {
-    optimizer.step();
+    if (optimizer.step().skipped()) throw new IllegalStateException(name + ": a skipped step is no work to be timed");
   }
 
   @Override

@@ -66,17 +66,18 @@ final class StepSuite {
       results.header("Steps over one tensor of " + size + " elements, float32");
       for (int threads : settings.threads()) {
         final Group group = new Group(Shapes.one(size), threads, settings, results);
-        group.run("step/adamw", List.of(ADAMW, ADAMW_GUARDED, MECHANIC), List.of(adamW(), adamWGuarded(), mechanic()), Torch.FusedAdamW::new);
+        group.run("step/adamw", true,
+            List.of(ADAMW, ADAMW_GUARDED, MECHANIC), List.of(adamW(), adamWGuarded(), mechanic()), Torch.FusedAdamW::new);
         if (settings.quick() && (size != 10_000_000 || threads == 1)) continue;
-        group.run("step/adamw-class", List.of(ADAMW), List.of(adamW()), Torch.Native::adamW);
-        group.run("step/sgd", List.of("SGD, momentum"), List.of(momentum()), Torch.Native::sgd);
-        group.run("step/lion", List.of("Lion"), List.of(lion()), Torch.Lion::new);
-        group.run("step/mechanic",
+        group.run("step/adamw-class", true, List.of(ADAMW), List.of(adamW()), Torch.Native::adamW);
+        group.run("step/sgd", true, List.of("SGD, momentum"), List.of(momentum()), Torch.Native::sgd);
+        group.run("step/lion", true, List.of("Lion"), List.of(lion()), Torch.Lion::new);
+        group.run("step/mechanic", true,
             List.of(MECHANIC, MECHANIC + ", TORCH form"),
             List.of(mechanic(), authors(Mechanic.Delta.STORED)),
             model -> new TorchMechanic(model, true), model -> new TorchMechanic(model, false));
         // A twin's sums are 0, and where |s|_1 is 0 Prodigy makes no step.
-        group.withoutTwins("step/prodigy", List.of(PRODIGY), List.of(prodigy()), TorchProdigy::new);
+        group.run("step/prodigy", false, List.of(PRODIGY), List.of(prodigy()), TorchProdigy::new);
         for (ForkedPeer peer : forked) if (peer.threads() == threads) group.forked(peer);
       }
     }
@@ -106,20 +107,10 @@ final class StepSuite {
 
   /** Contenders over the same shapes on the same threads. */
   record Group(Shapes shapes, int threads, Settings settings, Results results) {
-    /** Ours, their twins, and peers, all in one group of rounds. */
+    /** Ours, their twins (where they do what ours do), and peers, all in one group of rounds. */
     @SafeVarargs
-    final void run(String id, List<String> names, List<TunerBuilder<?>> tuners, Function<Model, ? extends Contender>... peers) {
-      run(id, true, names, tuners, peers);
-    }
-
-    @SafeVarargs
-    final void withoutTwins(
-        String id, List<String> names, List<TunerBuilder<?>> tuners, Function<Model, ? extends Contender>... peers) {
-      run(id, false, names, tuners, peers);
-    }
-
-    private void run(
-        String id, boolean twins, List<String> names, List<TunerBuilder<?>> tuners, Function<Model, ? extends Contender>[] peers) {
+    final void run(
+        String id, boolean twins, List<String> names, List<TunerBuilder<?>> tuners, Function<Model, ? extends Contender>... peers) {
       if (!settings.wants(id)) return;
       Torch.threads(threads);
       final List<Contender> all = new ArrayList<>();

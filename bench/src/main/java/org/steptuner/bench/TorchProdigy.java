@@ -31,6 +31,7 @@ final class TorchProdigy extends Torch.Peer {
   }
 
   @Override
+  @SuppressWarnings("try") // the scope is not referred to
   public void run() {
     try (PointerScope scope = new PointerScope()) {
       final double relative = d / INITIAL_RATE;
