@@ -63,9 +63,9 @@ struct Plan {
   std::vector<std::unique_ptr<Binding>> bindings;
   int64_t stateBytes = 0;    // of one slot
   int64_t trainerBytes = 0;  // of parameters, gradients and updates
-  int64_t version = 0;     // changes when tensors do
-  int64_t sweeps = 0;      // run so far: every other one goes backwards
-  void* device = nullptr;  // the backend's own
+  int64_t version = 0;       // changes when tensors do
+  int64_t sweeps = 0;        // run so far: every other one goes backwards
+  void* device = nullptr;    // the backend's own
 };
 
 // Where operand `o` of a binding begins for a tensor, and its type.

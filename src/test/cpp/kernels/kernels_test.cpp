@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Every kernel of the table, in every pair of parameter and gradient types, through the C ABI, on the CPU, on every instruction set as
-// for tensors beyond the caches, and on another device whose memory this process can address (the emulation of CUDA): all memory and all sums must
-// have the same bits, and nothing outside of the tensors may have changed. Run under sanitizers, this is the memory and race check of
-// the kernels.
+// for tensors beyond the caches, and on another device whose memory this process can address (the emulation of CUDA): all memory and all
+// sums must have the same bits, and nothing outside of the tensors may have changed. Run under sanitizers, this is the memory and race
+// check of the kernels.
 //
 //   kernels_test <device library> [every n-th type pair]
 #include "../native/check.h"
