@@ -7,6 +7,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.steptuner.internal.Natives;
 
 /**
@@ -15,6 +16,7 @@ import org.steptuner.internal.Natives;
  */
 public final class Device {
   private static final Map<String, Device> OPEN = new ConcurrentHashMap<>();
+  private static final AtomicBoolean NO_GPU_LOGGED = new AtomicBoolean();
 
   private final long handle;
   private final String name;
@@ -75,11 +77,13 @@ public final class Device {
     return open(Natives.cudaLibrary(), index, 0, "");
   }
 
-  /** The first GPU where there is one, else the CPU. */
+  /** The first GPU where there is one, else the CPU; why there is no GPU is logged once ({@link System.Logger}, INFO). */
   public static Device best() {
     try {
       return cuda(0);
     } catch (DeviceException noGpu) {
+      if (!NO_GPU_LOGGED.getAndSet(true))
+        System.getLogger(Device.class.getName()).log(System.Logger.Level.INFO, "no GPU, using the CPU: {0}", noGpu.getMessage());
       return cpu();
     }
   }

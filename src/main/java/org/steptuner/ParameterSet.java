@@ -7,13 +7,13 @@ import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Objects;
 import java.util.Set;
 import org.bytedeco.javacpp.Pointer;
+import org.steptuner.internal.engine.Addresses;
 
 /**
  * The tensors that an optimizer works on: where a trainer keeps its parameters and gradients, and of what type. It owns no memory;
@@ -69,6 +69,37 @@ public final class ParameterSet {
     for (Tensor tensor : tensors) if (!used.contains(tensor.group)) used.add(tensor.group);
     groups = Collections.unmodifiableList(used);
     owners = List.copyOf(builder.owners);
+  }
+
+  private ParameterSet(ParameterSet before, List<Tensor> moved) {
+    device = before.device;
+    tensors = List.copyOf(moved);
+    groups = before.groups;
+    owners = before.owners;
+  }
+
+  /**
+   * The same tensors elsewhere. The memory of before is kept reachable too.
+   *
+   * @param parameterAddresses of each tensor, in the order in which they were added
+   * @param gradientAddresses likewise
+   * @throws IllegalArgumentException if the arrays are not of one address per tensor, or tensors overlap in memory
+   */
+  public ParameterSet at(long[] parameterAddresses, long[] gradientAddresses) {
+    if (parameterAddresses.length != tensors.size() || gradientAddresses.length != tensors.size())
+      throw new IllegalArgumentException(
+          "there must be an address for each of " + tensors.size() + " tensors, not " + parameterAddresses.length + " and "
+              + gradientAddresses.length);
+    final List<Tensor> moved = new ArrayList<>();
+    for (int t = 0; t < tensors.size(); ++t) {
+      final Tensor old = tensors.get(t);
+      moved.add(
+          new Tensor(
+              old.name, old.group, parameterAddresses[t], old.parameterType, gradientAddresses[t], old.gradientType, old.updateAddress,
+              old.count));
+    }
+    Addresses.check(moved);
+    return new ParameterSet(this, moved);
   }
 
   /** Begins a set on a device. */
@@ -206,7 +237,7 @@ public final class ParameterSet {
      */
     public ParameterSet build() {
       if (tensors.isEmpty()) throw new IllegalArgumentException("a parameter set needs at least one tensor");
-      checkOverlap();
+      Addresses.check(tensors);
       return new ParameterSet(this);
     }
 
@@ -248,37 +279,6 @@ public final class ParameterSet {
                 + Long.toHexString(address));
       if (count > (1L << 40))
         throw new IllegalArgumentException("count of tensor '" + tensor + "' must be at most 2^40, not " + count);
-    }
-
-    // A parameter range may touch no other range; gradients and updates are only read and may coincide.
-    private void checkOverlap() {
-      record Range(long begin, long end, boolean written, String what) {}
-      final List<Range> ranges = new ArrayList<>();
-      for (Tensor t : tensors) {
-        if (t.count == 0) continue;
-        final long parameterEnd = t.parameterAddress + t.count * t.parameterType.bytes();
-        ranges.add(new Range(t.parameterAddress, parameterEnd, true, "the parameters of tensor '" + t.name + "'"));
-        if (t.gradientAddress != 0) {
-          final long end = t.gradientAddress + t.count * t.gradientType.bytes();
-          ranges.add(new Range(t.gradientAddress, end, false, "the gradients of tensor '" + t.name + "'"));
-        }
-        if (t.updateAddress != 0) {
-          final long end = t.updateAddress + t.count * t.parameterType.stateType().bytes();
-          ranges.add(new Range(t.updateAddress, end, false, "the update of tensor '" + t.name + "'"));
-        }
-      }
-      final Range[] sorted = ranges.toArray(Range[]::new);
-      Arrays.sort(sorted, (a, b) -> Long.compareUnsigned(a.begin, b.begin));
-      Range reach = null;
-      Range writtenReach = null;
-      for (Range range : sorted) {
-        final Range clash = range.written ? reach : writtenReach;
-        if (clash != null && Long.compareUnsigned(range.begin, clash.end) < 0)
-          throw new IllegalArgumentException(clash.what + " and " + range.what + " overlap in memory");
-        if (reach == null || Long.compareUnsigned(range.end, reach.end) > 0) reach = range;
-        if (range.written && (writtenReach == null || Long.compareUnsigned(range.end, writtenReach.end) > 0))
-          writtenReach = range;
-      }
     }
   }
 }

@@ -297,7 +297,7 @@ class CheckpointTest {
       victim.assertRefuses(zip(Map.of()), "an empty zip");
       victim.assertRefuses(zip(Map.of("readme.txt", "hello".getBytes(StandardCharsets.UTF_8))), "a foreign zip", "manifest");
       victim.assertRefuses(zip(Map.of("manifest", new byte[0])), "an empty manifest");
-      final byte[] other = "format=other\nversion=1\n".getBytes(StandardCharsets.UTF_8);
+      final byte[] other = "format=other\nversion=2\n".getBytes(StandardCharsets.UTF_8);
       victim.assertRefuses(zip(Map.of("manifest", other)), "another format");
       victim.assertRefuses(zip(Map.of("manifest/", new byte[0])), "a folder");
     }
@@ -320,7 +320,7 @@ class CheckpointTest {
     smallCheckpoint();
     final SavedState saved = SavedState.read(file);
     try (Victim victim = new Victim()) {
-      victim.assertRefuses(edited(saved, m -> m.replace("version=1", "version=2")), "newer", "version 2", "version 1");
+      victim.assertRefuses(edited(saved, m -> m.replace("version=2", "version=2")), "newer", "version 2", "version 1");
       victim.assertRefuses(edited(saved, m -> m.replaceFirst("steps=2", "steps=two")), "no number", "two");
       victim.assertRefuses(edited(saved, m -> m.replaceFirst("\nsteps=2", "")), "no steps");
       victim.assertRefuses(edited(saved, m -> m.replaceFirst("scalar.s=.*\n", "")), "a scalar is missing", "s");

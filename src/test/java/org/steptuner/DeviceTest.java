@@ -10,9 +10,16 @@ import static org.steptuner.Refusal.assertRefused;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
+import java.util.logging.Handler;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -20,6 +27,35 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Devices: what they are called, how they are chosen, and what is said where there is none. */
 class DeviceTest {
+  /** What this class's tests have made the library log, from the first of them on. */
+  private static final class Log extends Handler {
+    final List<LogRecord> records = new ArrayList<>();
+
+    @Override
+    public void publish(LogRecord record) {
+      records.add(record);
+    }
+
+    @Override
+    public void flush() {}
+
+    @Override
+    public void close() {}
+  }
+
+  private static final Log LOG = new Log();
+  private static final Logger LOGGER = Logger.getLogger(Device.class.getName()); // kept: the framework would forget it
+
+  @BeforeAll
+  static void listen() {
+    LOGGER.addHandler(LOG);
+  }
+
+  @AfterAll
+  static void stopListening() {
+    LOGGER.removeHandler(LOG);
+  }
+
   @Test
   void namesAndThreads() {
     final Device device = Device.cpu(3, InstructionSet.SSE2);
@@ -30,6 +66,15 @@ class DeviceTest {
     assertEquals("CPU, sse2, 1 thread", Device.cpu(1, InstructionSet.SSE2).name());
     assertSame(device, Device.cpu(3, InstructionSet.SSE2), "opened once");
     assertNotSame(device, Device.cpu(2, InstructionSet.SSE2));
+  }
+
+  /** Where there is no GPU, best() is the CPU, and why is logged, once. */
+  @Test
+  void whyThereIsNoGpuIsLoggedOnce() {
+    final boolean gpu = !Device.best().isCpu();
+    assertEquals(gpu, !Device.best().isCpu());
+    assertEquals(gpu ? 0 : 1, LOG.records.size());
+    for (LogRecord record : LOG.records) assertTrue(String.valueOf(record.getParameters()[0]).contains("CUDA"), record::getMessage);
   }
 
   @Test

@@ -48,6 +48,27 @@ class RebindTest {
     }
   }
 
+  /** The set that an optimizer shows is where its tensors are, not where they were. */
+  @Test
+  void theParametersOfAnOptimizerMoveWithIt() {
+    try (TestTensors first = tensors(0); TestTensors second = tensors(1);
+        Optimizer optimizer = FixedRate.of(0.1, SGD.defaults()).build(first.on(CPU))) {
+      final ParameterSet before = optimizer.parameters();
+      optimizer.rebind("t1", second.parameters(1).address(), second.gradients(1).address());
+      final ParameterSet.Tensor moved = optimizer.parameters().tensors().get(1);
+      assertEquals(second.parameters(1).address(), moved.parameterAddress());
+      assertEquals(second.gradients(1).address(), moved.gradientAddress());
+      assertEquals("second", moved.group());
+      assertEquals(before.tensors().get(0), optimizer.parameters().tensors().get(0));
+      assertEquals(before.groups(), optimizer.parameters().groups());
+      assertEquals(first.parameters(1).address(), before.tensors().get(1).parameterAddress(), "the set that was handed in changed");
+      assertRefused(
+          IllegalArgumentException.class, () -> optimizer.rebind("t0", second.parameters(1).address(), first.gradients(0).address()),
+          "'t0'", "'t1'", "overlap");
+      assertRefused(IllegalArgumentException.class, () -> before.at(new long[2], new long[3]), "3 tensors", "2 and 3");
+    }
+  }
+
   // Groups out of order: the library's own order of tensors is then another one.
   private static TestTensors tensors(int offset) {
     return new TestTensors()

@@ -8,7 +8,9 @@ import static org.steptuner.DataType.FLOAT64;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -21,7 +23,17 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.steptuner.TestOptimizers.Configuration;
 import org.steptuner.rule.AdamW;
+import org.steptuner.rule.SGD;
+import org.steptuner.tuner.CDAT;
+import org.steptuner.tuner.DAdaptation;
+import org.steptuner.tuner.FixedRate;
+import org.steptuner.tuner.Hypergradient;
 import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.MetaOptimize;
+import org.steptuner.tuner.MoMo;
+import org.steptuner.tuner.NewtonRate;
+import org.steptuner.tuner.Polyak;
+import org.steptuner.tuner.Prodigy;
 import org.steptuner.tuner.TunerBuilder;
 
 /** Sharded training: optimizers that own a part of the parameters each, with their sums added, train like one that owns all. */
@@ -176,6 +188,45 @@ class SumReducerTest {
         assertArrayEquals(safe.values(), lossy.values(), "call " + failing + " failed");
       }
     }
+  }
+
+  /**
+   * How often a step adds sums over processes: once where all sums are known together, and once more where a guard must decide before the
+   * sweep that sums the rest.
+   */
+  @Test
+  void aStepReducesOnceAndOnceForItsGuard() {
+    final Map<TunerBuilder<?>, Integer> expected = new LinkedHashMap<>();
+    expected.put(FixedRate.of(0.01, AdamW.defaults()), 1);
+    expected.put(FixedRate.of(0.01, AdamW.defaults()).nonFinite(NonFinite.UNCHECKED), 0);
+    expected.put(Mechanic.tuning(AdamW.defaults()).gradientL1(true), 1);
+    expected.put(Mechanic.tuning(AdamW.defaults()).scope(Scope.TENSOR).clipNorm(1), 1);
+    expected.put(Mechanic.tuning(AdamW.defaults()).variant(Mechanic.Variant.TORCH), 2);
+    expected.put(Prodigy.tuning(AdamW.defaults()).gradientL1(true), 1);
+    expected.put(DAdaptation.tuning(AdamW.defaults()), 2);
+    expected.put(MoMo.tuning(AdamW.defaults()), 1);
+    expected.put(Hypergradient.tuning(AdamW.defaults(), 0.01, 1e-6), 1);
+    expected.put(Hypergradient.tuning(SGD.defaults().weightDecay(0.1), 0.01, 1e-6).scope(Scope.TENSOR).clipNorm(1), 1);
+    expected.put(NewtonRate.tuning(SGD.defaults(), 0.01).interval(1), 2);
+    expected.put(MetaOptimize.tuning(AdamW.defaults()), 2);
+    expected.put(MetaOptimize.tuning(AdamW.defaults()).perWeight(), 2);
+    expected.put(MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).curvature(MetaOptimize.Curvature.DIAGONAL)
+        .approximation(MetaOptimize.Approximation.TWO_BY_TWO).nonFinite(NonFinite.UNCHECKED), 1);
+    expected.put(Polyak.tuning(SGD.defaults()), 1);
+    expected.put(CDAT.tuning(AdamW.defaults()).curvature(u -> 1), 2); // the curvature is asked for along an accepted step
+    expected.forEach(
+        (builder, wanted) -> {
+          final int[] calls = {0};
+          builder.sumReducer((sums, count) -> ++calls[0]);
+          try (TestTensors tensors =
+                  new TestTensors().add("a", FLOAT64, 100).group("b").add("b", FLOAT64, 10).parameters(i -> 1).gradients(i -> 0.1);
+              Optimizer optimizer = builder.build(tensors.on(Device.cpu(1)))) {
+            optimizer.step(1);
+            calls[0] = 0;
+            optimizer.step(1);
+            assertEquals(wanted, calls[0], optimizer.scalars().keySet() + " of " + builder.getClass().getSimpleName());
+          }
+        });
   }
 
   /** Looking at an optimizer is a matter of one rank: it must not wait for the others. */

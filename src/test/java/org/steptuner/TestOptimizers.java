@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Supplier;
 import org.steptuner.rule.AdaGrad;
+import org.steptuner.rule.AdEMAMix;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
@@ -65,6 +66,7 @@ public final class TestOptimizers {
     rules.put("AdaGrad", AdaGrad.defaults().initialAccumulator(0.1).rateDecay(0.05).weightDecay(0.01));
     rules.put("Adam", Adam.defaults().weightDecay(0.02));
     rules.put("AdamW", AdamW.defaults().betas(0.8, 0.95).weightDecay(0.1));
+    rules.put("AdEMAMix", AdEMAMix.defaults().betas(0.8, 0.95, 0.99).alpha(1).warmup(7).weightDecay(0.1));
     rules.put("Lion", Lion.defaults().weightDecay(0.05));
     rules.put("MADGRAD", MADGRAD.defaults().weightDecay(0.02));
     rules.put("MirrorMADGRAD", MirrorMADGRAD.defaults().epsilon(1e-6));

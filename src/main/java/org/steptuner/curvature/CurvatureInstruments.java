@@ -12,10 +12,11 @@ import java.util.Map;
 import java.util.Objects;
 import org.steptuner.Optimizer;
 import org.steptuner.StepReport;
-import org.steptuner.internal.Instrumented;
 import org.steptuner.internal.LargestEigenvalue;
-import org.steptuner.internal.Plan;
-import org.steptuner.internal.Sweep;
+import org.steptuner.internal.engine.Instrumented;
+import org.steptuner.internal.engine.Plan;
+import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.Sweep;
 
 /**
  * Instruments to see the curvature of a loss along a run, as in the figures of Roulet et al., "Stepping on the Edge: Curvature Aware
@@ -43,7 +44,7 @@ import org.steptuner.internal.Sweep;
  */
 public final class CurvatureInstruments {
   /**
-   * What was seen of a step. Values that there are not are NaN.
+   * What was seen of a step. A value that could not be measured is NaN.
    *
    * @param step the number of the step
    * @param loss given to the step
@@ -76,7 +77,8 @@ public final class CurvatureInstruments {
   private final Sweep keep;
   private final Sweep way;
   private final Sweep overlap;
-  private final double[] sums = new double[3];
+  private final Angle turn; // between this step and the one before
+  private final Angle alignment; // of the step and the eigenvector
   private final List<Reading> readings = new ArrayList<>();
   private double sharpness = Double.NaN;
   private double preconditionedSharpness = Double.NaN;
@@ -90,9 +92,13 @@ public final class CurvatureInstruments {
     plan.addScratch("update");
     largest = new LargestEigenvalue(inside, hessian, tolerance, mostProducts, false, true);
     preconditioned = inside.preconditions() ? new LargestEigenvalue(inside, hessian, tolerance, mostProducts, true, false) : null;
-    keep = plan.bind("mechanic_reference", "", Map.of("reference", "marked"));
+    keep = plan.bind("reference", "", Map.of("reference", "marked"));
     way = plan.bind("newton_window", "", Map.of("reference", "marked", "way", "update"));
     overlap = plan.bind("vector_products", "", Map.of("a", "update", "b", "eigenvector"));
+    turn = new Angle(way, "beforeSquare", "nowSquare");
+    alignment = new Angle(overlap, "aSquare", "bSquare");
+    way.put("inverseRate", -1);
+    way.setAll();
   }
 
   /** Instruments of a relative accuracy of 1e-3 in the eigenvector, with at most 100 products. */
@@ -165,9 +171,8 @@ public final class CurvatureInstruments {
     final double[] seen = new double[2];
     inside.exclusively(
         () -> {
-          for (int segment = 0; segment < plan.segments(); ++segment) way.set(segment, 0, -1);
-          seen[0] = Math.acos(Math.max(-1, Math.min(1, cosine(way)))); // <before, now>, |before|^2, |now|^2
-          seen[1] = Double.isFinite(sharpness) ? Math.abs(cosine(overlap)) : Double.NaN;
+          seen[0] = Math.acos(Math.max(-1, Math.min(1, turn.cosine())));
+          seen[1] = Double.isFinite(sharpness) ? Math.abs(alignment.cosine()) : Double.NaN;
           ready = false;
         });
     final StepReport report = optimizer.report();
@@ -179,16 +184,29 @@ public final class CurvatureInstruments {
     return reading;
   }
 
-  // NaN where one of the two is 0.
-  private double cosine(Sweep sweep) {
-    sweep.run();
-    final double[] all = sweep.sums();
-    for (int column = 0; column < 3; ++column) {
-      sums[column] = 0;
-      for (int row = column; row < all.length; row += 3) sums[column] += all[row];
+  /** Two vectors of which a sweep sums the product and the squares. */
+  private final class Angle {
+    private final Sweep sweep;
+    private final Reduction sums = inside.reduction();
+    private final Reduction.Term product;
+    private final Reduction.Term square;
+    private final Reduction.Term otherSquare;
+
+    Angle(Sweep sweep, String square, String otherSquare) {
+      this.sweep = sweep;
+      product = sums.overall(sweep.sum("product"));
+      this.square = sums.overall(sweep.sum(square));
+      this.otherSquare = sums.overall(sweep.sum(otherSquare));
     }
-    inside.reduce(sums, 3);
-    return sums[0] / (Math.sqrt(sums[1]) * Math.sqrt(sums[2]));
+
+    /** NaN where one of the two is 0. */
+    double cosine() {
+      sweep.run();
+      sweep.await();
+      sums.collect();
+      sums.reduce();
+      return product.of(0) / (Math.sqrt(square.of(0)) * Math.sqrt(otherSquare.of(0)));
+    }
   }
 
   /** All readings so far; not to be changed. */

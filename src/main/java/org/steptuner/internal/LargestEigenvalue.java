@@ -8,6 +8,11 @@ import org.bytedeco.javacpp.BytePointer;
 import org.steptuner.DataType;
 import org.steptuner.curvature.HessianVectorProduct;
 import org.steptuner.curvature.ParameterVector;
+import org.steptuner.internal.engine.Instrumented;
+import org.steptuner.internal.engine.Plan;
+import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.SlotVector;
+import org.steptuner.internal.engine.Sweep;
 
 /**
  * The largest eigenvalue of the Hessian H, or of {@code P^-1/2 H P^-1/2}, by Lanczos' iteration from a random vector, always the same one:
@@ -34,16 +39,13 @@ public final class LargestEigenvalue {
   private final ParameterVector[] vectors = new ParameterVector[2];
   private final ParameterVector product;
   private final ParameterVector scaled; // null where nothing is preconditioned
-  private final Sweep[] overlap = new Sweep[2]; // of w and v
-  private final Sweep[] residual = new Sweep[2]; // of w, v, and the vector before v
+  private final Overlap[] overlap = new Overlap[2]; // of w and v
+  private final Combination[] residual = new Combination[2]; // of w, v, and the vector before v
   private final Sweep[] intoScaled = new Sweep[2];
   private final Sweep outOfProduct;
-  private final Sweep[] intoEigenvector = new Sweep[2];
-  private final double[] sums = new double[2];
-  private final double[] preconditioner = new double[4];
+  private final Combination[] intoEigenvector = new Combination[2];
   private final BytePointer start = new BytePointer(BUFFER);
   private final ByteBuffer startBuffer = start.asByteBuffer().order(ByteOrder.nativeOrder());
-  private double norm;
 
   /**
    * @param tolerance the relative error to stop at
@@ -70,10 +72,11 @@ public final class LargestEigenvalue {
     for (int k = 0; k < 2; ++k) {
       final String v = LANCZOS[k];
       vectors[k] = new SlotVector(plan, v);
-      overlap[k] = plan.bind("vector_products", "", Map.of("a", w, "b", v));
-      residual[k] = plan.bind("vector_combination", "", Map.of("a", w, "b", v, "c", LANCZOS[1 - k]));
+      overlap[k] = new Overlap(plan.bind("vector_products", "", Map.of("a", w, "b", v)));
+      residual[k] = new Combination(plan.bind("vector_combination", "", Map.of("a", w, "b", v, "c", LANCZOS[1 - k])));
       if (preconditioned) intoScaled[k] = plan.bind("vector_precondition", "", Map.of("a", v, "b", "scaled"));
-      if (eigenvector) intoEigenvector[k] = plan.bind("vector_combination", "", Map.of("a", v, "b", v, "c", "eigenvector"));
+      if (eigenvector)
+        intoEigenvector[k] = new Combination(plan.bind("vector_combination", "", Map.of("a", v, "b", v, "c", "eigenvector")));
     }
     outOfProduct = preconditioned ? plan.bind("vector_precondition", "", Map.of("a", "product", "b", "scaled")) : null;
   }
@@ -85,15 +88,14 @@ public final class LargestEigenvalue {
     for (int k = 0; ; ++k) {
       final int at = k % 2;
       multiply(at);
-      overlap[at].run();
-      final double alpha = total(overlap[at], 0);
-      final double beta = Math.sqrt(combine(residual[at], 1, -alpha, k == 0 ? 0 : -tridiagonal.below(k - 1)));
+      final double alpha = overlap[at].product();
+      final double beta = Math.sqrt(residual[at].combine(1, -alpha, k == 0 ? 0 : -tridiagonal.below(k - 1)));
       if (!Double.isFinite(alpha) || !Double.isFinite(beta)) return Double.NaN;
       tridiagonal.add(alpha, beta);
       final double theta = tridiagonal.largest();
       final double error = beta * Math.abs(tridiagonal.vector(k));
       if (error <= tolerance * Math.abs(theta) || beta == 0 || k + 1 == tridiagonal.capacity()) return theta;
-      combine(residual[at], 0, 0, 1 / beta);
+      residual[at].combine(0, 0, 1 / beta);
     }
   }
 
@@ -104,11 +106,11 @@ public final class LargestEigenvalue {
     final int count = tridiagonal.size();
     for (int k = 0; k < count; ++k) {
       final int at = k % 2;
-      combine(intoEigenvector[at], tridiagonal.vector(k), 0, 1);
+      intoEigenvector[at].combine(tridiagonal.vector(k), 0, 1);
       if (k + 1 == count) return;
       multiply(at);
-      combine(residual[at], 1, -tridiagonal.diagonal(k), k == 0 ? 0 : -tridiagonal.below(k - 1));
-      combine(residual[at], 0, 0, 1 / tridiagonal.below(k));
+      residual[at].combine(1, -tridiagonal.diagonal(k), k == 0 ? 0 : -tridiagonal.below(k - 1));
+      residual[at].combine(0, 0, 1 / tridiagonal.below(k));
     }
   }
 
@@ -123,8 +125,8 @@ public final class LargestEigenvalue {
     plan.fill(LANCZOS[1], 0);
     plan.fill("product", 0); // what is multiplied by 0 must be finite
     if (preconditioned) plan.fill("scaled", 0);
-    combine(residual[1], 0, 0, 1); // its third vector is the first one here
-    combine(residual[1], 0, 0, 1 / Math.sqrt(norm));
+    final double square = residual[1].combine(0, 0, 1); // its third vector is the first one here
+    residual[1].combine(0, 0, 1 / Math.sqrt(square));
   }
 
   private void multiply(int at) {
@@ -141,30 +143,53 @@ public final class LargestEigenvalue {
 
   private void precondition(Sweep sweep) {
     for (int segment = 0; segment < plan.segments(); ++segment) {
-      optimizer.preconditioner(plan.group(segment), preconditioner);
-      sweep.set(segment, 0, preconditioner, preconditioner.length);
+      optimizer.preconditioner(plan.group(segment), sweep);
+      sweep.set(segment);
     }
     sweep.run();
-    sweep.sums(); // the trainer's work may be on another stream
+    sweep.await(); // the trainer's work may be on another stream
   }
 
-  private double combine(Sweep sweep, double x, double y, double z) {
-    for (int segment = 0; segment < plan.segments(); ++segment) {
-      sweep.set(segment, 0, x);
-      sweep.set(segment, 1, y);
-      sweep.set(segment, 2, z);
+  /** The product of two vectors, over all processes. */
+  private final class Overlap {
+    private final Sweep sweep;
+    private final Reduction sums = optimizer.reduction();
+    private final Reduction.Term product;
+
+    Overlap(Sweep sweep) {
+      this.sweep = sweep;
+      product = sums.overall(sweep.sum("product"));
     }
-    sweep.run();
-    return norm = total(sweep, 0);
+
+    double product() {
+      return summed(sweep, sums, product);
+    }
   }
 
-  private double total(Sweep sweep, int column) {
-    final double[] all = sweep.sums();
-    final int columns = all.length / plan.segments();
-    sums[0] = 0;
-    for (int row = column; row < all.length; row += columns) sums[0] += all[row];
-    optimizer.reduce(sums, 1);
-    return sums[0];
+  /** {@code c <- x a + y b + z c}, and |c|^2 over all processes. */
+  private final class Combination {
+    private final Sweep sweep;
+    private final Reduction sums = optimizer.reduction();
+    private final Reduction.Term square;
+
+    Combination(Sweep sweep) {
+      this.sweep = sweep;
+      square = sums.overall(sweep.sum("square"));
+    }
+
+    double combine(double x, double y, double z) {
+      sweep.put("x", x).put("y", y).put("z", z);
+      sweep.setAll();
+      return summed(sweep, sums, square);
+    }
+  }
+
+  private static double summed(Sweep sweep, Reduction sums, Reduction.Term term) {
+    sweep.run();
+    sweep.await();
+    sums.collect();
+    sums.reduce();
+    return term.of(0);
   }
 
   // Uniform in [-1, 1], by a hash of tensor and place: the same on every device.

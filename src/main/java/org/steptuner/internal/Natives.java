@@ -10,13 +10,14 @@ import org.bytedeco.javacpp.annotation.Cast;
 import org.bytedeco.javacpp.annotation.Name;
 import org.bytedeco.javacpp.annotation.NoException;
 import org.bytedeco.javacpp.annotation.Platform;
+import org.steptuner.DataType;
 import org.steptuner.DeviceException;
 
 /** The C ABI of {@code steptuner.h}, and its errors as exceptions. */
 @Platform(include = "steptuner.h", link = "steptuner", library = "jnisteptuner")
 @NoException
 public final class Natives {
-  private static final int ABI = 1;
+  private static final int ABI = 2;
   private static final int OK = 0;
   private static final int BAD_ARGUMENT = 1;
 
@@ -31,6 +32,11 @@ public final class Natives {
     }
     if (abiVersion() != ABI)
       throw new DeviceException("Step Tuner's native library has ABI version " + abiVersion() + ", this jar needs " + ABI);
+    for (DataType type : DataType.values()) {
+      final BytePointer name = typeNamePointer(type.ordinal());
+      if (name == null || !name.getString().equals(type.name()))
+        throw new DeviceException("Step Tuner's native library does not know type " + type.ordinal() + " as " + type);
+    }
   }
 
   private Natives() {}
@@ -40,6 +46,9 @@ public final class Natives {
 
   @Name("st_last_error")
   private static native @Cast("const char*") BytePointer lastErrorPointer();
+
+  @Name("st_type_name")
+  private static native @Cast("const char*") BytePointer typeNamePointer(int type);
 
   @Name("st_device_open")
   private static native int deviceOpen(
@@ -52,16 +61,16 @@ public final class Natives {
   public static native int deviceThreads(long device);
 
   @Name("st_kernel_find")
-  static native int kernelFind(String sweep, String rule);
+  public static native int kernelFind(String sweep, String rule);
 
   @Name("st_kernel_count")
-  static native int kernelCount();
+  public static native int kernelCount();
 
   @Name("st_kernel_describe")
   private static native @Cast("const char*") BytePointer kernelDescription(int kernel);
 
   @Name("st_plan_create")
-  static native int planCreate(
+  public static native int planCreate(
       long device,
       int tensors,
       @Cast("const int64_t*") long[] parameters,
@@ -76,49 +85,49 @@ public final class Natives {
       @Cast("int64_t*") long[] plan);
 
   @Name("st_plan_destroy")
-  static native void planDestroy(long plan);
+  public static native void planDestroy(long plan);
 
   @Name("st_plan_rebind")
-  static native int planRebind(long plan, int tensor, long parameter, long gradient, long update, int verify);
+  public static native int planRebind(long plan, int tensor, long parameter, long gradient, long update, int verify);
 
   @Name("st_plan_add_slot")
-  static native int planAddSlot(long plan, @Cast("int32_t*") int[] slot);
+  public static native int planAddSlot(long plan, @Cast("int32_t*") int[] slot);
 
   @Name("st_plan_fill")
-  static native int planFill(long plan, int slot, double value);
+  public static native int planFill(long plan, int slot, double value, long stream);
 
   @Name("st_plan_bytes")
-  static native long planBytes(long plan, int slot, int tensor);
+  public static native long planBytes(long plan, int slot, int tensor);
 
   @Name("st_plan_address")
-  static native long planAddress(long plan, int slot, int tensor);
+  public static native long planAddress(long plan, int slot, int tensor);
 
   @Name("st_plan_read")
-  static native int planRead(
+  public static native int planRead(
       long plan, int slot, int tensor, long offset, @Cast("void*") long host, long bytes, long stream);
 
   @Name("st_plan_write")
-  static native int planWrite(
+  public static native int planWrite(
       long plan, int slot, int tensor, long offset, @Cast("const void*") long host, long bytes, long stream);
 
   @Name("st_plan_bind")
-  static native int planBind(
+  public static native int planBind(
       long plan, int kernel, @Cast("const int32_t*") int[] slots, int operands, @Cast("int32_t*") int[] binding);
 
   @Name("st_binding_coefficients")
-  static native long bindingCoefficients(long plan, int binding);
+  public static native long bindingCoefficients(long plan, int binding);
 
   @Name("st_binding_sums")
-  static native long bindingSums(long plan, int binding);
+  public static native long bindingSums(long plan, int binding);
 
   @Name("st_binding_bytes")
-  static native long bindingBytes(long plan, int binding);
+  public static native long bindingBytes(long plan, int binding);
 
   @Name("st_sweep")
-  static native int sweep(long plan, int binding, long stream);
+  public static native int sweep(long plan, int binding, long stream);
 
   @Name("st_wait")
-  static native int await(long plan, long stream);
+  public static native int await(long plan, long stream);
 
   /** Opens a device; {@code library} is null for the CPU. */
   public static long openDevice(String library, int index, int threads, String isa) {
@@ -132,7 +141,8 @@ public final class Natives {
     return deviceNamePointer(device).getString();
   }
 
-  static String describeKernel(int kernel) {
+  /** What a kernel says of itself: "sweep|rule|name:place:access,...|coefficient,...|sum,...". */
+  public static String describeKernel(int kernel) {
     return kernelDescription(kernel).getString();
   }
 
@@ -153,7 +163,7 @@ public final class Natives {
   }
 
   /** Turns a status into the exception that it stands for. */
-  static void check(int status) {
+  public static void check(int status) {
     if (status == OK) return;
     final String message = lastErrorPointer().getString();
     if (status == BAD_ARGUMENT) throw new IllegalArgumentException(message);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.rule;
 
-import java.util.List;
-
 /**
  * AdaGrad, the diagonal form.
  *
@@ -20,8 +18,6 @@ import java.util.List;
  * @param initialAccumulator not negative
  */
 public record AdaGrad(double rateDecay, double epsilon, double weightDecay, double initialAccumulator) implements Rule {
-  private static final List<String> NAMES = List.of("rate", "weightDecay", "epsilon");
-
   public AdaGrad {
     Check.notNegative("rateDecay", rateDecay);
     Check.notNegative("epsilon", epsilon);
@@ -56,15 +52,18 @@ public record AdaGrad(double rateDecay, double epsilon, double weightDecay, doub
   }
 
   @Override
-  public List<String> coefficientNames() {
-    return NAMES;
+  public void coefficients(double rate, long step, Coefficients to) {
+    to.put("rate", rate / (1 + (step - 1) * rateDecay)).put("weightDecay", weightDecay).put("epsilon", epsilon);
   }
 
   @Override
-  public void coefficients(double rate, long step, double[] values) {
-    values[0] = rate / (1 + (step - 1) * rateDecay);
-    values[1] = weightDecay;
-    values[2] = epsilon;
+  public double coupledDecay() {
+    return weightDecay;
+  }
+
+  @Override
+  public Rule withoutDecay() {
+    return weightDecay(0);
   }
 
   @Override

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.rule;
 
-import java.util.List;
-
 /**
  * Adam, with weight decay added to the gradient.
  *
@@ -21,11 +19,6 @@ import java.util.List;
  * @param weightDecay not negative
  */
 public record Adam(double beta1, double beta2, double epsilon, double weightDecay) implements Rule {
-  static final List<String> NAMES =
-      List.of(
-          "stepSize", "shrinkage", "coupledDecay", "beta1", "oneMinusBeta1", "beta2", "oneMinusBeta2", "rootCorrection",
-          "epsilon");
-
   public Adam {
     check(beta1, beta2, epsilon, weightDecay);
   }
@@ -53,13 +46,28 @@ public record Adam(double beta1, double beta2, double epsilon, double weightDeca
   }
 
   @Override
-  public List<String> coefficientNames() {
-    return NAMES;
+  public void coefficients(double rate, long step, Coefficients to) {
+    put(rate, step, beta1, beta2, epsilon, weightDecay, 0, to);
   }
 
   @Override
-  public void coefficients(double rate, long step, double[] values) {
-    fill(values, rate, step, beta1, beta2, epsilon, weightDecay, 0);
+  public double coupledDecay() {
+    return weightDecay;
+  }
+
+  @Override
+  public Rule withoutDecay() {
+    return weightDecay(0);
+  }
+
+  @Override
+  public boolean preconditions() {
+    return true;
+  }
+
+  @Override
+  public void preconditioner(long step, Coefficients to) {
+    putPreconditioner(step, beta1, beta2, epsilon, to);
   }
 
   static void check(double beta1, double beta2, double epsilon, double weightDecay) {
@@ -69,16 +77,23 @@ public record Adam(double beta1, double beta2, double epsilon, double weightDeca
     Check.notNegative("weightDecay", weightDecay);
   }
 
-  static void fill(
-      double[] values, double rate, long step, double beta1, double beta2, double epsilon, double coupled, double decoupled) {
-    values[0] = rate / (1 - Math.pow(beta1, step));
-    values[1] = rate * decoupled;
-    values[2] = coupled;
-    values[3] = beta1;
-    values[4] = 1 - beta1;
-    values[5] = beta2;
-    values[6] = 1 - beta2;
-    values[7] = 1 / Math.sqrt(1 - Math.pow(beta2, step));
-    values[8] = epsilon;
+  static void put(
+      double rate, long step, double beta1, double beta2, double epsilon, double coupled, double decoupled, Coefficients to) {
+    to.put("stepSize", stepSize(rate, beta1, step)).put("shrinkage", rate * decoupled).put("coupledDecay", coupled);
+    to.put("beta1", beta1).put("oneMinusBeta1", 1 - beta1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
+    to.put("rootCorrection", rootCorrection(beta2, step)).put("epsilon", epsilon);
+  }
+
+  static void putPreconditioner(long step, double beta1, double beta2, double epsilon, Coefficients to) {
+    to.put("factor", 1 / stepSize(1, beta1, step)).put("rootCorrection", rootCorrection(beta2, step));
+    to.put("epsilonInside", 0).put("epsilonOutside", epsilon);
+  }
+
+  private static double stepSize(double rate, double beta1, long step) {
+    return rate / (1 - Math.pow(beta1, step));
+  }
+
+  private static double rootCorrection(double beta2, long step) {
+    return 1 / Math.sqrt(1 - Math.pow(beta2, step));
   }
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.rule;
 
-import java.util.List;
-
 /**
  * Adam with decoupled weight decay.
  *
@@ -47,12 +45,27 @@ public record AdamW(double beta1, double beta2, double epsilon, double weightDec
   }
 
   @Override
-  public List<String> coefficientNames() {
-    return Adam.NAMES;
+  public void coefficients(double rate, long step, Coefficients to) {
+    Adam.put(rate, step, beta1, beta2, epsilon, 0, weightDecay, to);
   }
 
   @Override
-  public void coefficients(double rate, long step, double[] values) {
-    Adam.fill(values, rate, step, beta1, beta2, epsilon, 0, weightDecay);
+  public double decoupledDecay() {
+    return weightDecay;
+  }
+
+  @Override
+  public Rule withoutDecay() {
+    return weightDecay(0);
+  }
+
+  @Override
+  public boolean preconditions() {
+    return true;
+  }
+
+  @Override
+  public void preconditioner(long step, Coefficients to) {
+    Adam.putPreconditioner(step, beta1, beta2, epsilon, to);
   }
 }

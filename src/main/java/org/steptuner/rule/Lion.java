@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.rule;
 
-import java.util.List;
-
 /**
  * Lion: the sign of an interpolated momentum, with decoupled weight decay.
  *
@@ -19,9 +17,6 @@ import java.util.List;
  * @param weightDecay not negative
  */
 public record Lion(double beta1, double beta2, double weightDecay) implements Rule {
-  private static final List<String> NAMES =
-      List.of("rate", "shrinkage", "beta1", "oneMinusBeta1", "beta2", "oneMinusBeta2");
-
   public Lion {
     Check.decay("beta1", beta1);
     Check.decay("beta2", beta2);
@@ -47,17 +42,18 @@ public record Lion(double beta1, double beta2, double weightDecay) implements Ru
   }
 
   @Override
-  public List<String> coefficientNames() {
-    return NAMES;
+  public void coefficients(double rate, long step, Coefficients to) {
+    to.put("rate", rate).put("shrinkage", rate * weightDecay);
+    to.put("beta1", beta1).put("oneMinusBeta1", 1 - beta1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
   }
 
   @Override
-  public void coefficients(double rate, long step, double[] values) {
-    values[0] = rate;
-    values[1] = rate * weightDecay;
-    values[2] = beta1;
-    values[3] = 1 - beta1;
-    values[4] = beta2;
-    values[5] = 1 - beta2;
+  public double decoupledDecay() {
+    return weightDecay;
+  }
+
+  @Override
+  public Rule withoutDecay() {
+    return weightDecay(0);
   }
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.rule;
 
-import java.util.List;
-
 /**
  * MADGRAD: dual averaging of gradients, divided by the cube root of their squares. Made for deep networks, where it often generalises
  * as well as SGD with momentum.
@@ -26,8 +24,6 @@ import java.util.List;
  * @param weightDecay added to the gradient, not negative; it works against momentum here, and much less of it is needed than for SGD
  */
 public record MADGRAD(double momentum, double epsilon, double weightDecay) implements Rule {
-  private static final List<String> NAMES = List.of("weight", "weightDecay", "epsilon", "intake", "first");
-
   public MADGRAD {
     Check.decay("momentum", momentum);
     Check.notNegative("epsilon", epsilon);
@@ -57,16 +53,23 @@ public record MADGRAD(double momentum, double epsilon, double weightDecay) imple
   }
 
   @Override
-  public List<String> coefficientNames() {
-    return NAMES;
+  public void coefficients(double rate, long step, Coefficients to) {
+    to.put("weight", rate == 0 ? 0 : (rate + epsilon) * Math.sqrt(step)).put("weightDecay", weightDecay).put("epsilon", epsilon);
+    to.put("intake", 1 - momentum).put("first", step == 1 ? 1 : 0);
   }
 
   @Override
-  public void coefficients(double rate, long step, double[] values) {
-    values[0] = rate == 0 ? 0 : (rate + epsilon) * Math.sqrt(step);
-    values[1] = weightDecay;
-    values[2] = epsilon;
-    values[3] = 1 - momentum;
-    values[4] = step == 1 ? 1 : 0;
+  public double coupledDecay() {
+    return weightDecay;
+  }
+
+  @Override
+  public Rule withoutDecay() {
+    return weightDecay(0);
+  }
+
+  @Override
+  public boolean stepIsMultipleOfRate() {
+    return false;
   }
 }

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.rule;
 
-import java.util.List;
-
 /**
- * The mirror-descent form of {@link MADGRAD} ("modernised dual averaging"): old squares fade, and the point z is kept instead of a sum.
+ * The mirror-descent form of {@link MADGRAD}: old squares fade, and the point z is kept instead of a sum.
  *
  * <pre>
  * d = g + weightDecay x
@@ -21,8 +19,6 @@ import java.util.List;
  * @param weightDecay added to the gradient, not negative
  */
 public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay) implements Rule {
-  private static final List<String> NAMES = List.of("rate", "weightDecay", "retention", "epsilon", "intake", "first");
-
   public MirrorMADGRAD {
     Check.decay("momentum", momentum);
     Check.notNegative("epsilon", epsilon);
@@ -51,19 +47,26 @@ public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay)
     return "mirror_madgrad";
   }
 
-  @Override
-  public List<String> coefficientNames() {
-    return NAMES;
-  }
-
   // StrictMath: the same bits wherever the JVM runs.
   @Override
-  public void coefficients(double rate, long step, double[] values) {
-    values[0] = rate == 0 ? 0 : (rate + epsilon) * StrictMath.cbrt(step);
-    values[1] = weightDecay;
-    values[2] = Math.sqrt((step - 1.0) / step);
-    values[3] = epsilon;
-    values[4] = 1 - momentum;
-    values[5] = step == 1 ? 1 : 0;
+  public void coefficients(double rate, long step, Coefficients to) {
+    to.put("rate", rate == 0 ? 0 : (rate + epsilon) * StrictMath.cbrt(step)).put("weightDecay", weightDecay);
+    to.put("retention", Math.sqrt((step - 1.0) / step)).put("epsilon", epsilon);
+    to.put("intake", 1 - momentum).put("first", step == 1 ? 1 : 0);
+  }
+
+  @Override
+  public double coupledDecay() {
+    return weightDecay;
+  }
+
+  @Override
+  public Rule withoutDecay() {
+    return weightDecay(0);
+  }
+
+  @Override
+  public boolean stepIsMultipleOfRate() {
+    return false;
   }
 }

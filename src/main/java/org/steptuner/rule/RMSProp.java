@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.rule;
 
-import java.util.List;
-
 /**
  * RMSProp.
  *
@@ -24,11 +22,6 @@ import java.util.List;
  */
 public record RMSProp(double alpha, double epsilon, double weightDecay, double momentum, boolean epsilonInsideRoot)
     implements Rule {
-  private static final List<String> PLAIN =
-      List.of("rate", "weightDecay", "alpha", "oneMinusAlpha", "epsilonInside", "epsilonOutside");
-  private static final List<String> HEAVY =
-      List.of("rate", "weightDecay", "alpha", "oneMinusAlpha", "epsilonInside", "epsilonOutside", "momentum");
-
   public RMSProp {
     Check.decay("alpha", alpha);
     Check.notNegative("epsilon", epsilon);
@@ -67,18 +60,30 @@ public record RMSProp(double alpha, double epsilon, double weightDecay, double m
   }
 
   @Override
-  public List<String> coefficientNames() {
-    return momentum == 0 ? PLAIN : HEAVY;
+  public void coefficients(double rate, long step, Coefficients to) {
+    to.put("rate", rate).put("weightDecay", weightDecay).put("alpha", alpha).put("oneMinusAlpha", 1 - alpha);
+    to.put("epsilonInside", epsilonInsideRoot ? epsilon : 0).put("epsilonOutside", epsilonInsideRoot ? 0 : epsilon);
+    if (momentum != 0) to.put("momentum", momentum);
   }
 
   @Override
-  public void coefficients(double rate, long step, double[] values) {
-    values[0] = rate;
-    values[1] = weightDecay;
-    values[2] = alpha;
-    values[3] = 1 - alpha;
-    values[4] = epsilonInsideRoot ? epsilon : 0;
-    values[5] = epsilonInsideRoot ? 0 : epsilon;
-    if (momentum != 0) values[6] = momentum;
+  public double coupledDecay() {
+    return weightDecay;
+  }
+
+  @Override
+  public Rule withoutDecay() {
+    return weightDecay(0);
+  }
+
+  @Override
+  public boolean preconditions() {
+    return true;
+  }
+
+  @Override
+  public void preconditioner(long step, Coefficients to) {
+    to.put("factor", 1).put("rootCorrection", 1);
+    to.put("epsilonInside", epsilonInsideRoot ? epsilon : 0).put("epsilonOutside", epsilonInsideRoot ? 0 : epsilon);
   }
 }

@@ -1,32 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.rule;
 
-import java.util.List;
-
 /**
  * A base update formula with its hyperparameters: gradient and state in, step out. Used alone at a fixed rate, or under a tuner.
  * Rules are immutable records; {@code defaults()} gives the usual values and the methods named after a component change one.
  *
- * <p>A rate is not among them: it belongs to the tuner, which hands it in for every step.
+ * <p>A rate is not among them: it belongs to the tuner, which hands it in for every step. Whatever a tuner must know of a rule, the rule
+ * says here.
  */
-public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, Lion, MADGRAD, MirrorMADGRAD, SuppliedUpdate {
+public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMix, Lion, MADGRAD, MirrorMADGRAD, SuppliedUpdate {
   /** The name of the native formula. */
   String kernel();
 
-  /** The names of the formula's coefficients, in the order of {@link #coefficients(double, long, double[])}. */
-  List<String> coefficientNames();
-
   /**
-   * The coefficients of a step.
+   * Puts the coefficients of a step, all of them.
    *
    * @param rate the rate of this step, 0 or more
    * @param step the number of this step, from 1
-   * @param values receives them
+   * @param to takes them by name
    */
-  void coefficients(double rate, long step, double[] values);
+  void coefficients(double rate, long step, Coefficients to);
 
   /** What a slot holds before the first step. */
   default double initialValue(String slot) {
     return 0;
+  }
+
+  /** The weight decay that the rule adds to the gradient, times the parameter; 0 for none. */
+  default double coupledDecay() {
+    return 0;
+  }
+
+  /** The weight decay by which the rule shrinks the parameter, times the rate; 0 for none. */
+  default double decoupledDecay() {
+    return 0;
+  }
+
+  /** The same rule without weight decay of either kind. */
+  default Rule withoutDecay() {
+    return this;
+  }
+
+  /** Whether a step is its rate times what the step would be at the rate 1, so that a loss can be followed along it. */
+  default boolean stepIsMultipleOfRate() {
+    return true;
+  }
+
+  /** Whether the rule divides its direction by a root of the slot {@code square}; {@link #preconditioner} then says how. */
+  default boolean preconditions() {
+    return false;
+  }
+
+  /**
+   * Puts what the rule divides by, {@code factor (sqrt(square + epsilonInside) rootCorrection + epsilonOutside)}, after a step.
+   *
+   * @param step the number of the last step, 1 or more
+   * @param to takes {@code factor}, {@code rootCorrection}, {@code epsilonInside} and {@code epsilonOutside}
+   * @throws IllegalStateException if the rule does not precondition
+   */
+  default void preconditioner(long step, Coefficients to) {
+    throw new IllegalStateException(this + " does not divide by a root of squares");
   }
 }

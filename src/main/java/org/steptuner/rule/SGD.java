@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.rule;
 
-import java.util.List;
-
 /**
  * Stochastic gradient descent, plain, with heavy-ball momentum, or with Nesterov's.
  *
@@ -21,9 +19,6 @@ import java.util.List;
  * @param weightDecay added to the gradient, not negative
  */
 public record SGD(double momentum, boolean nesterov, double weightDecay) implements Rule {
-  private static final List<String> PLAIN = List.of("rate", "weightDecay");
-  private static final List<String> HEAVY = List.of("rate", "weightDecay", "momentum", "gradientWeight", "bufferWeight");
-
   public SGD {
     Check.decay("momentum", momentum);
     Check.notNegative("weightDecay", weightDecay);
@@ -53,17 +48,19 @@ public record SGD(double momentum, boolean nesterov, double weightDecay) impleme
   }
 
   @Override
-  public List<String> coefficientNames() {
-    return momentum == 0 ? PLAIN : HEAVY;
+  public void coefficients(double rate, long step, Coefficients to) {
+    to.put("rate", rate).put("weightDecay", weightDecay);
+    if (momentum == 0) return;
+    to.put("momentum", momentum).put("gradientWeight", nesterov ? 1 : 0).put("bufferWeight", nesterov ? momentum : 1);
   }
 
   @Override
-  public void coefficients(double rate, long step, double[] values) {
-    values[0] = rate;
-    values[1] = weightDecay;
-    if (momentum == 0) return;
-    values[2] = momentum;
-    values[3] = nesterov ? 1 : 0;
-    values[4] = nesterov ? momentum : 1;
+  public double coupledDecay() {
+    return weightDecay;
+  }
+
+  @Override
+  public Rule withoutDecay() {
+    return weightDecay(0);
   }
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-import org.steptuner.rule.Adam;
-import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Rule;
 
 /**
@@ -14,9 +12,13 @@ import org.steptuner.rule.Rule;
 record AdamForm(double beta1, double beta2, double epsilon, double coupledDecay, double decoupledDecay) {
   /** The values of a rule, which must be Adam or AdamW. */
   static AdamForm of(Rule rule) {
-    if (rule instanceof AdamW adamW) return new AdamForm(adamW.beta1(), adamW.beta2(), adamW.epsilon(), 0, adamW.weightDecay());
-    if (rule instanceof Adam adam) return new AdamForm(adam.beta1(), adam.beta2(), adam.epsilon(), adam.weightDecay(), 0);
-    throw new IllegalArgumentException("the rule must be Adam or AdamW, not " + rule);
+    if (!fits(rule)) throw new IllegalArgumentException("the rule must be Adam or AdamW, not " + rule);
+    final Hyperparameters of = Hyperparameters.of(rule);
+    return new AdamForm(of.get("beta1"), of.get("beta2"), of.get("epsilon"), rule.coupledDecay(), rule.decoupledDecay());
+  }
+
+  static boolean fits(Rule rule) {
+    return rule.kernel().equals("adam");
   }
 
   /** {@code sqrt(1 - beta2^t) / (1 - beta1^t)}: what bias correction multiplies the rate of step t by. */

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-import java.util.Map;
 import java.util.Objects;
 import org.steptuner.Optimizer;
-import org.steptuner.ParameterSet;
-import org.steptuner.StepReport.Skip;
 import org.steptuner.curvature.LossFunction;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
@@ -36,13 +35,13 @@ import org.steptuner.rule.Rule;
  * the last step) and trial_loss, the loss at the end of the last step.
  */
 public final class Armijo extends TunerBuilder<Armijo> {
-  private final LossFunction loss;
-  private double c = 1e-4;
-  private double increase = 4;
-  private double decrease = 0.8;
-  private double delta;
-  private double firstGuess = 1;
-  private int maxTrials = 100;
+  final LossFunction loss;
+  double c = 1e-4;
+  double increase = 4;
+  double decrease = 0.8;
+  double delta;
+  double firstGuess = 1;
+  int maxTrials = 100;
 
   private Armijo(Rule rule, LossFunction loss) {
     super(rule);
@@ -102,80 +101,18 @@ public final class Armijo extends TunerBuilder<Armijo> {
   }
 
   @Override
-  public Optimizer build(ParameterSet parameters) {
-    return new ArmijoOptimizer(this, Objects.requireNonNull(parameters, "parameters"));
+  TunedOptimizer optimizer(Engine engine) {
+    return new ArmijoOptimizer(engine, this);
+  }
+
+  @Override
+  boolean guarded() {
+    return clips();
   }
 
   @Override
   String description() {
     return "Armijo[sufficientDecrease=" + c + ", increase=" + increase + ", decrease=" + decrease + ", allowedIncrease=" + delta
         + ", firstGuess=" + firstGuess + ", maxTrials=" + maxTrials + common() + "]";
-  }
-
-  private static final class ArmijoOptimizer extends DirectedOptimizer {
-    private final Armijo settings;
-    private int backtracks;
-    private double trialLoss = Double.NaN;
-    private double found;
-
-    ArmijoOptimizer(Armijo settings, ParameterSet parameters) {
-      super(settings, parameters, settings.clips(), true, true);
-      this.settings = settings;
-    }
-
-    @Override
-    String lossNeededBy() {
-      return "Armijo";
-    }
-
-    @Override
-    boolean advance(long step) {
-      if (!guard() || !observe(step)) return false;
-      keep();
-      double guess = step == 1 ? settings.firstGuess : Math.min(settings.increase * eta, settings.firstGuess);
-      // 0 times infinity, and what is too small to grow again.
-      if (!(guess >= Double.MIN_NORMAL)) guess = settings.firstGuess;
-      int trials = 0;
-      try {
-        while (!accepts(report.rate * guess) && trials + 1 < settings.maxTrials) {
-          guess *= settings.decrease;
-          ++trials;
-        }
-      } finally {
-        displace(0);
-      }
-      if (refuses(found, Skip.NON_FINITE_LOSS)) return false;
-      trialLoss = found;
-      backtracks = trials;
-      eta = guess;
-      apply(step, report.rate * eta);
-      return true;
-    }
-
-    private boolean accepts(double rate) {
-      displace(rate);
-      found = settings.loss.loss();
-      return found <= (1 + settings.delta) * report.loss + settings.c * rate * slope;
-    }
-
-    /** With the trials of the last step. */
-    @Override
-    public double wordsPerElement() {
-      return (guarded() ? 1 : 0) + sweepWords() + keepWords() + trialWords() * (backtracks + 2);
-    }
-
-    @Override
-    void saveScalars(Map<String, double[]> to) {
-      super.saveScalars(to);
-      to.put("backtracks", new double[] {backtracks});
-      to.put("trial_loss", new double[] {trialLoss});
-    }
-
-    @Override
-    void restoreScalars(Map<String, double[]> from) {
-      super.restoreScalars(from);
-      backtracks = (int) from.get("backtracks")[0];
-      trialLoss = from.get("trial_loss")[0];
-    }
   }
 }

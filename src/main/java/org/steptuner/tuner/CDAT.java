@@ -8,6 +8,8 @@ import org.steptuner.ParameterSet;
 import org.steptuner.curvature.DirectionalCurvature;
 import org.steptuner.curvature.GradientFunction;
 import org.steptuner.curvature.HessianVectorProduct;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
@@ -102,7 +104,7 @@ public final class CDAT extends TunerBuilder<CDAT> {
     return this;
   }
 
-  /** The largest eta, positive; infinity is no limit. The default is 1. */
+  /** The largest eta, positive; infinity is no limit. The default is 1; the greedy form has no limit. */
   public CDAT maxRate(double value) {
     maxRate = checkLimit("maxRate", value, 0);
     return this;
@@ -152,8 +154,7 @@ public final class CDAT extends TunerBuilder<CDAT> {
   }
 
   @Override
-  public Optimizer build(ParameterSet parameters) {
-    Objects.requireNonNull(parameters, "parameters");
+  void check(ParameterSet parameters) {
     if (source == null)
       throw new IllegalArgumentException("the trainer must supply the curvature: call curvature, hessian or finiteDifference");
     if (source instanceof CurvatureSource.Difference)
@@ -162,7 +163,16 @@ public final class CDAT extends TunerBuilder<CDAT> {
           throw new IllegalArgumentException(
               "finiteDifference needs float32 or float64 parameters, and those of tensor '" + tensor.name() + "' are "
                   + tensor.parameterType());
-    return new CDATOptimizer(this, parameters);
+  }
+
+  @Override
+  TunedOptimizer optimizer(Engine engine) {
+    return new CDATOptimizer(engine, this);
+  }
+
+  @Override
+  boolean guarded() {
+    return every > 1 ? needsNorm() : clips();
   }
 
   @Override

@@ -3,87 +3,74 @@ package org.steptuner.tuner;
 
 import java.util.Map;
 import org.steptuner.DataType;
-import org.steptuner.ParameterSet;
 import org.steptuner.StepReport.Skip;
-import org.steptuner.internal.SlotVector;
-import org.steptuner.internal.Sweep;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.Scalars;
+import org.steptuner.internal.engine.SlotVector;
+import org.steptuner.internal.engine.Sweep;
 
 /** CDAT's step: u, its curvature, the rate, and only then what is written. */
 final class CDATOptimizer extends DirectedOptimizer {
-  private final double sigma;
-  private final double ema;
-  private final double epsilon;
-  private final double maxRate;
-  private final boolean greedy;
   private final int every;
   private final CurvatureSource source;
   private final double machineEpsilon;
+  private final CDATScalars scalars;
   private final SlotVector product; // null where the trainer gives the scalar
   private final Sweep products;
-  private final double[] total = new double[1];
-  private double numerator;
-  private double denominator;
-  private double meanNumerator;
-  private double meanDenominator;
+  private final Sweep.Sum along; // <u, product>
+  private final Reduction sums;
+  private final Reduction.Term curvature;
 
-  CDATOptimizer(CDAT settings, ParameterSet parameters) {
-    super(
-        settings, parameters, settings.every > 1 ? settings.needsNorm() : settings.clips(), true,
-        settings.source instanceof CurvatureSource.Difference);
-    sigma = settings.sigma;
-    ema = settings.ema;
-    epsilon = settings.epsilon;
-    maxRate = settings.maxRate;
-    greedy = settings.greedy;
+  CDATOptimizer(Engine engine, CDAT settings) {
+    super(engine, true, settings.source instanceof CurvatureSource.Difference);
     every = settings.every;
     source = settings.source;
+    scalars = new CDATScalars(settings);
     machineEpsilon =
-        parameters.tensors().stream().allMatch(tensor -> tensor.parameterType() == DataType.FLOAT64) ? 0x1p-52 : 0x1p-23;
-    if (source instanceof CurvatureSource.Directional) {
-      product = null;
-      products = null;
-      return;
-    }
-    try {
-      plan.addScratch("product");
-      product = new SlotVector(plan, "product");
-      products = plan.bind("vector_products", "", Map.of("a", "direction", "b", "product"));
-    } catch (RuntimeException | Error e) {
-      plan.close();
-      throw e;
-    }
+        parameters().tensors().stream().allMatch(tensor -> tensor.parameterType() == DataType.FLOAT64) ? 0x1p-52 : 0x1p-23;
+    final boolean vector = !(source instanceof CurvatureSource.Directional);
+    if (vector) plan.addScratch("product");
+    product = vector ? new SlotVector(plan, "product") : null;
+    products = vector ? plan.bind("vector_products", "", Map.of("a", "direction", "b", "product")) : null;
+    along = vector ? products.sum("product") : null;
+    sums = reduction();
+    curvature = sums.overall();
   }
 
   @Override
-  boolean advance(long step) {
-    if (!guard()) return false;
+  double eta() {
+    return scalars.eta;
+  }
+
+  @Override
+  void setEta(double value) {
+    scalars.eta = value;
+  }
+
+  @Override
+  protected boolean advance(long step) {
+    if (!guard.guard()) return false;
     if ((step - 1) % every == 0 && !measure(step)) return false;
-    apply(step, report.rate * eta);
+    apply(step, report.rate() * scalars.eta);
     return true;
   }
 
   private boolean measure(long step) {
     if (!observe(step)) return false;
-    total[0] = directionSquare == 0 ? 0 : curvature();
-    reduce(total, 1);
-    if (source instanceof CurvatureSource.Difference) total[0] = directionSquare == 0 ? 0 : (total[0] - slope) / difference();
-    if (refuses(total[0], Skip.NON_FINITE_CURVATURE)) return false;
-    final double n = greedy ? -slope : Math.max(-slope, 0);
-    final double d = greedy ? total[0] : Math.abs(total[0]) + epsilon;
-    final double meanN = ema * meanNumerator + (1 - ema) * n;
-    final double meanD = ema * meanDenominator + (1 - ema) * d;
-    final double found = meanN == 0 ? 0 : Math.min(sigma * (meanN / meanD), maxRate);
-    if (refuses(found, Skip.NON_FINITE_CURVATURE)) return false;
-    numerator = n;
-    denominator = d;
-    meanNumerator = meanN;
-    meanDenominator = meanD;
-    eta = found;
+    final boolean still = directionSquare() == 0;
+    curvature.set(0, still ? 0 : alongUpdate());
+    sums.reduce();
+    double found = curvature.of(0);
+    if (source instanceof CurvatureSource.Difference) found = still ? 0 : (found - slope()) / difference();
+    if (guard.refuses(found, Skip.NON_FINITE_CURVATURE)) return false;
+    if (guard.refuses(scalars.found(slope(), found), Skip.NON_FINITE_CURVATURE)) return false;
+    scalars.accept(slope(), found);
     return true;
   }
 
   // <u, H u> or, for a difference, <g(x + h u), u>; of this process.
-  private double curvature() {
+  private double alongUpdate() {
     if (source instanceof CurvatureSource.Directional directional) return directional.curvature().along(direction());
     plan.fill("product", 0);
     if (source instanceof CurvatureSource.Product hessian) {
@@ -98,17 +85,15 @@ final class CDATOptimizer extends DirectedOptimizer {
       }
     }
     products.run();
-    final double[] sums = products.sums();
-    double sum = 0;
-    for (int row = 0; row < sums.length; row += 3) sum += sums[row];
-    return sum;
+    products.await();
+    return along.total();
   }
 
   // The displacement is h u: see CDAT.finiteDifference.
   private double difference() {
     final double step = ((CurvatureSource.Difference) source).step();
-    final double length = Double.isNaN(step) ? Math.sqrt(machineEpsilon * (1 + Math.sqrt(parameterSquare))) / 8 : step;
-    return length / Math.sqrt(directionSquare);
+    final double length = Double.isNaN(step) ? Math.sqrt(machineEpsilon * (1 + Math.sqrt(parameterSquare()))) / 8 : step;
+    return length / Math.sqrt(directionSquare());
   }
 
   @Override
@@ -116,24 +101,15 @@ final class CDATOptimizer extends DirectedOptimizer {
     double measured = sweepWords();
     if (product != null) measured += 1 + products.words(); // zeros for the trainer
     if (source instanceof CurvatureSource.Difference) measured += keepWords() + 2 * trialWords();
-    return (guarded() ? 1 : 0) + (measured + (every - 1) * applyWords()) / every;
+    return guard.words() + (measured + (every - 1) * applyWords()) / every;
   }
 
   @Override
-  void saveScalars(Map<String, double[]> to) {
-    super.saveScalars(to);
-    to.put("n", new double[] {numerator});
-    to.put("d", new double[] {denominator});
-    to.put("n_avg", new double[] {meanNumerator});
-    to.put("d_avg", new double[] {meanDenominator});
-  }
-
-  @Override
-  void restoreScalars(Map<String, double[]> from) {
-    super.restoreScalars(from);
-    numerator = from.get("n")[0];
-    denominator = from.get("d")[0];
-    meanNumerator = from.get("n_avg")[0];
-    meanDenominator = from.get("d_avg")[0];
+  protected void name(Scalars to) {
+    super.name(to);
+    to.one("n", () -> scalars.numerator, value -> scalars.numerator = value);
+    to.one("d", () -> scalars.denominator, value -> scalars.denominator = value);
+    to.one("n_avg", () -> scalars.meanNumerator, value -> scalars.meanNumerator = value);
+    to.one("d_avg", () -> scalars.meanDenominator, value -> scalars.meanDenominator = value);
   }
 }

@@ -3,15 +3,11 @@ package org.steptuner.tuner;
 
 import java.util.List;
 import java.util.Objects;
-import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
-import org.steptuner.rule.AdaGrad;
-import org.steptuner.rule.Adam;
-import org.steptuner.rule.AdamW;
-import org.steptuner.rule.Lion;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
-import org.steptuner.rule.SGD;
 
 /**
  * D-Adaptation: learns the rate as a lower bound d of the distance from the start to the solution, which only grows. Defazio and
@@ -45,30 +41,37 @@ import org.steptuner.rule.SGD;
  * steps alone, as the release does. AdaGrad adds up its squares and goes on averaging, and Lion's averages fade, as the release has it;
  * a group with the factor 0 does not move. Where the first gradients are 0 (the release divides by 0), SGD waits for one that is not.
  *
+ * <p>{@link org.steptuner.Optimizer#scalars} has d; n, or A and B; s_norm, which is |s| for SGD and |s|_1 for the others; SGD's g1_norm,
+ * |g_1|; and t, the steps that were not left out.
+ *
  * <p>Known to fail: Lion's d can grow without bound (1e16 on iris in the recorded runs); use {@link #growthRate} or {@link #maxRate}.
  */
 public final class DAdaptation extends TunerBuilder<DAdaptation> {
-  /** Which of the forms a rule stands for. */
+  /** Which of the forms a rule stands for: its state slots beside the rule's, and what its sweep sums, the weighted one first. */
   enum Form {
-    SGD("sgd", List.of("sum", "reference")),
-    ADAM("adam", List.of("momentum", "square", "sum")),
-    ADAGRAD("adagrad", List.of("square", "sum", "reference")),
-    LION("lion", List.of("momentum", "sum"));
+    SGD("sgd", List.of("sum", "reference"), List.of("gradientSum", "sumSquare")),
+    ADAM("adam", List.of("momentum", "square", "sum"), List.of("gradientSum", "sumNorm")),
+    ADAGRAD("adagrad", List.of("sum", "reference"), List.of("gradientWeighted", "sumWeighted", "sumNorm")),
+    LION("lion", List.of("momentum", "sum"), List.of("updateSum", "sumNorm"));
 
     final String kernel;
     final List<String> slots;
+    final List<String> sums;
 
-    Form(String kernel, List<String> slots) {
+    Form(String kernel, List<String> slots, List<String> sums) {
       this.kernel = kernel;
       this.slots = slots;
+      this.sums = sums;
     }
 
     static Form of(Rule rule) {
-      if (rule instanceof SGD) return SGD;
-      if (rule instanceof Adam || rule instanceof AdamW) return ADAM;
-      if (rule instanceof AdaGrad) return ADAGRAD;
-      if (rule instanceof Lion) return LION;
-      throw new IllegalArgumentException("D-Adaptation knows SGD, Adam, AdamW, AdaGrad and Lion, not " + rule);
+      return switch (rule.kernel()) {
+        case "sgd", "momentum" -> SGD;
+        case "adam" -> ADAM;
+        case "adagrad" -> ADAGRAD;
+        case "lion" -> LION;
+        default -> throw new IllegalArgumentException("D-Adaptation knows SGD, Adam, AdamW, AdaGrad and Lion, not " + rule);
+      };
     }
   }
 
@@ -83,7 +86,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
   private DAdaptation(Rule rule) {
     super(rule);
     form = Form.of(rule);
-    check(rule);
+    checkRule(rule);
   }
 
   /**
@@ -96,15 +99,24 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
     return new DAdaptation(rule);
   }
 
-  private static void check(Rule rule) {
-    if (rule instanceof SGD sgd && sgd.nesterov())
-      throw new IllegalArgumentException("D-Adaptation has no form with Nesterov's momentum: " + rule);
-    if ((rule instanceof Adam || rule instanceof AdamW) && AdamForm.of(rule).epsilon() == 0)
-      throw new IllegalArgumentException("D-Adaptation divides by epsilon alone at first: it must be positive in " + rule);
-    if (rule instanceof AdaGrad adaGrad) {
-      if (adaGrad.rateDecay() != 0) throw new IllegalArgumentException("D-Adaptation has no rate decay, and is given " + rule);
-      if (adaGrad.epsilon() == 0 && adaGrad.initialAccumulator() == 0)
-        throw new IllegalArgumentException("epsilon or initialAccumulator must be positive in " + rule);
+  private static void checkRule(Rule rule) {
+    final Hyperparameters of = Hyperparameters.of(rule);
+    switch (Form.of(rule)) {
+      case SGD -> {
+        if (of.get("gradientWeight") != 0)
+          throw new IllegalArgumentException("D-Adaptation has no form with Nesterov's momentum: " + rule);
+      }
+      case ADAM -> {
+        if (of.get("epsilon") == 0)
+          throw new IllegalArgumentException("D-Adaptation divides by epsilon alone at first: it must be positive in " + rule);
+      }
+      case ADAGRAD -> {
+        if (of.get("epsilon") == 0 && rule.initialValue("square") == 0)
+          throw new IllegalArgumentException("epsilon or initialAccumulator must be positive in " + rule);
+        if (Hyperparameters.of(rule, 2).get("rate") != 1)
+          throw new IllegalArgumentException("D-Adaptation has no rate decay, and is given " + rule);
+      }
+      case LION -> {}
     }
   }
 
@@ -113,7 +125,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
     Objects.requireNonNull(groupRule, "groupRule");
     if (Form.of(groupRule) != form)
       throw new IllegalArgumentException("group '" + name + "' must have the form of the tuner's rule, " + rule + ", not of " + groupRule);
-    check(groupRule);
+    checkRule(groupRule);
     return super.group(name, groupRule, rateFactor);
   }
 
@@ -167,10 +179,14 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
   }
 
   @Override
-  public Optimizer build(ParameterSet parameters) {
+  void check(ParameterSet parameters) {
     if (maxRate < initialRate)
       throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
-    return new DAdaptationOptimizer(this, parameters);
+  }
+
+  @Override
+  TunedOptimizer optimizer(Engine engine) {
+    return new DAdaptationOptimizer(engine, this);
   }
 
   // AdaGrad's squares may start from the rule's value; what is the form's own starts from 0.
@@ -179,8 +195,14 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
     return form == Form.ADAGRAD ? List.of("square") : List.of();
   }
 
-  List<String> formSlots() {
-    return form == Form.ADAGRAD ? List.of("sum", "reference") : form.slots;
+  @Override
+  List<String> tunerSlots() {
+    return form.slots;
+  }
+
+  @Override
+  boolean guarded() {
+    return needsNorm();
   }
 
   @Override

@@ -1,97 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-import java.util.Arrays;
-import java.util.List;
-import java.util.Map;
-import java.util.function.ToDoubleFunction;
-import org.steptuner.ParameterSet;
-import org.steptuner.internal.Sweep;
-import org.steptuner.rule.AdaGrad;
-import org.steptuner.rule.Lion;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.Scalars;
+import org.steptuner.internal.engine.Sweep;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
-import org.steptuner.rule.SGD;
 
 /** D-Adaptation's one sweep, whose sums make the d of the next step. */
 final class DAdaptationOptimizer extends TunedOptimizer {
-  // The coefficients of the sweep of each form, in their order.
-  private static final Map<DAdaptation.Form, List<String>> COEFFICIENTS =
-      Map.of(
-          DAdaptation.Form.SGD, List.of("gradientScale", "coupledDecay", "sumGain", "retention", "intake"),
-          DAdaptation.Form.ADAM,
-              List.of(
-                  "gradientScale", "coupledDecay", "averageRetention", "averageGain", "squareRetention", "squareGain", "sumRetention",
-                  "sumGain", "epsilon", "shrinkage", "step"),
-          DAdaptation.Form.ADAGRAD, List.of("gradientScale", "coupledDecay", "sumGain", "retention", "intake", "epsilon"),
-          DAdaptation.Form.LION,
-              List.of(
-                  "gradientScale", "beta1", "oneMinusBeta1", "averageRetention", "averageGain", "sumRetention", "sumGain", "rate",
-                  "shrinkage"));
-
+  private final DAdaptation settings;
   private final DAdaptation.Form form;
-  private final double baseRate;
-  private final double averaging; // AdaGrad's momentum
-  private final boolean biasCorrection;
   private final double retention; // b, the square root of beta2
+  private final Hyperparameters[] hyperparameters; // by group
   private final AdamForm[] adam; // by group; for Adam's form
   private final DAdaptationScalars[] scalars; // by scope
+  private final double[] stepRate; // by segment: r
   private final Sweep reference; // takes x as x0; null where the form has none
-  private final Sweep firstNorm; // SGD: |g_1|
   private final Sweep sweep;
+  private final Sweep.Sum[] summed; // what the form sums, weighted by r where the estimate wants it
+  private final Reduction sums;
+  private final Reduction.Term[] terms;
+  private final Reduction.Term moving; // how many segments have a positive rate
+  private final Sweep firstNorm; // SGD: |g_1|
+  private final Reduction firstSums;
+  private final Reduction.Term firstSquare;
   private boolean referenced;
   private boolean sumsWaiting; // of the last step
 
-  private final double[] values = new double[11];
-  private final double[] stepRate; // by segment: r
-  // Of each scope: the two or three sums of the form, then how many segments have a positive rate.
-  private static final int TERMS = 4;
-  private final double[] terms;
-  private final double[] squares; // by scope: |g_1|^2
-
-  DAdaptationOptimizer(DAdaptation settings, ParameterSet parameters) {
-    super(settings, parameters, settings.formSlots(), settings.needsNorm());
+  DAdaptationOptimizer(Engine engine, DAdaptation settings) {
+    super(engine);
+    this.settings = settings;
     form = settings.form;
-    baseRate = settings.rate;
-    averaging = settings.momentum;
-    biasCorrection = settings.biasCorrection;
-    retention = Math.sqrt(beta2(settings.rule));
-    adam = new AdamForm[form == DAdaptation.Form.ADAM ? parameters.groups().size() : 0];
-    for (int g = 0; g < adam.length; ++g) adam[g] = AdamForm.of(rule(g));
-    final int scopes = plan.scopes();
-    scalars = new DAdaptationScalars[scopes];
-    for (int i = 0; i < scopes; ++i) scalars[i] = new DAdaptationScalars(settings);
-    stepRate = new double[plan.segments()];
-    terms = new double[TERMS * scopes];
-    squares = new double[scopes];
-    try {
-      reference = form.slots.contains("reference") ? plan.bind("mechanic_reference", "") : null;
-      firstNorm = form == DAdaptation.Form.SGD ? plan.bind("gradient_norm", "") : null;
-      sweep = plan.bind("dadaptation", form.kernel);
-      sweep.ruleColumn(COEFFICIENTS.get(form));
-    } catch (RuntimeException | Error e) {
-      plan.close();
-      throw e;
+    retention = Math.sqrt(Hyperparameters.of(settings.rule).get("beta2"));
+    final int groups = parameters().groups().size();
+    hyperparameters = new Hyperparameters[groups];
+    adam = new AdamForm[form == DAdaptation.Form.ADAM ? groups : 0];
+    for (int g = 0; g < groups; ++g) {
+      hyperparameters[g] = Hyperparameters.of(rule(g));
+      if (form == DAdaptation.Form.ADAM) adam[g] = AdamForm.of(rule(g));
     }
-    reportScales();
-    report.pending = this::settle;
-  }
-
-  private double beta2(Rule rule) {
-    return switch (form) {
-      case ADAM -> AdamForm.of(rule).beta2();
-      case LION -> ((Lion) rule).beta2();
-      default -> Double.NaN;
-    };
+    scalars = new DAdaptationScalars[plan.scopes()];
+    for (int i = 0; i < scalars.length; ++i) scalars[i] = new DAdaptationScalars(settings);
+    stepRate = new double[plan.segments()];
+    reference = form.slots.contains("reference") ? plan.bind("reference", "") : null;
+    sweep = plan.bind("dadaptation", form.kernel);
+    summed = form.sums.stream().map(sweep::sum).toArray(Sweep.Sum[]::new);
+    sums = reduction();
+    terms = form.sums.stream().map(name -> sums.perScope()).toArray(Reduction.Term[]::new);
+    moving = sums.perScope();
+    final boolean normed = form == DAdaptation.Form.SGD;
+    firstNorm = normed ? plan.bind("gradient_norm", "") : null;
+    firstSums = reduction();
+    firstSquare = normed ? firstSums.perScope(firstNorm.sum("gradientSquare")) : null;
   }
 
   @Override
-  double baseRate() {
-    return baseRate;
+  protected double baseRate() {
+    return settings.rate;
   }
 
   @Override
-  boolean advance(long step) {
-    final boolean accepted = guard();
+  protected boolean advance(long step) {
+    final boolean accepted = guard.guard();
     settle();
     if (!accepted) return false;
     if (firstNorm != null) takeFirstNorms();
@@ -104,16 +76,16 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     if (!any) return true;
     if (reference != null && !referenced) reference.run();
     referenced = true;
+    sweep.put("gradientScale", guard.scale());
     for (int segment = 0; segment < plan.segments(); ++segment) {
-      values[0] = gradientScale();
-      final int count =
-          switch (form) {
-            case SGD -> sgd(segment);
-            case ADAM -> adam(segment);
-            case ADAGRAD -> adaGrad(segment);
-            case LION -> lion(segment);
-          };
-      sweep.set(segment, 0, values, count);
+      final int group = plan.group(segment);
+      switch (form) {
+        case SGD -> putSgd(rule(group), hyperparameters[group], stepRate[segment]);
+        case ADAM -> putAdam(adam[group], stepRate[segment]);
+        case ADAGRAD -> putAdaGrad(rule(group), hyperparameters[group], stepRate[segment], rateFactor(group) == 0);
+        case LION -> putLion(rule(group), hyperparameters[group], stepRate[segment]);
+      }
+      sweep.set(segment);
     }
     sweep.run();
     sumsWaiting = true;
@@ -126,7 +98,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     final DAdaptationScalars scalar = scalars[plan.scope(segment)];
     final double rate = scalar.d * rate(plan.group(segment));
     if (form == DAdaptation.Form.SGD) return scalar.firstNorm > 0 ? rate / scalar.firstNorm : 0;
-    return biasCorrection ? rate * adam[plan.group(segment)].biasCorrection(scalar.t + 1) : rate;
+    return settings.biasCorrection ? rate * adam[plan.group(segment)].biasCorrection(scalar.t + 1) : rate;
   }
 
   /** SGD divides by the norm of the first gradient that is not 0, without decay. */
@@ -135,162 +107,102 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     for (DAdaptationScalars scalar : scalars) missing |= scalar.firstNorm == 0;
     if (!missing) return;
     firstNorm.run();
-    final double[] sums = firstNorm.sums();
-    Arrays.fill(squares, 0);
-    for (int segment = 0; segment < plan.segments(); ++segment) squares[plan.scope(segment)] += sums[segment];
-    reduce(squares, squares.length);
+    firstNorm.await();
+    firstSums.collect();
+    firstSums.reduce();
     for (int scope = 0; scope < scalars.length; ++scope)
-      if (scalars[scope].firstNorm == 0) scalars[scope].firstNorm = Math.sqrt(squares[scope]) * Math.abs(gradientScale());
+      if (scalars[scope].firstNorm == 0) scalars[scope].firstNorm = Math.sqrt(firstSquare.of(scope)) * Math.abs(guard.scale());
   }
 
-  // Each fills in the values behind the first and returns how many there are.
-
-  private int sgd(int segment) {
-    final SGD rule = (SGD) rule(plan.group(segment));
-    final boolean stays = stepRate[segment] == 0;
-    values[1] = stays ? 0 : rule.weightDecay();
-    values[2] = stepRate[segment];
-    values[3] = stays ? 1 : rule.momentum();
-    values[4] = stays ? 0 : 1 - rule.momentum();
-    return 5;
-  }
-
-  private int adam(int segment) {
-    final AdamForm rule = adam[plan.group(segment)];
-    final double r = stepRate[segment];
+  private void putSgd(Rule rule, Hyperparameters of, double r) {
     final boolean stays = r == 0;
-    values[1] = stays ? 0 : rule.coupledDecay();
-    values[2] = stays ? 1 : rule.beta1();
-    values[3] = r * (1 - rule.beta1());
-    values[4] = stays ? 1 : rule.beta2();
-    values[5] = stays ? 0 : 1 - rule.beta2();
-    values[6] = stays ? 1 : retention;
-    values[7] = r * (1 - retention);
-    values[8] = rule.epsilon();
-    values[9] = rule.decoupledDecay() * r;
-    values[10] = stays ? 0 : 1;
-    return 11;
+    final double momentum = of.get("momentum");
+    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay()).put("sumGain", r);
+    sweep.put("retention", stays ? 1 : momentum).put("intake", stays ? 0 : 1 - momentum);
   }
 
-  private int adaGrad(int segment) {
-    final AdaGrad rule = (AdaGrad) rule(plan.group(segment));
-    // The average of x and x0 would be x0 up to rounding only.
-    final boolean still = rateFactor(plan.group(segment)) == 0;
-    values[1] = rule.weightDecay();
-    values[2] = stepRate[segment];
-    values[3] = still ? 1 : averaging;
-    values[4] = still ? 0 : 1 - averaging;
-    values[5] = rule.epsilon();
-    return 6;
+  private void putAdam(AdamForm rule, double r) {
+    final boolean stays = r == 0;
+    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay());
+    sweep.put("averageRetention", stays ? 1 : rule.beta1()).put("averageGain", r * (1 - rule.beta1()));
+    sweep.put("squareRetention", stays ? 1 : rule.beta2()).put("squareGain", stays ? 0 : 1 - rule.beta2());
+    sweep.put("sumRetention", stays ? 1 : retention).put("sumGain", r * (1 - retention));
+    sweep.put("epsilon", rule.epsilon()).put("shrinkage", rule.decoupledDecay() * r).put("step", stays ? 0 : 1);
   }
 
-  private int lion(int segment) {
-    final Lion rule = (Lion) rule(plan.group(segment));
-    final double r = stepRate[segment];
-    values[1] = rule.beta1();
-    values[2] = 1 - rule.beta1();
-    values[3] = rule.beta2();
-    values[4] = r * (1 - rule.beta2());
-    values[5] = retention;
-    values[6] = r * (1 - retention);
-    values[7] = r;
-    values[8] = r * rule.weightDecay();
-    return 9;
+  /** @param still whether the group does not move: the average of x and x0 would be x0 up to rounding only */
+  private void putAdaGrad(Rule rule, Hyperparameters of, double r, boolean still) {
+    sweep.put("coupledDecay", rule.coupledDecay()).put("sumGain", r);
+    sweep.put("retention", still ? 1 : settings.momentum).put("intake", still ? 0 : 1 - settings.momentum);
+    sweep.put("epsilon", of.get("epsilon"));
+  }
+
+  private void putLion(Rule rule, Hyperparameters of, double r) {
+    sweep.put("beta1", of.get("beta1")).put("oneMinusBeta1", 1 - of.get("beta1"));
+    sweep.put("averageRetention", of.get("beta2")).put("averageGain", r * (1 - of.get("beta2")));
+    sweep.put("sumRetention", retention).put("sumGain", r * (1 - retention));
+    sweep.put("rate", r).put("shrinkage", r * rule.decoupledDecay());
   }
 
   /** Takes the sums of the last step, and with them the d of the next one. */
   @Override
-  void settle() {
+  protected void settle() {
     if (!sumsWaiting) return;
     sumsWaiting = false;
-    final double[] sums = sweep.sums();
-    final int columns = sums.length / plan.segments();
-    Arrays.fill(terms, 0);
+    sweep.await();
+    sums.collect();
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final double r = stepRate[segment];
       // What stays as it is has no part in the estimate.
       if (r == 0 && (form == DAdaptation.Form.SGD || form == DAdaptation.Form.ADAM)) continue;
-      final int at = TERMS * plan.scope(segment);
-      final int row = segment * columns;
-      terms[at] += (form == DAdaptation.Form.ADAGRAD ? r * r : r) * sums[row];
-      for (int column = 1; column < columns; ++column) terms[at + column] += sums[row + column];
-      if (r > 0) ++terms[at + TERMS - 1];
+      final int scope = plan.scope(segment);
+      terms[0].add(scope, (form == DAdaptation.Form.ADAGRAD ? r * r : r) * summed[0].of(segment));
+      for (int i = 1; i < terms.length; ++i) terms[i].add(scope, summed[i].of(segment));
+      if (r > 0) moving.add(scope, 1);
     }
-    reduce(terms, terms.length);
+    sums.reduce();
     for (int scope = 0; scope < scalars.length; ++scope) {
-      final int at = TERMS * scope;
-      final boolean moves = terms[at + TERMS - 1] > 0;
+      final boolean moves = moving.of(scope) > 0;
       switch (form) {
-        case SGD -> scalars[scope].sgd(terms[at], terms[at + 1]);
-        case ADAM, LION -> scalars[scope].averaged(retention, terms[at], terms[at + 1], moves);
-        case ADAGRAD -> scalars[scope].adaGrad(terms[at], terms[at + 1], terms[at + 2], moves);
+        case SGD -> scalars[scope].sgd(terms[0].of(scope), terms[1].of(scope));
+        case ADAM, LION -> scalars[scope].averaged(retention, terms[0].of(scope), terms[1].of(scope), moves);
+        case ADAGRAD -> scalars[scope].adaGrad(terms[0].of(scope), terms[1].of(scope), terms[2].of(scope), moves);
       }
     }
-    reportScales();
-  }
-
-  private void reportScales() {
-    for (int scope = 0; scope < scalars.length; ++scope) report.learnedScale[scope] = scalars[scope].d;
   }
 
   @Override
-  int sweepWords() {
+  protected double learnedScale(int scope) {
+    return scalars[scope].d;
+  }
+
+  @Override
+  protected boolean learnsLate() {
+    return true;
+  }
+
+  @Override
+  protected int sweepWords() {
     return sweep.words();
   }
 
   @Override
-  void saveScalars(Map<String, double[]> to) {
-    settle();
-    to.put("d", all(one -> one.d));
-    switch (form) {
-      case SGD -> {
-        to.put("numerator_weighted", all(one -> one.numerator));
-        to.put("g0_norm", all(one -> one.firstNorm));
-        to.put("s_norm", all(one -> one.sumNorm));
-      }
-      case ADAM, LION -> {
-        to.put("numerator_weighted", all(one -> one.numerator));
-        to.put("s_norm", all(one -> one.sumNorm));
-      }
-      case ADAGRAD -> {
-        to.put("gsq_weighted", all(one -> one.gradientWeighted));
-        to.put("sksq_weighted", all(one -> one.sumWeighted));
-        to.put("skl1", all(one -> one.sumNorm));
-      }
+  protected void name(Scalars to) {
+    to.each("d", scalars, one -> one.d, (one, d) -> one.d = d);
+    if (form == DAdaptation.Form.ADAGRAD) {
+      to.each("A", scalars, one -> one.sumWeighted, (one, a) -> one.sumWeighted = a);
+      to.each("B", scalars, one -> one.gradientWeighted, (one, b) -> one.gradientWeighted = b);
+    } else {
+      to.each("n", scalars, one -> one.numerator, (one, n) -> one.numerator = n);
     }
-    to.put("t", all(one -> one.t));
-    to.put("referenced", new double[] {referenced ? 1 : 0});
-  }
-
-  private double[] all(ToDoubleFunction<DAdaptationScalars> value) {
-    return Arrays.stream(scalars).mapToDouble(value).toArray();
+    if (form == DAdaptation.Form.SGD) to.each("g1_norm", scalars, one -> one.firstNorm, (one, norm) -> one.firstNorm = norm);
+    to.each("s_norm", scalars, one -> one.sumNorm, (one, norm) -> one.sumNorm = norm);
+    to.each("t", scalars, one -> one.t, (one, t) -> one.t = (long) t);
+    to.internal().flag("referenced", () -> referenced, value -> referenced = value);
   }
 
   @Override
-  void restoreScalars(Map<String, double[]> from) {
+  protected void restored() {
     sumsWaiting = false;
-    for (int scope = 0; scope < scalars.length; ++scope) {
-      final DAdaptationScalars scalar = scalars[scope];
-      scalar.d = from.get("d")[scope];
-      switch (form) {
-        case SGD -> {
-          scalar.numerator = from.get("numerator_weighted")[scope];
-          scalar.firstNorm = from.get("g0_norm")[scope];
-          scalar.sumNorm = from.get("s_norm")[scope];
-        }
-        case ADAM, LION -> {
-          scalar.numerator = from.get("numerator_weighted")[scope];
-          scalar.sumNorm = from.get("s_norm")[scope];
-        }
-        case ADAGRAD -> {
-          scalar.gradientWeighted = from.get("gsq_weighted")[scope];
-          scalar.sumWeighted = from.get("sksq_weighted")[scope];
-          scalar.sumNorm = from.get("skl1")[scope];
-        }
-      }
-      scalar.t = (long) from.get("t")[scope];
-    }
-    referenced = from.get("referenced")[0] != 0;
-    reportScales();
   }
 }

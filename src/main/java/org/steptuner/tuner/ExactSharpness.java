@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-import java.util.Map;
 import java.util.Objects;
 import org.steptuner.Optimizer;
-import org.steptuner.ParameterSet;
 import org.steptuner.StepReport.Skip;
 import org.steptuner.curvature.HessianVectorProduct;
 import org.steptuner.internal.LargestEigenvalue;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.Scalars;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
@@ -88,8 +89,13 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
   }
 
   @Override
-  public Optimizer build(ParameterSet parameters) {
-    return new ExactSharpnessOptimizer(this, parameters);
+  TunedOptimizer optimizer(Engine engine) {
+    return new ExactSharpnessOptimizer(engine, this);
+  }
+
+  @Override
+  boolean guarded() {
+    return needsNorm();
   }
 
   @Override
@@ -102,49 +108,48 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
     private final ExactSharpness settings;
     private final LargestEigenvalue largest;
     private double sharpness;
+    private double eta;
 
-    ExactSharpnessOptimizer(ExactSharpness settings, ParameterSet parameters) {
-      super(settings, parameters, settings.needsNorm(), false, false);
+    ExactSharpnessOptimizer(Engine engine, ExactSharpness settings) {
+      super(engine, false, false);
       this.settings = settings;
-      try {
-        largest =
-            new LargestEigenvalue(this, settings.hessian, settings.tolerance, settings.mostIterations, false, false);
-      } catch (RuntimeException | Error e) {
-        plan.close();
-        throw e;
-      }
+      largest = new LargestEigenvalue(this, settings.hessian, settings.tolerance, settings.mostIterations, false, false);
     }
 
     @Override
-    boolean advance(long step) {
-      if (!guard()) return false;
+    double eta() {
+      return eta;
+    }
+
+    @Override
+    void setEta(double value) {
+      eta = value;
+    }
+
+    @Override
+    protected boolean advance(long step) {
+      if (!guard.guard()) return false;
       if ((step - 1) % settings.every == 0) {
         final double found = largest.find();
-        if (refuses(found, Skip.NON_FINITE_CURVATURE)) return false;
+        if (guard.refuses(found, Skip.NON_FINITE_CURVATURE)) return false;
         final double wanted = found > 0 ? Math.min(settings.sigma / found, settings.maxRate) : settings.maxRate;
-        if (refuses(wanted, Skip.NON_FINITE_CURVATURE)) return false;
+        if (guard.refuses(wanted, Skip.NON_FINITE_CURVATURE)) return false;
         sharpness = found;
         eta = wanted;
       }
-      apply(step, report.rate * eta);
+      apply(step, report.rate() * eta);
       return true;
     }
 
     @Override
     public double wordsPerElement() {
-      return (guarded() ? 1 : 0) + applyWords() + 11.0 * largest.iterations() / settings.every;
+      return guard.words() + applyWords() + 11.0 * largest.iterations() / settings.every;
     }
 
     @Override
-    void saveScalars(Map<String, double[]> to) {
-      super.saveScalars(to);
-      to.put("lambda_max", new double[] {sharpness});
-    }
-
-    @Override
-    void restoreScalars(Map<String, double[]> from) {
-      super.restoreScalars(from);
-      sharpness = from.get("lambda_max")[0];
+    protected void name(Scalars to) {
+      super.name(to);
+      to.one("lambda_max", () -> sharpness, value -> sharpness = value);
     }
   }
 }

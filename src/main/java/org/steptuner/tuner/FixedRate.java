@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-import java.util.List;
-import java.util.Map;
-import org.steptuner.Optimizer;
-import org.steptuner.ParameterSet;
-import org.steptuner.internal.Sweep;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.Scalars;
+import org.steptuner.internal.engine.Sweep;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
@@ -32,8 +31,13 @@ public final class FixedRate extends TunerBuilder<FixedRate> {
   }
 
   @Override
-  public Optimizer build(ParameterSet parameters) {
-    return new FixedRateOptimizer(this, parameters);
+  boolean guarded() {
+    return needsNorm();
+  }
+
+  @Override
+  TunedOptimizer optimizer(Engine engine) {
+    return new FixedRateOptimizer(engine, rate);
   }
 
   @Override
@@ -44,45 +48,36 @@ public final class FixedRate extends TunerBuilder<FixedRate> {
   private static final class FixedRateOptimizer extends TunedOptimizer {
     private final double rate;
     private final Sweep sweep;
-    private final int gradientScale;
-    private final int ruleColumn;
 
-    FixedRateOptimizer(FixedRate settings, ParameterSet parameters) {
-      super(settings, parameters, List.of(), settings.needsNorm());
-      rate = settings.rate;
-      try {
-        sweep = plan.bind("fixed_rate", ruleKernel());
-        gradientScale = sweep.coefficient("gradientScale");
-        ruleColumn = ruleColumn(sweep);
-      } catch (RuntimeException | Error e) {
-        plan.close();
-        throw e;
-      }
+    FixedRateOptimizer(Engine engine, double rate) {
+      super(engine);
+      this.rate = rate;
+      sweep = plan.bind("fixed_rate", ruleKernel());
     }
 
     @Override
-    double baseRate() {
+    protected double baseRate() {
       return rate;
     }
 
     @Override
-    boolean advance(long step) {
-      if (!guard()) return false;
-      for (int segment = 0; segment < plan.segments(); ++segment) sweep.set(segment, gradientScale, sourceScale());
-      setRule(sweep, ruleColumn, step);
+    protected boolean advance(long step) {
+      if (!guard.guard()) return false;
+      sweep.put("gradientScale", sourceScale());
+      for (int segment = 0; segment < plan.segments(); ++segment) {
+        putRule(sweep, segment, step);
+        sweep.set(segment);
+      }
       sweep.run();
       return true;
     }
 
     @Override
-    int sweepWords() {
+    protected int sweepWords() {
       return sweep.words();
     }
 
     @Override
-    void saveScalars(Map<String, double[]> scalars) {}
-
-    @Override
-    void restoreScalars(Map<String, double[]> scalars) {}
+    protected void name(Scalars scalars) {}
   }
 }

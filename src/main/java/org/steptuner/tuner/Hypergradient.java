@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.List;
 import java.util.Objects;
-import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
-import org.steptuner.rule.Adam;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
-import org.steptuner.rule.SGD;
 
 /**
  * Hypergradient descent: moves the rate of a base rule along the derivative of the loss by the rate of the last step. Baydin, Cornish,
@@ -21,7 +21,7 @@ import org.steptuner.rule.SGD;
  * x    &lt;- x + rate u
  * </pre>
  *
- * <p>A weight decay that the rule adds to the gradient is part of g here as well. Where g or u' is 0 the rate stays. The rate may become
+ * <p>A weight decay that the rule adds to the gradient ({@link Rule#coupledDecay}) is part of g here as well. Where g or u' is 0 the rate stays. The rate may become
  * negative; see {@link #rateBounds}. A multiplicative hyperRate of 1 or more makes the rate 0 for good as soon as two steps agree.
  *
  * <p>State: u', one word per element over the base rule's. Words moved per element: SGD 6, SGD with momentum, RMSProp, AdaGrad and Lion 8,
@@ -103,16 +103,38 @@ public final class Hypergradient extends TunerBuilder<Hypergradient> {
   }
 
   @Override
-  public Optimizer build(ParameterSet parameters) {
-    Objects.requireNonNull(parameters, "parameters");
-    if (variant == Variant.ADDITIVE_RELEASED && !(rule instanceof SGD || rule instanceof Adam))
+  void check(ParameterSet parameters) {
+    if (variant == Variant.ADDITIVE_RELEASED && !released())
       throw new IllegalArgumentException("variant ADDITIVE_RELEASED is of SGD and Adam, not of " + rule + "; use ADDITIVE");
     if (initialRate < smallestRate || initialRate > largestRate)
       throw new IllegalArgumentException(
           "initialRate " + initialRate + " must be within the bounds, " + smallestRate + " and " + largestRate);
     if (tensorOrder && scope != Scope.ALL)
       throw new IllegalArgumentException("inTensorOrder is of one rate for all tensors, and the scope is " + scope);
-    return new HypergradientOptimizer(this, parameters);
+  }
+
+  @Override
+  TunedOptimizer optimizer(Engine engine) {
+    return new HypergradientOptimizer(engine, this);
+  }
+
+  @Override
+  List<String> tunerSlots() {
+    return List.of("direction");
+  }
+
+  @Override
+  boolean guarded() {
+    return false;
+  }
+
+  // SGD or Adam, which has no decoupled decay.
+  private boolean released() {
+    return switch (rule.kernel()) {
+      case "sgd", "momentum" -> true;
+      case "adam" -> rule.decoupledDecay() == 0;
+      default -> false;
+    };
   }
 
   @Override

@@ -1,181 +1,135 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-import java.util.Arrays;
-import java.util.List;
-import java.util.Map;
-import org.steptuner.ParameterSet;
-import org.steptuner.internal.Sweep;
-import org.steptuner.rule.AdaGrad;
-import org.steptuner.rule.Adam;
-import org.steptuner.rule.RMSProp;
-import org.steptuner.rule.Rule;
-import org.steptuner.rule.SGD;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.Scalars;
+import org.steptuner.internal.engine.Sweep;
+import org.steptuner.internal.engine.TunedOptimizer;
 
-/** The sweeps of hypergradient descent: observe, then apply. */
+/**
+ * The sweeps of hypergradient descent: observe, then apply.
+ *
+ * <p>With s what multiplies gradients and w a group's decay, the rule's gradient is s g + w x. What clipping makes of s is known only when
+ * |g|^2 has been added over all processes, so that the sums go there as they are, and are put together behind it. Decays of groups are
+ * weighed against the largest of them, which is then a factor of its own.
+ */
 final class HypergradientOptimizer extends TunedOptimizer {
-  private final Hypergradient.Variant variant;
-  private final double hyperRate;
-  private final double[] total = new double[1];
-  private final double smallestRate;
-  private final double largestRate;
-  private final boolean tensorOrder;
-  private final double[] coupledDecay; // by group
-  private final boolean decayed;
-  private final double[] rates; // by scope
-  private final double[] gradientSquare; // by scope, of the gradient with its decay
-  private final double[] gradientDirection;
-  private final double[] directionSquare;
-  private final double[] values = new double[16];
-  private final int count;
+  private final Hypergradient settings;
+  private final HypergradientScalars[] scalars; // by scope
+  private final double decay; // the largest that a group adds to the gradient
+  private final double[] share; // of it, by group
   private final Sweep observe;
   private final Sweep apply;
-  private final int gradientScale;
-  private final int rate;
-  private final int ruleColumn;
-  private final int stepSize; // of Adam, in values
-  private final int rootCorrection;
+  private final Reduction sums;
+  private final Reduction.Term total; // |g|^2
+  private final Reduction.Term gradientSquare; // |g|^2 of each scope
+  private final Reduction.Term gradientDirection; // <g, u'>
+  private final Reduction.Term directionSquare; // |u'|^2
+  private final Sweep.Sum[] decaySums; // <x, u'>, <g, x>, |x|^2; none without a decay
+  private final Reduction.Term[] decayTerms; // the same, weighed
 
-  HypergradientOptimizer(Hypergradient settings, ParameterSet parameters) {
-    super(settings, parameters, List.of("direction"), false);
-    variant = settings.variant;
-    hyperRate = settings.hyperRate;
-    smallestRate = settings.smallestRate;
-    largestRate = settings.largestRate;
-    tensorOrder = settings.tensorOrder;
-    coupledDecay = new double[parameters.groups().size()];
-    for (int group = 0; group < coupledDecay.length; ++group) coupledDecay[group] = coupledDecay(rule(group));
-    decayed = Arrays.stream(coupledDecay).anyMatch(decay -> decay != 0);
-    rates = new double[plan.scopes()];
-    Arrays.fill(rates, settings.initialRate);
-    gradientSquare = new double[rates.length];
-    gradientDirection = new double[rates.length];
-    directionSquare = new double[rates.length];
-    final List<String> names = rule(0).coefficientNames();
-    count = names.size();
-    stepSize = names.indexOf("stepSize");
-    rootCorrection = names.indexOf("rootCorrection");
-    try {
-      observe = plan.bind(decayed ? "hypergradient_observe_decay" : "hypergradient_observe", "");
-      apply = plan.bind("hypergradient_apply", ruleKernel());
-      gradientScale = apply.coefficient("gradientScale");
-      rate = apply.coefficient("rate");
-      ruleColumn = ruleColumn(apply);
-    } catch (RuntimeException | Error e) {
-      plan.close();
-      throw e;
+  HypergradientOptimizer(Engine engine, Hypergradient settings) {
+    super(engine);
+    this.settings = settings;
+    share = new double[parameters().groups().size()];
+    double largest = 0;
+    for (int group = 0; group < share.length; ++group) largest = Math.max(largest, rule(group).coupledDecay());
+    decay = largest;
+    for (int group = 0; group < share.length; ++group) share[group] = decay == 0 ? 0 : rule(group).coupledDecay() / decay;
+    scalars = new HypergradientScalars[plan.scopes()];
+    for (int i = 0; i < scalars.length; ++i) scalars[i] = new HypergradientScalars(settings);
+    observe = plan.bind(decay > 0 ? "hypergradient_observe_decay" : "hypergradient_observe", "");
+    apply = plan.bind("hypergradient_apply", ruleKernel());
+    sums = reduction();
+    total = sums.overall(observe.sum("gradientSquare"));
+    gradientSquare = sums.perScope(observe.sum("gradientSquare"));
+    gradientDirection = sums.perScope(observe.sum("gradientDirection"));
+    directionSquare = sums.perScope(observe.sum("directionSquare"));
+    final String[] names = decay > 0 ? new String[] {"parameterDirection", "gradientParameter", "parameterSquare"} : new String[0];
+    decaySums = new Sweep.Sum[names.length];
+    decayTerms = new Reduction.Term[names.length];
+    for (int i = 0; i < names.length; ++i) {
+      decaySums[i] = observe.sum(names[i]);
+      decayTerms[i] = sums.perScope();
     }
-    reportRates();
-  }
-
-  /** The decay that a rule adds to the gradient. */
-  private static double coupledDecay(Rule rule) {
-    if (rule instanceof SGD sgd) return sgd.weightDecay();
-    if (rule instanceof RMSProp rms) return rms.weightDecay();
-    if (rule instanceof AdaGrad ada) return ada.weightDecay();
-    if (rule instanceof Adam adam) return adam.weightDecay();
-    return 0;
   }
 
   @Override
-  double baseRate() {
+  protected double baseRate() {
     return 1;
   }
 
   @Override
-  boolean advance(long step) {
-    if (!guard()) return false;
+  protected boolean advance(long step) {
+    if (!guard.guard()) return false;
     observe.run();
-    final double[] sums = observe.sums();
-    final int columns = sums.length / plan.segments();
-    total[0] = badLoss() ? Double.NaN : 0;
-    for (int segment = 0; segment < plan.segments(); ++segment) total[0] += sums[segment * columns];
-    reduce(total, 1);
-    if (!accept(total[0])) return false;
-    takeSums(sums, columns);
-    reduce(gradientSquare, gradientSquare.length);
-    reduce(gradientDirection, gradientDirection.length);
-    reduce(directionSquare, directionSquare.length);
+    observe.await();
+    sums.collect();
+    if (decay > 0) collectDecay();
+    guard.reduce(sums, total);
+    if (!guard.accept(total.of(0))) return false;
     updateRates();
     setApply(step);
     apply.run();
-    reportRates();
     return true;
   }
 
-  // With s what multiplies the gradient, that of the rule is s g + decay x.
-  private void takeSums(double[] sums, int columns) {
-    final double s = gradientScale();
-    Arrays.fill(gradientSquare, 0);
-    Arrays.fill(gradientDirection, 0);
-    Arrays.fill(directionSquare, 0);
+  private void collectDecay() {
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int scope = plan.scope(segment);
-      final int row = segment * columns;
-      gradientSquare[scope] += s * s * sums[row];
-      gradientDirection[scope] += s * sums[row + 1];
-      directionSquare[scope] += sums[row + 2];
-      if (!decayed) continue;
-      final double decay = coupledDecay[plan.group(segment)];
-      gradientDirection[scope] += decay * sums[row + 3];
-      gradientSquare[scope] += decay * (2 * s * sums[row + 4] + decay * sums[row + 5]);
+      final double weight = share[plan.group(segment)];
+      decayTerms[0].add(scope, weight * decaySums[0].of(segment));
+      decayTerms[1].add(scope, weight * decaySums[1].of(segment));
+      decayTerms[2].add(scope, weight * weight * decaySums[2].of(segment));
     }
   }
 
   private void updateRates() {
-    double last = rates[rates.length - 1];
-    for (int scope = 0; scope < rates.length; ++scope) {
-      last = updated(tensorOrder ? last : rates[scope], gradientDirection[scope], gradientSquare[scope], directionSquare[scope]);
-      rates[scope] = last;
+    final double s = guard.scale();
+    double last = scalars[scalars.length - 1].rate;
+    for (int scope = 0; scope < scalars.length; ++scope) {
+      double product = s * gradientDirection.of(scope);
+      double square = s * s * gradientSquare.of(scope);
+      if (decay > 0) {
+        product += decay * decayTerms[0].of(scope);
+        square += decay * (2 * s * decayTerms[1].of(scope) + decay * decayTerms[2].of(scope));
+      }
+      scalars[scope].update(settings.tensorOrder ? last : scalars[scope].rate, product, square, directionSquare.of(scope));
+      last = scalars[scope].rate;
     }
-  }
-
-  private double updated(double before, double product, double squareOfG, double squareOfU) {
-    double after = before - hyperRate * product;
-    if (variant == Hypergradient.Variant.MULTIPLICATIVE) {
-      final double norms = Math.sqrt(squareOfG) * Math.sqrt(squareOfU);
-      after = norms > 0 ? before * (1 - hyperRate * (product / norms)) : before;
-    }
-    return Double.isFinite(after) ? Math.min(largestRate, Math.max(smallestRate, after)) : before;
   }
 
   private void setApply(long step) {
-    int before = -1;
+    apply.put("gradientScale", sourceScale());
     for (int segment = 0; segment < plan.segments(); ++segment) {
-      final int group = plan.group(segment);
-      if (group != before) setRule(group, step);
-      before = group;
-      apply.set(segment, gradientScale, sourceScale());
-      apply.set(segment, rate, report.rate * rateFactor(group) * rates[plan.scope(segment)]);
-      apply.set(segment, ruleColumn, values, count);
+      apply.put("learnedRate", rate(plan.group(segment)) * scalars[plan.scope(segment)].rate);
+      if (startsGroup(segment)) putRule(plan.group(segment), step);
+      apply.set(segment);
     }
   }
 
-  private void setRule(int group, long step) {
-    rule(group).coefficients(1, step, values);
-    if (variant == Hypergradient.Variant.ADDITIVE_RELEASED && rule(group) instanceof Adam adam) {
-      values[stepSize] *= Math.sqrt(1 - Math.pow(adam.beta2(), step));
-      values[rootCorrection] = 1;
+  private void putRule(int group, long step) {
+    rule(group).coefficients(1, step, apply);
+    if (settings.variant == Hypergradient.Variant.ADDITIVE_RELEASED && AdamForm.fits(rule(group))) {
+      final AdamForm adam = AdamForm.of(rule(group));
+      apply.put("stepSize", 1 / (1 - Math.pow(adam.beta1(), step)) * Math.sqrt(1 - Math.pow(adam.beta2(), step)));
+      apply.put("rootCorrection", 1);
     }
-  }
-
-  private void reportRates() {
-    System.arraycopy(rates, 0, report.learnedScale, 0, rates.length);
   }
 
   @Override
-  int sweepWords() {
+  protected double learnedScale(int scope) {
+    return scalars[scope].rate;
+  }
+
+  @Override
+  protected int sweepWords() {
     return observe.words() + apply.words();
   }
 
   @Override
-  void saveScalars(Map<String, double[]> to) {
-    to.put("rate", rates.clone());
-  }
-
-  @Override
-  void restoreScalars(Map<String, double[]> from) {
-    System.arraycopy(from.get("rate"), 0, rates, 0, rates.length);
-    reportRates();
+  protected void name(Scalars to) {
+    to.each("rate", scalars, one -> one.rate, (one, rate) -> one.rate = rate);
   }
 }

@@ -2,11 +2,13 @@
 package org.steptuner.tuner;
 
 import java.util.Arrays;
+import java.util.List;
 import java.util.Objects;
 import org.steptuner.DataType;
-import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
@@ -154,8 +156,7 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
   }
 
   @Override
-  public Optimizer build(ParameterSet parameters) {
-    Objects.requireNonNull(parameters, "parameters");
+  void check(ParameterSet parameters) {
     if (variant == Variant.THEORETICAL && delta() != Delta.STORED)
       throw new IllegalArgumentException(
           "variant THEORETICAL needs delta STORED, not " + delta() + ": its first scale is 0, which the other two never leave");
@@ -165,7 +166,21 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
           throw new IllegalArgumentException(
               "delta RECOMPUTED needs FLOAT64 parameters, and tensor '" + tensor.name() + "' is " + tensor.parameterType()
                   + ": while the scale is small, x - reference rounds to 0 and the scale stays 0; use STORED, or allowFreezing()");
-    return new MechanicOptimizer(this, parameters);
+  }
+
+  @Override
+  TunedOptimizer optimizer(Engine engine) {
+    return new MechanicOptimizer(engine, this);
+  }
+
+  @Override
+  List<String> tunerSlots() {
+    return delta() == Delta.RECOMPUTED ? List.of("reference") : List.of("delta", "reference");
+  }
+
+  @Override
+  boolean guarded() {
+    return MechanicOptimizer.Arrangement.of(this).guarded(this);
   }
 
   Delta delta() {

@@ -1,39 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-import java.util.List;
-import org.steptuner.rule.Adam;
-import org.steptuner.rule.AdamW;
-import org.steptuner.rule.Lion;
-import org.steptuner.rule.RMSProp;
+import java.util.Set;
+import org.steptuner.ParameterSet;
+import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
-import org.steptuner.rule.SGD;
 
 /**
  * The rules as MetaOptimize takes them: at the rate 1, without decay; and the coefficients of the forms in the paper's code ({@code
- * rules/metaoptimize.h}).
+ * rules/paper.h}).
  */
 final class MetaForm {
-  private static final List<String> MOMENTUM = List.of("momentum", "oneMinusMomentum");
-  private static final List<String> RMSPROP = List.of("discount", "correction", "epsilon");
-  private static final List<String> ADAM = List.of("momentum", "discount", "correction", "epsilon");
+  /** The formulas of the base rules. */
+  static final Set<String> BASE_RULES = Set.of("sgd", "momentum", "rmsprop", "adam", "lion");
+  /** The formulas of the meta rules. */
+  static final Set<String> META_RULES = Set.of("sgd", "rmsprop", "adam", "lion");
+
+  private static final double USUAL_EPSILON = 1e-8; // of RMSProp, Adam and AdamW
 
   private MetaForm() {}
 
+  /** A rule's decay, of either kind: here it is decoupled. */
   static double decay(Rule rule) {
-    if (rule instanceof SGD sgd) return sgd.weightDecay();
-    if (rule instanceof RMSProp rms) return rms.weightDecay();
-    if (rule instanceof Adam adam) return adam.weightDecay();
-    if (rule instanceof AdamW adam) return adam.weightDecay();
-    return ((Lion) rule).weightDecay();
+    return rule.coupledDecay() + rule.decoupledDecay();
   }
 
-  static Rule withoutDecay(Rule rule) {
-    if (rule instanceof SGD sgd) return sgd.weightDecay(0);
-    if (rule instanceof RMSProp rms) return rms.weightDecay(0);
-    if (rule instanceof Adam adam) return adam.weightDecay(0);
-    if (rule instanceof AdamW adam) return adam.weightDecay(0);
-    return ((Lion) rule).weightDecay(0);
+  static boolean hasMomentum(Rule meta) {
+    return meta.kernel().equals("adam") || meta.kernel().equals("lion");
+  }
+
+  static boolean hasSquare(Rule meta) {
+    return meta.kernel().equals("adam") || meta.kernel().equals("rmsprop");
   }
 
   /** mu = (1 - discount) / (1 - discount^t): it makes a weighted mean of a discounted sum. */
@@ -41,47 +38,65 @@ final class MetaForm {
     return (1 - discount) / (1 - Math.pow(discount, step));
   }
 
-  /** The names of a rule's coefficients in the paper's form. */
-  static List<String> names(Rule rule) {
-    if (rule instanceof SGD sgd && sgd.momentum() != 0) return MOMENTUM;
-    if (rule instanceof RMSProp) return RMSPROP;
-    if (rule instanceof Adam || rule instanceof AdamW) return ADAM;
-    return rule.coefficientNames();
-  }
-
-  /** Their values. */
-  static void fill(Rule rule, double epsilon, long step, double[] values) {
-    if (rule instanceof SGD sgd && sgd.momentum() != 0) {
-      values[0] = sgd.momentum();
-      values[1] = 1 - sgd.momentum();
-    } else if (rule instanceof RMSProp rms) {
-      values[0] = rms.alpha();
-      values[1] = correction(rms.alpha(), step);
-      values[2] = epsilon;
-    } else if (rule instanceof Adam adam) {
-      adam(values, adam.beta1(), adam.beta2(), epsilon, step);
-    } else if (rule instanceof AdamW adam) {
-      adam(values, adam.beta1(), adam.beta2(), epsilon, step);
-    } else {
-      rule.coefficients(1, step, values);
+  /**
+   * Puts the coefficients of a rule's form in the paper's code.
+   *
+   * @param of the rule's own
+   */
+  static void put(Rule rule, Hyperparameters of, double epsilon, long step, Coefficients to) {
+    switch (rule.kernel()) {
+      case "momentum" -> to.put("momentum", of.get("momentum")).put("oneMinusMomentum", 1 - of.get("momentum"));
+      case "rmsprop" -> {
+        final double alpha = of.get("alpha");
+        to.put("discount", alpha).put("correction", correction(alpha, step)).put("epsilon", epsilon);
+      }
+      case "adam" -> {
+        final double beta2 = of.get("beta2");
+        to.put("momentum", of.get("beta1")).put("discount", beta2).put("correction", correction(beta2, step)).put("epsilon", epsilon);
+      }
+      default -> rule.coefficients(1, step, to);
     }
-  }
-
-  private static void adam(double[] values, double beta1, double beta2, double epsilon, long step) {
-    values[0] = beta1;
-    values[1] = beta2;
-    values[2] = correction(beta2, step);
-    values[3] = epsilon;
   }
 
   /** The paper's forms have one epsilon, and not the rule's: a rule to which one was given is refused, not misunderstood. */
   static void checkEpsilon(Rule rule) {
-    final boolean given =
-        rule instanceof RMSProp rms && rms.epsilon() != RMSProp.defaults().epsilon()
-            || rule instanceof Adam adam && adam.epsilon() != Adam.defaults().epsilon()
-            || rule instanceof AdamW adamW && adamW.epsilon() != AdamW.defaults().epsilon();
-    if (given)
+    if (!hasSquare(rule)) return;
+    final Hyperparameters of = Hyperparameters.of(rule);
+    if (of.get("epsilon") + of.get("epsilonInside") + of.get("epsilonOutside") != USUAL_EPSILON)
       throw new IllegalArgumentException(
           "variant PAPER_CODE has its epsilon inside of the root, see MetaOptimize.epsilon, and does not take that of " + rule);
+  }
+
+  /** Whether a variant tunes a base rule. */
+  static void checkBase(Rule base, MetaOptimize.Variant variant) {
+    if (!BASE_RULES.contains(base.kernel()))
+      throw new IllegalArgumentException("MetaOptimize tunes SGD, RMSProp without momentum, Adam, AdamW and Lion, not " + base);
+    if (variant != MetaOptimize.Variant.PAPER_CODE) return;
+    if (Hyperparameters.of(base).get("gradientWeight") != 0)
+      throw new IllegalArgumentException("variant PAPER_CODE has no Nesterov momentum; PACKAGE has");
+    checkEpsilon(base);
+  }
+
+  /** Whether what was asked of the curvature goes together, and the trainer can supply it. */
+  static void checkCurvature(MetaOptimize settings, ParameterSet parameters) {
+    if (!settings.curved()) {
+      if (settings.approximation != MetaOptimize.Approximation.L)
+        throw new IllegalArgumentException("approximation " + settings.approximation + " needs a curvature; without one it is the same as L");
+      if (settings.stepSizeFirst) throw new IllegalArgumentException("stepSizeFirst needs a curvature");
+      return;
+    }
+    if (settings.variant != MetaOptimize.Variant.PAPER_CODE)
+      throw new IllegalArgumentException("curvature " + settings.curvature + " is of variant PAPER_CODE, not of " + settings.variant);
+    if (!settings.rule.kernel().equals("sgd"))
+      throw new IllegalArgumentException("curvature " + settings.curvature + " is for the base rule SGD without momentum, not for " + settings.rule);
+    if (settings.approximation == MetaOptimize.Approximation.TWO_BY_TWO && hasSquare(settings.meta))
+      throw new IllegalArgumentException("approximation TWO_BY_TWO is of the meta rules SGD and Lion, not of " + settings.meta);
+    if (settings.stepSizeFirst && !settings.perWeight) throw new IllegalArgumentException("stepSizeFirst is of step sizes per weight");
+    if (settings.stepSizeFirst && settings.twoByTwo())
+      throw new IllegalArgumentException("stepSizeFirst goes with approximation L, not with " + settings.approximation);
+    for (ParameterSet.Tensor tensor : parameters.tensors())
+      if (tensor.count() > 0 && tensor.updateAddress() == 0)
+        throw new IllegalArgumentException(
+            "curvature " + settings.curvature + " needs an updateAddress for every tensor, and '" + tensor.name() + "' has none");
   }
 }

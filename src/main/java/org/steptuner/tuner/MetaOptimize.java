@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Objects;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Adam;
-import org.steptuner.rule.AdamW;
-import org.steptuner.rule.Lion;
-import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
 
@@ -189,10 +190,7 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
    */
   public MetaOptimize meta(Rule value) {
     Objects.requireNonNull(value, "meta");
-    final boolean known =
-        value instanceof SGD sgd && sgd.momentum() == 0 || value instanceof RMSProp rms && rms.momentum() == 0
-            || value instanceof Adam || value instanceof Lion;
-    if (!known)
+    if (!MetaForm.META_RULES.contains(value.kernel()))
       throw new IllegalArgumentException("the meta rule must be SGD or RMSProp without momentum, Adam, or Lion, not " + value);
     if (MetaForm.decay(value) != 0) throw new IllegalArgumentException("a meta rule has no weight decay, but this one is " + value);
     meta = value;
@@ -284,10 +282,9 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   }
 
   @Override
-  public Optimizer build(ParameterSet parameters) {
-    Objects.requireNonNull(parameters, "parameters");
-    checkBase(rule);
-    groups.values().forEach(group -> checkBase(group.rule()));
+  void check(ParameterSet parameters) {
+    MetaForm.checkBase(rule, variant);
+    groups.values().forEach(group -> MetaForm.checkBase(group.rule(), variant));
     if (variant == Variant.PAPER_CODE) {
       MetaForm.checkEpsilon(meta);
     } else {
@@ -295,45 +292,30 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
       if (!Double.isNaN(epsilon))
         throw new IllegalArgumentException("epsilon is of variant PAPER_CODE; with PACKAGE, give the rules theirs");
     }
-    checkCurvature(parameters);
+    MetaForm.checkCurvature(this, parameters);
     if (initialStepSize() < smallestStepSize || initialStepSize() > largestStepSize)
       throw new IllegalArgumentException(
           "initialStepSize " + initialStepSize() + " must be within the bounds, " + smallestStepSize + " and " + largestStepSize);
-    return new MetaOptimizer(this, parameters);
   }
 
-  private void checkBase(Rule base) {
-    final boolean known =
-        base instanceof SGD || base instanceof RMSProp rms && rms.momentum() == 0 || base instanceof Adam || base instanceof AdamW
-            || base instanceof Lion;
-    if (!known)
-      throw new IllegalArgumentException("MetaOptimize tunes SGD, RMSProp without momentum, Adam, AdamW and Lion, not " + base);
-    if (variant != Variant.PAPER_CODE) return;
-    if (base instanceof SGD sgd && sgd.nesterov())
-      throw new IllegalArgumentException("variant PAPER_CODE has no Nesterov momentum; PACKAGE has");
-    MetaForm.checkEpsilon(base);
+  @Override
+  TunedOptimizer optimizer(Engine engine) {
+    return new MetaOptimizer(engine, this);
   }
 
-  private void checkCurvature(ParameterSet parameters) {
-    if (!curved()) {
-      if (approximation != Approximation.L)
-        throw new IllegalArgumentException("approximation " + approximation + " needs a curvature; without one it is the same as L");
-      if (stepSizeFirst) throw new IllegalArgumentException("stepSizeFirst needs a curvature");
-      return;
-    }
-    if (variant != Variant.PAPER_CODE)
-      throw new IllegalArgumentException("curvature " + curvature + " is of variant PAPER_CODE, not of " + variant);
-    if (!rule.kernel().equals("sgd"))
-      throw new IllegalArgumentException("curvature " + curvature + " is for the base rule SGD without momentum, not for " + rule);
-    if (approximation == Approximation.TWO_BY_TWO && !(meta instanceof SGD || meta instanceof Lion))
-      throw new IllegalArgumentException("approximation TWO_BY_TWO is of the meta rules SGD and Lion, not of " + meta);
-    if (stepSizeFirst && !perWeight) throw new IllegalArgumentException("stepSizeFirst is of step sizes per weight");
-    if (stepSizeFirst && twoByTwo())
-      throw new IllegalArgumentException("stepSizeFirst goes with approximation L, not with " + approximation);
-    for (ParameterSet.Tensor tensor : parameters.tensors())
-      if (tensor.count() > 0 && tensor.updateAddress() == 0)
-        throw new IllegalArgumentException(
-            "curvature " + curvature + " needs an updateAddress for every tensor, and '" + tensor.name() + "' has none");
+  @Override
+  List<String> tunerSlots() {
+    if (!perWeight) return List.of("trace");
+    final List<String> slots = new ArrayList<>(List.of("trace", "logRatio"));
+    if (MetaForm.hasMomentum(meta)) slots.add("metaMomentum");
+    if (MetaForm.hasSquare(meta)) slots.add("metaSquare");
+    if (twoByTwo()) slots.add("betaTrace");
+    return slots;
+  }
+
+  @Override
+  boolean guarded() {
+    return needsNorm();
   }
 
   boolean curved() {
@@ -342,7 +324,7 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
 
   /** Whether B must be kept: for a meta rule Lion it stays 1. */
   boolean twoByTwo() {
-    return approximation == Approximation.TWO_BY_TWO && meta instanceof SGD;
+    return approximation == Approximation.TWO_BY_TWO && meta.kernel().equals("sgd");
   }
 
   double gamma() {

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-import org.steptuner.rule.Adam;
-import org.steptuner.rule.Lion;
-import org.steptuner.rule.RMSProp;
-import org.steptuner.rule.Rule;
 
 /**
  * The scalar half of MetaOptimize: one beta, the logarithm of a step size, which a meta rule moves along z (equation 9 of the paper).
@@ -13,7 +9,12 @@ import org.steptuner.rule.Rule;
  */
 final class MetaScalars {
   private final MetaOptimize.Variant variant;
-  private final Rule meta;
+  private final String meta; // the formula of the meta rule, and its hyperparameters
+  private final double alpha;
+  private final double beta1;
+  private final double beta2;
+  private final double insideRoot; // the rule's own epsilon, of the package's form
+  private final double outsideRoot;
   private final double stepSize; // eta
   private final double epsilon;
   private final double least; // bounds of beta
@@ -30,7 +31,13 @@ final class MetaScalars {
 
   MetaScalars(MetaOptimize settings) {
     variant = settings.variant;
-    meta = settings.meta;
+    meta = settings.meta.kernel();
+    final Hyperparameters of = Hyperparameters.of(settings.meta);
+    alpha = of.get("alpha");
+    beta1 = of.get("beta1");
+    beta2 = of.get("beta2");
+    insideRoot = of.get("epsilonInside");
+    outsideRoot = of.get("epsilon") + of.get("epsilonOutside");
     stepSize = settings.metaStepSize;
     epsilon = settings.epsilon();
     least = Math.log(settings.smallestStepSize);
@@ -64,39 +71,46 @@ final class MetaScalars {
   }
 
   private double paperCode(long step) {
-    if (meta instanceof RMSProp rms) {
-      v = rms.alpha() * v + z * z;
-      return -z / Math.sqrt(MetaForm.correction(rms.alpha(), step) * v + epsilon);
+    switch (meta) {
+      case "rmsprop" -> {
+        v = alpha * v + z * z;
+        return -z / Math.sqrt(MetaForm.correction(alpha, step) * v + epsilon);
+      }
+      case "adam" -> {
+        m = beta1 * m + z;
+        v = beta2 * v + z * z;
+        return -m / Math.sqrt(MetaForm.correction(beta2, step) * v + epsilon);
+      }
+      case "lion" -> {
+        final double blend = beta1 * m + (1 - beta1) * z;
+        m = beta2 * m + (1 - beta2) * z;
+        return -Math.signum(blend);
+      }
+      default -> {
+        return -z;
+      }
     }
-    if (meta instanceof Adam adam) {
-      m = adam.beta1() * m + z;
-      v = adam.beta2() * v + z * z;
-      return -m / Math.sqrt(MetaForm.correction(adam.beta2(), step) * v + epsilon);
-    }
-    if (meta instanceof Lion lion) {
-      final double blend = lion.beta1() * m + (1 - lion.beta1()) * z;
-      m = lion.beta2() * m + (1 - lion.beta2()) * z;
-      return -Math.signum(blend);
-    }
-    return -z;
   }
 
   private double packaged(long step) {
-    if (meta instanceof RMSProp rms) {
-      v = rms.alpha() * v + (1 - rms.alpha()) * z * z;
-      return rms.epsilonInsideRoot() ? z / Math.sqrt(v + rms.epsilon()) : ratio(z, Math.sqrt(v) + rms.epsilon());
+    switch (meta) {
+      case "rmsprop" -> {
+        v = alpha * v + (1 - alpha) * z * z;
+        return insideRoot > 0 ? z / Math.sqrt(v + insideRoot) : ratio(z, Math.sqrt(v) + outsideRoot);
+      }
+      case "adam" -> {
+        m = beta1 * m + (1 - beta1) * z;
+        v = beta2 * v + (1 - beta2) * z * z;
+        return ratio(m / (1 - Math.pow(beta1, step)), Math.sqrt(v / (1 - Math.pow(beta2, step))) + outsideRoot);
+      }
+      case "lion" -> {
+        m = beta2 * m + (1 - beta2) * z;
+        return Math.signum(beta1 * m + (1 - beta1) * z);
+      }
+      default -> {
+        return z;
+      }
     }
-    if (meta instanceof Adam adam) {
-      m = adam.beta1() * m + (1 - adam.beta1()) * z;
-      v = adam.beta2() * v + (1 - adam.beta2()) * z * z;
-      final double root = Math.sqrt(v / (1 - Math.pow(adam.beta2(), step)));
-      return ratio(m / (1 - Math.pow(adam.beta1(), step)), root + adam.epsilon());
-    }
-    if (meta instanceof Lion lion) {
-      m = lion.beta2() * m + (1 - lion.beta2()) * z;
-      return Math.signum(lion.beta1() * m + (1 - lion.beta1()) * z);
-    }
-    return z;
   }
 
   // The first z is always 0, which an epsilon of 0 would turn into 0 / 0.

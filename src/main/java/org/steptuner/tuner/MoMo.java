@@ -3,12 +3,10 @@ package org.steptuner.tuner;
 
 import java.util.List;
 import java.util.Objects;
-import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
-import org.steptuner.rule.Adam;
-import org.steptuner.rule.AdamW;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
-import org.steptuner.rule.SGD;
 
 /**
  * MoMo and MoMo-Adam: a rate from the loss, by a model of it that averages past losses and gradients and does not go below a known
@@ -65,13 +63,14 @@ public final class MoMo extends TunerBuilder<MoMo> {
 
   private MoMo(Rule rule) {
     super(rule);
-    adam = !(rule instanceof SGD);
+    adam = AdamForm.fits(rule);
     rate = adam ? 0.01 : 1;
-    if (rule instanceof SGD sgd) {
-      if (sgd.nesterov()) throw new IllegalArgumentException("MoMo has no form with Nesterov's momentum: " + rule);
-    } else if (!(rule instanceof Adam || rule instanceof AdamW)) {
+    if (rule.kernel().equals("sgd") || rule.kernel().equals("momentum")) {
+      if (Hyperparameters.of(rule).get("gradientWeight") != 0)
+        throw new IllegalArgumentException("MoMo has no form with Nesterov's momentum: " + rule);
+    } else if (!adam) {
       throw new IllegalArgumentException("MoMo knows SGD, Adam and AdamW, not " + rule);
-    } else if (AdamForm.of(rule).coupledDecay() != 0) {
+    } else if (rule.coupledDecay() != 0) {
       throw new IllegalArgumentException("MoMo's decay is decoupled: use AdamW instead of " + rule);
     } else if (AdamForm.of(rule).epsilon() == 0) {
       throw new IllegalArgumentException("MoMo-Adam needs a positive epsilon, and is given " + rule);
@@ -125,24 +124,33 @@ public final class MoMo extends TunerBuilder<MoMo> {
     return this;
   }
 
-  /** @throws IllegalArgumentException also if groups differ in rule or rate: the one tau is that of one model */
   @Override
-  public Optimizer build(ParameterSet parameters) {
+  void check(ParameterSet parameters) {
     groups.forEach((name, group) -> {
       if (!group.rule().equals(rule) || group.rateFactor() != 1)
         throw new IllegalArgumentException("MoMo has one model for all tensors: group '" + name + "' must not differ from " + rule);
     });
     if (decay == Decay.MULTIPLY && !adam) throw new IllegalArgumentException("decay MULTIPLY is for MoMo-Adam, not for " + rule);
     if (decay == Decay.MULTIPLY && variant == Variant.OPTAX) throw new IllegalArgumentException("optax has no decay MULTIPLY");
-    return new MoMoOptimizer(this, parameters);
+  }
+
+  @Override
+  TunedOptimizer optimizer(Engine engine) {
+    return new MoMoOptimizer(engine, this);
+  }
+
+  @Override
+  boolean guarded() {
+    return clips();
   }
 
   double beta() {
-    return rule instanceof SGD sgd ? sgd.momentum() : AdamForm.of(rule).beta1();
+    return Hyperparameters.of(rule).get(adam ? "beta1" : "momentum");
   }
 
+  /** Decoupled here, also SGD's. */
   double weightDecay() {
-    return rule instanceof SGD sgd ? sgd.weightDecay() : AdamForm.of(rule).decoupledDecay();
+    return adam ? rule.decoupledDecay() : rule.coupledDecay();
   }
 
   @Override

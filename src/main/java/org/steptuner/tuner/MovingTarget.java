@@ -4,6 +4,8 @@ package org.steptuner.tuner;
 import java.util.List;
 import org.steptuner.ParameterSet;
 import org.steptuner.PartedOptimizer;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.SGD;
 
 /**
@@ -91,14 +93,27 @@ public final class MovingTarget extends TunerBuilder<MovingTarget> {
     return this;
   }
 
-  /** @throws IllegalArgumentException also if groups differ in rule or rate: the one rate is that of one loss */
   @Override
-  public PartedOptimizer build(ParameterSet parameters) {
+  void check(ParameterSet parameters) {
     groups.forEach((name, group) -> {
       if (!group.rule().equals(rule) || group.rateFactor() != 1)
         throw new IllegalArgumentException("a moving target has one rate: group '" + name + "' must not differ from " + rule);
     });
-    return new MovingTargetOptimizer(this, parameters);
+  }
+
+  @Override
+  TunedOptimizer optimizer(Engine engine) {
+    return new MovingTargetOptimizer(engine, this);
+  }
+
+  @Override
+  public PartedOptimizer build(ParameterSet parameters) {
+    return (PartedOptimizer) super.build(parameters);
+  }
+
+  @Override
+  boolean guarded() {
+    return true;
   }
 
   @Override

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.List;
 import java.util.Objects;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
@@ -123,13 +126,26 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
   }
 
   @Override
-  public Optimizer build(ParameterSet parameters) {
-    Objects.requireNonNull(parameters, "parameters");
+  void check(ParameterSet parameters) {
     if (interval == 0) throw new IllegalArgumentException("the length of a window must be given: call interval or epoch");
     if (initialRate < smallestRate || initialRate > largestRate)
       throw new IllegalArgumentException(
           "initialRate " + initialRate + " must be within the bounds, " + smallestRate + " and " + largestRate);
-    return new NewtonRateOptimizer(this, parameters);
+  }
+
+  @Override
+  TunedOptimizer optimizer(Engine engine) {
+    return new NewtonRateOptimizer(engine, this);
+  }
+
+  @Override
+  List<String> tunerSlots() {
+    return List.of("reference", "way");
+  }
+
+  @Override
+  boolean guarded() {
+    return needsNorm();
   }
 
   @Override

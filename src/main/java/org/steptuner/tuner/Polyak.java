@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-import java.util.Objects;
 import org.steptuner.Optimizer;
-import org.steptuner.ParameterSet;
-import org.steptuner.StepReport.Skip;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
@@ -12,7 +11,7 @@ import org.steptuner.rule.Rule;
  * (1987); as in Roulet et al., "Stepping on the Edge: Curvature Aware Learning Rate Tuners" (2024), equation 14, with a limit.
  *
  * <pre>
- * eta = min((f - bound) / |g|^2, maxRate)         not less than 0; 0 where g is 0
+ * eta = min((f - bound) / |g|^2, maxRate)         not less than 0; 0 where g is 0; maxRate is 1 unless told otherwise
  * x  &lt;- x + eta u                                 u: the base rule's step at the rate 1
  * </pre>
  *
@@ -65,8 +64,14 @@ public final class Polyak extends TunerBuilder<Polyak> {
   }
 
   @Override
-  public Optimizer build(ParameterSet parameters) {
-    return new PolyakOptimizer(this, Objects.requireNonNull(parameters, "parameters"));
+  TunedOptimizer optimizer(Engine engine) {
+    return new PolyakOptimizer(engine, this);
+  }
+
+  // Without u, the guard's pass brings |g|^2.
+  @Override
+  boolean guarded() {
+    return !alongUpdate || clips();
   }
 
   @Override
@@ -76,33 +81,42 @@ public final class Polyak extends TunerBuilder<Polyak> {
 
   private static final class PolyakOptimizer extends DirectedOptimizer {
     private final Polyak settings;
+    private double eta;
 
-    PolyakOptimizer(Polyak settings, ParameterSet parameters) {
-      // Without u, the guard's pass brings |g|^2.
-      super(settings, parameters, !settings.alongUpdate || settings.clips(), settings.alongUpdate, false);
+    PolyakOptimizer(Engine engine, Polyak settings) {
+      super(engine, settings.alongUpdate, false);
       this.settings = settings;
     }
 
     @Override
-    String lossNeededBy() {
+    double eta() {
+      return eta;
+    }
+
+    @Override
+    void setEta(double value) {
+      eta = value;
+    }
+
+    @Override
+    protected String lossNeededBy() {
       return "Polyak";
     }
 
     @Override
-    boolean advance(long step) {
-      if (!guard() || settings.alongUpdate && !observe(step)) return false;
-      final double gap = Math.max(report.loss - settings.bound, 0);
-      final double decrease = settings.alongUpdate ? -slope : report.gradientNorm * report.gradientNorm;
-      final double found = decrease > 0 && gap > 0 ? Math.min(gap / decrease, settings.maxRate) : 0;
-      if (refuses(found, Skip.NON_FINITE_GRADIENT)) return false;
+    protected boolean advance(long step) {
+      if (!guard.guard() || settings.alongUpdate && !observe(step)) return false;
+      final double found = settings.rate(report.loss(), settings.alongUpdate ? -slope() : report.gradientNorm() * report.gradientNorm());
+      if (guard.refuses(found)) return false;
       eta = found;
-      apply(step, report.rate * eta);
+      apply(step, report.rate() * eta);
       return true;
     }
+  }
 
-    @Override
-    public double wordsPerElement() {
-      return (guarded() ? 1 : 0) + sweepWords();
-    }
+  /** The rate at whose end the linear model of a loss, which decreases so much per unit of eta, reaches the bound. */
+  private double rate(double loss, double decrease) {
+    final double gap = Math.max(loss - bound, 0);
+    return decrease > 0 && gap > 0 ? Math.min(gap / decrease, maxRate) : 0;
   }
 }

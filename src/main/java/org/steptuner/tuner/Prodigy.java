@@ -3,9 +3,10 @@ package org.steptuner.tuner;
 
 import java.util.List;
 import java.util.Objects;
-import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Rule;
@@ -76,16 +77,16 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
 
   private Prodigy(Rule rule) {
     super(rule);
-    check(rule);
+    checkRule(rule);
   }
 
-  private static void check(Rule rule) {
+  private static void checkRule(Rule rule) {
     if (AdamForm.of(rule).epsilon() == 0) throw new IllegalArgumentException("Prodigy needs a positive epsilon, and is given " + rule);
   }
 
   @Override
   public Prodigy group(String name, Rule groupRule, double rateFactor) {
-    check(Objects.requireNonNull(groupRule, "groupRule"));
+    checkRule(Objects.requireNonNull(groupRule, "groupRule"));
     return super.group(name, groupRule, rateFactor);
   }
 
@@ -172,7 +173,7 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
   }
 
   @Override
-  public Optimizer build(ParameterSet parameters) {
+  void check(ParameterSet parameters) {
     if (maxRate < initialRate)
       throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
     if (displacement == Displacement.ACCUMULATED && coupled())
@@ -183,11 +184,30 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
           throw new IllegalArgumentException(
               "displacement " + displacement + " needs FLOAT32 or FLOAT64 parameters, and tensor '" + tensor.name() + "' is "
                   + tensor.parameterType() + ": while d is small, its steps round to 0; use STORED");
-    return new ProdigyOptimizer(this, parameters);
   }
 
-  private boolean coupled() {
-    return AdamForm.of(rule).coupledDecay() > 0 || groups.values().stream().anyMatch(g -> AdamForm.of(g.rule()).coupledDecay() > 0);
+  @Override
+  TunedOptimizer optimizer(Engine engine) {
+    return new ProdigyOptimizer(engine, this);
+  }
+
+  @Override
+  List<String> tunerSlots() {
+    return switch (displacement) {
+      case STORED -> List.of("sum", "reference", "displacement");
+      case ACCUMULATED -> List.of("sum", "displacement");
+      case RECOMPUTED -> List.of("sum", "reference");
+    };
+  }
+
+  @Override
+  boolean guarded() {
+    return clips();
+  }
+
+  /** Whether any group adds a decay to the gradient. */
+  boolean coupled() {
+    return rule.coupledDecay() > 0 || groups.values().stream().anyMatch(group -> group.rule().coupledDecay() > 0);
   }
 
   /** Whether any group has a momentum. */

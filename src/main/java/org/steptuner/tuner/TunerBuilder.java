@@ -12,22 +12,24 @@ import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
 import org.steptuner.Scope;
 import org.steptuner.SumReducer;
-import org.steptuner.internal.Plan;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.GradientGuard;
+import org.steptuner.internal.engine.Plan;
+import org.steptuner.internal.engine.Settings;
+import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
- * What every tuner can be told. Settings may be given in any order; {@link #build} checks them together.
+ * What every tuner can be told. Settings may be given in any order; {@link #build} checks them together and takes them as they are then:
+ * a builder that is changed afterwards changes no optimizer.
  *
  * @param <B> the tuner's own builder
  */
-public abstract sealed class TunerBuilder<B extends TunerBuilder<B>>
+public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements Cloneable
     permits Armijo, CDAT, DAdaptation, ExactSharpness, FixedRate, Hypergradient, Mechanic, MetaOptimize, MoMo, MovingTarget, NewtonRate,
         Polyak, Prodigy {
-  /** The hyperparameters of a group. */
-  record Group(Rule rule, double rateFactor) {}
-
   final Rule rule;
-  final Map<String, Group> groups = new LinkedHashMap<>();
+  Map<String, Settings.Group> groups = new LinkedHashMap<>();
   Schedule schedule = Schedule.constant();
   Scope scope = Scope.ALL;
   NonFinite nonFinite = NonFinite.SKIP;
@@ -55,7 +57,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>>
 
   /** A factor on every gradient, see {@link Optimizer#setGradientMultiplier}. The default is 1. */
   public B gradientMultiplier(double value) {
-    gradientMultiplier = TunedOptimizer.checkMultiplier(value);
+    gradientMultiplier = GradientGuard.checkMultiplier(value);
     return self();
   }
 
@@ -103,7 +105,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>>
     if (!groupRule.kernel().equals(rule.kernel()))
       throw new IllegalArgumentException(
           "group '" + name + "' must use the formula of the tuner's rule, " + rule + ", not of " + groupRule);
-    groups.put(name, new Group(groupRule, rateFactor));
+    groups.put(name, new Settings.Group(groupRule, rateFactor));
     return self();
   }
 
@@ -130,20 +132,61 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>>
    * @throws IllegalArgumentException if settings and parameters do not fit together
    * @throws org.steptuner.DeviceException if there is not enough memory
    */
-  public abstract Optimizer build(ParameterSet parameters);
+  public Optimizer build(ParameterSet parameters) {
+    Objects.requireNonNull(parameters, "parameters");
+    final TunerBuilder<B> frozen = frozen();
+    frozen.check(parameters);
+    return Engine.build(frozen.settings(), parameters, frozen::optimizer);
+  }
+
+  /** A copy that nobody else has. What a tuner's fields refer to is never changed, only replaced. */
+  @SuppressWarnings("unchecked")
+  private TunerBuilder<B> frozen() {
+    try {
+      final TunerBuilder<B> copy = (TunerBuilder<B>) clone();
+      copy.groups = new LinkedHashMap<>(groups);
+      return copy;
+    } catch (CloneNotSupportedException e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  private Settings settings() {
+    return new Settings(
+        rule, groups, schedule, planScope(), nonFinite, gradientMultiplier, clipNorm, sumReducer, gradientL1, stream, description(),
+        ruleSlots(), tunerSlots(), guarded(), observesL1());
+  }
+
+  /**
+   * Checks what can only be checked together.
+   *
+   * @throws IllegalArgumentException if settings and parameters do not fit together
+   */
+  void check(ParameterSet parameters) {}
+
+  /** The optimizer of this tuner, which may keep this builder: it is a copy that does not change. */
+  abstract TunedOptimizer optimizer(Engine engine);
+
+  /** Everything that a resumed run must share with the run that was saved. */
+  abstract String description();
 
   /** What a segment must not be larger than: the scope, unless a tuner must look closer. */
   Scope planScope() {
     return scope;
   }
 
-  /** Everything that a resumed run must share with the run that was saved. */
-  abstract String description();
-
   /** The state slots of the rule. A tuner whose formula is not made of the rule's says which of them it has a use for. */
   List<String> ruleSlots() {
     return Plan.slotsOf(rule.kernel());
   }
+
+  /** The tuner's own state slots. */
+  List<String> tunerSlots() {
+    return List.of();
+  }
+
+  /** Whether the gradients must be read ahead of the tuner's sweeps. */
+  abstract boolean guarded();
 
   /** Whether the first sweep of the tuner has a form that sums |g|_1. */
   boolean observesL1() {

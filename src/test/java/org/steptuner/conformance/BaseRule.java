@@ -2,6 +2,7 @@
 package org.steptuner.conformance;
 
 import org.steptuner.rule.AdaGrad;
+import org.steptuner.rule.AdEMAMix;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
@@ -22,6 +23,7 @@ record BaseRule(Rule rule, double rate) {
           case "adagrad" -> adaGrad(base);
           case "adam" -> adam(base);
           case "adamw" -> adamW(base);
+          case "ademamix" -> adEMAMix(base);
           case "lion" -> lion(base);
           case "madgrad" -> new MADGRAD(base.number("momentum"), base.number("eps"), base.number("weight_decay", 0));
           case "mirror_madgrad" -> new MirrorMADGRAD(base.number("momentum"), base.number("eps"), base.number("weight_decay", 0));
@@ -67,6 +69,14 @@ record BaseRule(Rule rule, double rate) {
   private static AdamW adamW(Fields base) {
     final double[] betas = betas(base);
     return AdamW.defaults().betas(betas[0], betas[1]).epsilon(base.number("eps")).weightDecay(base.number("weight_decay", 0));
+  }
+
+  private static AdEMAMix adEMAMix(Fields base) {
+    final double[] betas = base.numbers("betas");
+    if (betas.length != 3) throw new IllFormedException("betas of ademamix must be three, not " + betas.length);
+    final double warmup = base.number("alpha_beta3_warmup");
+    return AdEMAMix.defaults().betas(betas[0], betas[1], betas[2]).alpha(base.number("alpha")).warmup((long) warmup)
+        .epsilon(base.number("eps")).weightDecay(base.number("weight_decay", 0));
   }
 
   private static Lion lion(Fields base) {

@@ -3,6 +3,7 @@ package org.steptuner.conformance;
 
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.steptuner.DataType;
@@ -117,9 +118,13 @@ final class Trial {
     scalars.put("grad_norm", new double[] {report.gradientNorm()});
     if (scalars.containsKey("s")) scalars.put("s_sum", new double[] {Arrays.stream(scalars.get("s")).sum()});
     else scalars.putIfAbsent("eta", new double[] {report.rate()});
-    alias(scalars, "d_numerator", "numerator");
-    alias(scalars, "numerator_weighted", "numerator");
+    for (String numerator : List.of("d_numerator", "numerator_weighted", "numerator")) alias(scalars, "n", numerator);
+    for (String norm : List.of("d_denom", "skl1")) alias(scalars, "s_norm", norm);
+    alias(scalars, "g1_norm", "g0_norm");
+    alias(scalars, "A", "sksq_weighted");
+    alias(scalars, "B", "gsq_weighted");
     alias(scalars, "loss_avg", "barf");
+    alias(scalars, "tau_unlimited", "t1_adaptive");
     MetaCases.expose(scalars);
     alias(scalars, "lr", "lr_after");
     return scalars;

@@ -51,6 +51,8 @@ class RuleFormulaTest {
     add("AdamW", AdamW.defaults(), () -> adam(0.9, 0.999, 1e-8, 0, 0.01));
     add("AdamW, all", new AdamW(0.7, 0.9, 1e-2, 0.3), () -> adam(0.7, 0.9, 1e-2, 0, 0.3));
     add("Adam without averages", new Adam(0, 0, 1e-2, 0), () -> adam(0, 0, 1e-2, 0, 0));
+    add("AdEMAMix", AdEMAMix.defaults(), () -> adEMAMix(0.9, 0.999, 0.9999, 5, 0, 1e-8, 0.01));
+    add("AdEMAMix, warm-up", new AdEMAMix(0.7, 0.9, 0.99, 2, 6, 1e-2, 0.3), () -> adEMAMix(0.7, 0.9, 0.99, 2, 6, 1e-2, 0.3));
     add("Lion", Lion.defaults(), () -> lion(0.9, 0.99, 0));
     add("Lion, all", new Lion(0.5, 0.8, 0.4), () -> lion(0.5, 0.8, 0.4));
     add("SuppliedUpdate", new SuppliedUpdate(), () -> (x, g, t) -> x - RATE * g);
@@ -98,6 +100,22 @@ class RuleFormulaTest {
       v[0] = b2 * v[0] + (1 - b2) * d * d;
       final double shrunk = x * (1 - RATE * decoupled);
       return shrunk - RATE / (1 - pow(b1, t)) * m[0] / (sqrt(v[0]) / sqrt(1 - pow(b2, t)) + epsilon);
+    };
+  }
+
+  private static Formula adEMAMix(double b1, double b2, double b3, double alpha, int warmup, double epsilon, double decay) {
+    final double[] fast = new double[1];
+    final double[] slow = new double[1];
+    final double[] v = new double[1];
+    return (x, g, t) -> {
+      final double done = warmup == 0 ? 1 : Math.min(1, (double) t / warmup);
+      // Half-lives are ln 1/2 over ln b: the reciprocal of the logarithm goes evenly from that of beta1 to that of beta3.
+      final double b = Math.exp(1 / ((1 - done) / Math.log(b1) + done / Math.log(b3)));
+      fast[0] = b1 * fast[0] + (1 - b1) * g;
+      slow[0] = b * slow[0] + (1 - b) * g;
+      v[0] = b2 * v[0] + (1 - b2) * g * g;
+      final double mixed = fast[0] / (1 - pow(b1, t)) + done * alpha * slow[0];
+      return x * (1 - RATE * decay) - RATE * mixed / (sqrt(v[0]) / sqrt(1 - pow(b2, t)) + epsilon);
     };
   }
 

@@ -4,6 +4,7 @@ package org.steptuner.rule;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.steptuner.Refusal.assertRefused;
 
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.DoubleFunction;
 import java.util.stream.Stream;
@@ -27,6 +28,7 @@ class RuleValidationTest {
             "Adam beta2", value -> Adam.defaults().betas(0.9, value),
             "AdamW beta1", value -> AdamW.defaults().betas(value, 0.9),
             "AdamW beta2", value -> AdamW.defaults().betas(0.9, value),
+            "AdEMAMix beta3", value -> AdEMAMix.defaults().betas(0.9, 0.9, value),
             "Lion beta1", value -> Lion.defaults().betas(value, 0.9),
             "Lion beta2", value -> Lion.defaults().betas(0.9, value)));
   }
@@ -49,6 +51,46 @@ class RuleValidationTest {
                 "AdaGrad epsilon", AdaGrad.defaults()::epsilon,
                 "AdaGrad weightDecay", AdaGrad.defaults()::weightDecay,
                 "AdaGrad initialAccumulator", AdaGrad.defaults()::initialAccumulator)));
+  }
+
+  @Test
+  void adEMAMixChecksItsWarmup() {
+    assertRefused(IllegalArgumentException.class, () -> AdEMAMix.defaults().warmup(-1), "warmup", "-1");
+    assertRefused(IllegalArgumentException.class, () -> AdEMAMix.defaults().betas(0, 0.9, 0.9).warmup(5), "warmup", "beta1");
+    assertRefused(IllegalArgumentException.class, () -> AdEMAMix.defaults().betas(0.99, 0.9, 0.9).warmup(5), "warmup", "beta3");
+    for (double bad : NOT_A_WEIGHT)
+      assertRefused(IllegalArgumentException.class, () -> AdEMAMix.defaults().alpha(bad), "alpha", "" + bad);
+    assertEquals(
+        new AdEMAMix(0.1, 0.2, 0.3, 0.4, 5, 0.6, 0.7),
+        AdEMAMix.defaults().betas(0.1, 0.2, 0.3).alpha(0.4).warmup(5).epsilon(0.6).weightDecay(0.7));
+  }
+
+  /** What others ask of a rule, it answers: its decay of either kind, itself without it, whether and how it preconditions. */
+  @Test
+  void rulesSayWhatTheyAre() {
+    final Map<Rule, double[]> decays = new LinkedHashMap<>();
+    decays.put(SGD.defaults().weightDecay(0.1), new double[] {0.1, 0});
+    decays.put(RMSProp.defaults().weightDecay(0.1), new double[] {0.1, 0});
+    decays.put(AdaGrad.defaults().weightDecay(0.1), new double[] {0.1, 0});
+    decays.put(Adam.defaults().weightDecay(0.1), new double[] {0.1, 0});
+    decays.put(MADGRAD.defaults().weightDecay(0.1), new double[] {0.1, 0});
+    decays.put(MirrorMADGRAD.defaults().weightDecay(0.1), new double[] {0.1, 0});
+    decays.put(AdamW.defaults().weightDecay(0.1), new double[] {0, 0.1});
+    decays.put(AdEMAMix.defaults().weightDecay(0.1), new double[] {0, 0.1});
+    decays.put(Lion.defaults().weightDecay(0.1), new double[] {0, 0.1});
+    decays.put(new SuppliedUpdate(), new double[] {0, 0});
+    decays.forEach(
+        (rule, decay) -> {
+          assertEquals(decay[0], rule.coupledDecay(), rule.toString());
+          assertEquals(decay[1], rule.decoupledDecay(), rule.toString());
+          assertEquals(0, rule.withoutDecay().coupledDecay() + rule.withoutDecay().decoupledDecay(), rule.toString());
+          assertEquals(rule.kernel(), rule.withoutDecay().kernel());
+          assertEquals(!(rule instanceof MADGRAD || rule instanceof MirrorMADGRAD), rule.stepIsMultipleOfRate(), rule.toString());
+          final boolean divides = rule instanceof RMSProp || rule instanceof Adam || rule instanceof AdamW;
+          assertEquals(divides, rule.preconditions(), rule.toString());
+          if (!divides)
+            assertRefused(IllegalStateException.class, () -> rule.preconditioner(1, (name, value) -> null), "root of squares");
+        });
   }
 
   private static Stream<Arguments> arguments(Map<String, DoubleFunction<Rule>> setters) {

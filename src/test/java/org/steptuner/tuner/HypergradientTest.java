@@ -16,9 +16,13 @@ import org.steptuner.Device;
 import org.steptuner.Optimizer;
 import org.steptuner.Scope;
 import org.steptuner.StepReport;
+import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
+import org.steptuner.rule.MADGRAD;
+import org.steptuner.rule.MirrorMADGRAD;
+import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
 
@@ -70,6 +74,28 @@ class HypergradientTest {
           assertArrayEquals(x, toy.values(), 1e-11, () -> variant + " " + scope);
           assertNotEquals(0.01, rate[0], 1e-6);
         }
+      }
+  }
+
+  /** Every rule that adds a decay to the gradient has it in g here as well: rate - hyperRate (<g, u'> + decay <x, u'>). */
+  @Test
+  void theDecayOfEveryRuleIsPartOfTheGradient() {
+    final List<Rule> rules =
+        List.of(
+            SGD.defaults().weightDecay(DECAY), RMSProp.defaults().weightDecay(DECAY), AdaGrad.defaults().weightDecay(DECAY),
+            Adam.defaults().weightDecay(DECAY), MADGRAD.defaults().weightDecay(DECAY), MirrorMADGRAD.defaults().weightDecay(DECAY));
+    for (Rule rule : rules)
+      try (Toy toy = Toy.of(DataType.FLOAT64, 9);
+          Optimizer optimizer = Hypergradient.tuning(rule, 0.01, 1e-5).build(toy.on(Device.cpu(1)))) {
+        toy.backward(1);
+        final double[] before = toy.values();
+        optimizer.step();
+        final double[] x = toy.values();
+        toy.backward(2);
+        double product = 0;
+        for (int i = 0; i < x.length; ++i) product += (Toy.gradient(2, i, x[i]) + DECAY * x[i]) * (x[i] - before[i]) / 0.01;
+        optimizer.step();
+        assertEquals(0.01 - 1e-5 * product, optimizer.report().learnedScale(), 1e-12, rule.toString());
       }
   }
 

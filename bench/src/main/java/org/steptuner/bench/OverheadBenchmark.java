@@ -16,8 +16,8 @@ import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.ParameterSet;
 import org.steptuner.StepReport;
-import org.steptuner.internal.Plan;
-import org.steptuner.internal.Sweep;
+import org.steptuner.internal.engine.Plan;
+import org.steptuner.internal.engine.Sweep;
 
 /** What a call costs before there is any work in it. JMH's domain: very short, and its profiler counts what is allocated. */
 @BenchmarkMode(Mode.AverageTime)
@@ -42,6 +42,8 @@ public class OverheadBenchmark {
               ParameterSet.on(Device.cpu(1)).add("x", memory.address(), memory.address() + 32, 0, DataType.FLOAT32).build(), List.of(),
               org.steptuner.Scope.ALL);
       sweep = plan.bind("fixed_rate", "sgd");
+      for (String name : sweep.coefficients()) sweep.put(name, 0.5);
+      sweep.set(0);
     }
 
     @TearDown

@@ -10,8 +10,8 @@ import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
-import org.steptuner.internal.Plan;
-import org.steptuner.internal.Sweep;
+import org.steptuner.internal.engine.Plan;
+import org.steptuner.internal.engine.Sweep;
 import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
@@ -35,7 +35,7 @@ final class SweepSuite {
           AdamW.defaults(), Lion.defaults(), new SuppliedUpdate());
 
   private static final List<String> OVER_NONE =
-      List.of("gradient_norm", "mechanic_reference", "mechanic_observe", "mechanic_observe_plain", "mechanic_scale");
+      List.of("gradient_norm", "reference", "mechanic_observe", "mechanic_observe_plain", "mechanic_scale");
   private static final List<String> OVER_RULES =
       List.of(
           "fixed_rate", "mechanic_apply", "mechanic_accumulate", "mechanic_observe_recomputed", "mechanic_apply_recomputed");
@@ -98,13 +98,9 @@ final class SweepSuite {
 
     Sweep bind(Kind kind) {
       final Sweep sweep = plan.bind(kind.sweep, kind.kernel);
-      for (int column = 0; column < sweep.coefficients().size(); ++column)
-        sweep.set(0, column, COEFFICIENTS.getOrDefault(sweep.coefficients().get(column), 0.5));
-      if (kind.rule != null) {
-        final double[] values = new double[32];
-        kind.rule.coefficients(RATE, STEP, values);
-        sweep.set(0, sweep.ruleColumn(kind.rule.coefficientNames()), values, kind.rule.coefficientNames().size());
-      }
+      for (String name : sweep.coefficients()) sweep.put(name, COEFFICIENTS.getOrDefault(name, 0.5));
+      if (kind.rule != null) kind.rule.coefficients(RATE, STEP, sweep);
+      sweep.set(0);
       return sweep;
     }
 

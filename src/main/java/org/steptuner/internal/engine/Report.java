@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.steptuner.tuner;
+package org.steptuner.internal.engine;
 
 import java.util.Arrays;
 import org.steptuner.StepReport;
 
 /** The report that an optimizer fills. */
-final class Report implements StepReport {
+public final class Report implements StepReport {
   long step;
   long skippedSteps;
   Skip skip = Skip.NONE;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.steptuner.internal;
+package org.steptuner.internal.engine;
+
+import org.steptuner.rule.Coefficients;
 
 /** An optimizer as instruments see it: they work in its plan, with slots of their own. */
 public interface Instrumented {
@@ -9,19 +11,17 @@ public interface Instrumented {
   /** Runs something as a call of the optimizer, which no other call may interrupt. */
   void exclusively(Runnable work);
 
-  /** Adds sums over all processes, where there are several. */
-  void reduce(double[] sums, int count);
-
   /** Whether the rule divides by a root of squares. */
   boolean preconditions();
 
   /**
-   * What the base rule divides by, once a step has been made: {@code P = factor (sqrt(square + epsilonInside) rootCorrection +
-   * epsilonOutside)}.
+   * Puts what the base rule divides by, see {@link org.steptuner.rule.Rule#preconditioner}, once a step has been made.
    *
    * @param group a parameter group, by its place
-   * @param values receives the four numbers, in the order of the formula
    * @throws IllegalStateException if the rule does not, or no step has been made
    */
-  void preconditioner(int group, double[] values);
+  void preconditioner(int group, Coefficients to);
+
+  /** A reduction of the optimizer's: sums of scopes, and over processes. */
+  Reduction reduction();
 }

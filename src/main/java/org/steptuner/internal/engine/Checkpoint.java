@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.steptuner.tuner;
+package org.steptuner.internal.engine;
 
 import java.io.EOFException;
 import java.io.IOException;
@@ -44,13 +44,13 @@ import org.steptuner.ParameterSet;
  */
 final class Checkpoint {
   private static final String FORMAT = "steptuner-checkpoint";
-  private static final String VERSION = "1";
+  private static final String VERSION = "2";
   private static final String MANIFEST = "manifest";
   private static final int BUFFER = 1 << 16;
 
   private Checkpoint() {}
 
-  static void save(TunedOptimizer optimizer, Path file) {
+  static void save(BoundOptimizer optimizer, Path file) {
     final Path target = file.toAbsolutePath();
     Path temporary = null;
     try {
@@ -71,7 +71,7 @@ final class Checkpoint {
     }
   }
 
-  private static void write(TunedOptimizer optimizer, ZipOutputStream zip) throws IOException {
+  private static void write(BoundOptimizer optimizer, ZipOutputStream zip) throws IOException {
     zip.putNextEntry(new ZipEntry(MANIFEST));
     final StringBuilder text = new StringBuilder();
     manifest(optimizer).forEach((key, value) -> text.append(key).append('=').append(value).append('\n'));
@@ -93,7 +93,7 @@ final class Checkpoint {
     }
   }
 
-  static void restore(TunedOptimizer optimizer, Path file) {
+  static void restore(BoundOptimizer optimizer, Path file) {
     try (ZipFile zip = new ZipFile(file.toFile())) {
       final Map<String, String> manifest = readManifest(zip, file);
       final List<Array> arrays = arrays(optimizer);
@@ -112,8 +112,7 @@ final class Checkpoint {
           }
         }
       }
-      optimizer.setSteps(Long.parseLong(manifest.get("steps")), Long.parseLong(manifest.get("skippedSteps")));
-      optimizer.restoreScalars(scalars);
+      optimizer.resume(Long.parseLong(manifest.get("steps")), Long.parseLong(manifest.get("skippedSteps")), scalars);
     } catch (NoSuchFileException e) {
       throw new UncheckedIOException("no checkpoint at " + file, e);
     } catch (ZipException | EOFException e) {
@@ -123,14 +122,14 @@ final class Checkpoint {
     }
   }
 
-  private static Map<String, String> manifest(TunedOptimizer optimizer) {
+  private static Map<String, String> manifest(BoundOptimizer optimizer) {
     final Map<String, String> manifest = new LinkedHashMap<>();
     manifest.put("format", FORMAT);
     manifest.put("version", VERSION);
     manifest.putAll(identity(optimizer));
     manifest.put("steps", Long.toString(optimizer.steps()));
     manifest.put("skippedSteps", Long.toString(optimizer.skippedSteps()));
-    scalars(optimizer)
+    optimizer.savedScalars()
         .forEach(
             (name, values) ->
                 manifest.put(
@@ -140,10 +139,10 @@ final class Checkpoint {
   }
 
   /** What must be the same in the file and in the optimizer that it is restored to. */
-  private static Map<String, String> identity(TunedOptimizer optimizer) {
+  private static Map<String, String> identity(BoundOptimizer optimizer) {
     final Map<String, String> identity = new LinkedHashMap<>();
     identity.put("optimizer", oneLine(optimizer.description()));
-    final List<ParameterSet.Tensor> tensors = optimizer.parameters.tensors();
+    final List<ParameterSet.Tensor> tensors = optimizer.parameters().tensors();
     identity.put("tensors", Integer.toString(tensors.size()));
     for (int t = 0; t < tensors.size(); ++t) {
       final ParameterSet.Tensor tensor = tensors.get(t);
@@ -156,12 +155,6 @@ final class Checkpoint {
 
   private static String oneLine(String text) {
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r");
-  }
-
-  private static Map<String, double[]> scalars(TunedOptimizer optimizer) {
-    final Map<String, double[]> scalars = new TreeMap<>();
-    optimizer.saveScalars(scalars);
-    return scalars;
   }
 
   private static Map<String, String> readManifest(ZipFile zip, Path file) throws IOException {
@@ -185,7 +178,7 @@ final class Checkpoint {
     return manifest;
   }
 
-  private static Map<String, double[]> check(TunedOptimizer optimizer, Map<String, String> manifest, Path file) {
+  private static Map<String, double[]> check(BoundOptimizer optimizer, Map<String, String> manifest, Path file) {
     identity(optimizer)
         .forEach(
             (key, here) -> {
@@ -197,7 +190,7 @@ final class Checkpoint {
     try {
       Long.parseLong(String.valueOf(manifest.get("steps")));
       Long.parseLong(String.valueOf(manifest.get("skippedSteps")));
-      for (Map.Entry<String, double[]> wanted : scalars(optimizer).entrySet()) {
+      for (Map.Entry<String, double[]> wanted : optimizer.savedScalars().entrySet()) {
         final String text = manifest.get("scalar." + wanted.getKey());
         final double[] values =
             text == null ? new double[0] : Arrays.stream(text.split(",")).mapToDouble(Double::parseDouble).toArray();
@@ -230,9 +223,9 @@ final class Checkpoint {
 
   private record Array(String entry, String slot, int tensor, long bytes) {}
 
-  private static List<Array> arrays(TunedOptimizer optimizer) {
+  private static List<Array> arrays(BoundOptimizer optimizer) {
     final List<Array> arrays = new ArrayList<>();
-    for (int t = 0; t < optimizer.parameters.tensors().size(); ++t) {
+    for (int t = 0; t < optimizer.parameters().tensors().size(); ++t) {
       arrays.add(new Array("parameters/" + t, null, t, optimizer.plan.bytes(null, t)));
       for (String slot : optimizer.plan.slots()) arrays.add(new Array("state/" + slot + "/" + t, slot, t, optimizer.plan.bytes(slot, t)));
     }

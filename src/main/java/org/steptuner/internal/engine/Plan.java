@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.steptuner.internal;
+package org.steptuner.internal.engine;
 
 import java.lang.ref.Cleaner;
 import java.nio.ByteBuffer;
@@ -13,6 +13,7 @@ import org.bytedeco.javacpp.Pointer;
 import org.steptuner.DataType;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.Natives;
 
 /**
  * The native side of one optimizer: tensors in the order of their segments, state slots, bound kernels.
@@ -22,7 +23,9 @@ import org.steptuner.Scope;
 public final class Plan implements AutoCloseable {
   private static final Cleaner CLEANER = Cleaner.create();
 
-  private final ParameterSet parameters;
+  private ParameterSet parameters; // as they are now, or as they were before the last rebind
+  private boolean moved;
+  private final List<ParameterSet.Tensor> tensors; // as they were built
   private final List<String> slots; // those of the state first, then scratch
   private final List<String> stateSlots;
   private final int[] position; // tensor of the set -> its place in the plan
@@ -40,10 +43,10 @@ public final class Plan implements AutoCloseable {
    */
   public Plan(ParameterSet parameters, List<String> slots, Scope scope) {
     this.parameters = parameters;
+    tensors = parameters.tensors();
     this.slots = new ArrayList<>(slots);
     stateSlots = List.copyOf(slots);
-    addresses = new Addresses(parameters.tensors());
-    final List<ParameterSet.Tensor> tensors = parameters.tensors();
+    addresses = new Addresses(tensors);
     final List<Integer> sorted = new ArrayList<>();
     for (int t = 0; t < tensors.size(); ++t) sorted.add(t);
     sorted.sort(Comparator.comparingInt(t -> parameters.groups().indexOf(tensors.get(t).group())));
@@ -104,7 +107,9 @@ public final class Plan implements AutoCloseable {
   public Sweep bind(String sweep, String rule, Map<String, String> slotOfOperand) {
     final Kernel kernel = Kernel.find(sweep, rule);
     final int[] slotOf =
-        kernel.operands().stream().mapToInt(operand -> slots.indexOf(slotOfOperand.getOrDefault(operand, operand))).toArray();
+        kernel.operands().stream()
+            .mapToInt(operand -> slots.indexOf(slotOfOperand.getOrDefault(operand.name(), operand.name())))
+            .toArray();
     final int[] binding = new int[1];
     Natives.check(Natives.planBind(handle, kernel.number(), slotOf, slotOf.length, binding));
     return new Sweep(this, binding[0], kernel);
@@ -117,12 +122,22 @@ public final class Plan implements AutoCloseable {
 
   /** The state slots that a sweep over a rule ("" for none) needs. */
   public static List<String> slotsOf(String sweep, String rule) {
-    final List<String> elsewhere = List.of("gradient", "parameter", "update", "selected");
-    return Kernel.find(sweep, rule).operands().stream().filter(operand -> !elsewhere.contains(operand)).toList();
+    return Kernel.find(sweep, rule).slots();
   }
 
+  /** Whether a sweep has a form for a rule. */
+  public static boolean exists(String sweep, String rule) {
+    return Kernel.exists(sweep, rule);
+  }
+
+  /** Whether a rule takes a buffer of the caller's instead of the gradient. */
+  static boolean takesUpdates(String rule) {
+    return Kernel.find("fixed_rate", rule).uses(Kernel.Place.UPDATE);
+  }
+
+  /** Sets every element of a slot, in the order of the stream. */
   public void fill(String slot, double value) {
-    Natives.check(Natives.planFill(handle, slots.indexOf(slot), value));
+    Natives.check(Natives.planFill(handle(), slots.indexOf(slot), value, stream));
   }
 
   /** The slots that a checkpoint holds. */
@@ -130,7 +145,10 @@ public final class Plan implements AutoCloseable {
     return stateSlots;
   }
 
-  public ParameterSet parameters() {
+  /** What is optimized, where it is now. */
+  public synchronized ParameterSet parameters() {
+    if (moved) parameters = addresses.applyTo(parameters);
+    moved = false;
     return parameters;
   }
 
@@ -163,9 +181,12 @@ public final class Plan implements AutoCloseable {
   /** Moves a tensor, after the checks that {@link ParameterSet} makes. */
   public void rebind(int tensor, long parameterAddress, long gradientAddress) {
     final Addresses.Move move = addresses.check(tensor, parameterAddress, gradientAddress);
-    final long update = parameters.tensors().get(tensor).updateAddress();
+    final long update = tensors.get(tensor).updateAddress();
     Natives.check(Natives.planRebind(handle(), position[tensor], parameterAddress, gradientAddress, update, 1));
-    addresses.make(move);
+    synchronized (this) {
+      addresses.make(move);
+      moved = true;
+    }
   }
 
   /** Bytes of a tensor in a slot, or in the parameters (slot null). */
@@ -180,7 +201,7 @@ public final class Plan implements AutoCloseable {
 
   /** The element type of a tensor in a slot, or in the parameters (slot null). */
   public DataType type(String slot, int tensor) {
-    final DataType type = parameters.tensors().get(tensor).parameterType();
+    final DataType type = tensors.get(tensor).parameterType();
     return slot == null ? type : type.stateType();
   }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.steptuner.internal;
+package org.steptuner.internal.engine;
 
 import java.nio.Buffer;
 import java.nio.ByteBuffer;

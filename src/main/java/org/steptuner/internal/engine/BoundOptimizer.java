@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
+import org.steptuner.StateTensor;
+import org.steptuner.StepReport;
+
+/**
+ * An optimizer apart from its steps: what it is bound to, where its state lies, its scalars by name, saving, restoring, closing; and that
+ * one call has it at a time.
+ */
+abstract class BoundOptimizer implements Optimizer, Instrumented {
+  protected final Plan plan;
+  protected final GradientGuard guard;
+  protected final Report report;
+  final ExclusiveUse use = new ExclusiveUse();
+  private final Engine engine;
+  private final Map<String, Integer> tensorNumbers = new HashMap<>();
+  private Scalars named; // made when first needed
+
+  BoundOptimizer(Engine engine) {
+    this.engine = engine;
+    plan = engine.plan;
+    guard = engine.guard;
+    report = engine.report;
+    for (ParameterSet.Tensor tensor : plan.parameters().tensors()) tensorNumbers.put(tensor.name(), tensorNumbers.size());
+  }
+
+  /** The optimizer as it is before its first step; called once, when it has been built. */
+  final void ready() {
+    if (learnsLate()) report.pending = this::settleAndReport;
+    reportScales();
+  }
+
+  /** Names the scalars that make a resumed run equal an uninterrupted one. */
+  protected abstract void name(Scalars scalars);
+
+  /** What a scope's steps are scaled by now; 1 where nothing is learned. */
+  protected double learnedScale(int scope) {
+    return 1;
+  }
+
+  /** Takes the sums of the last step, where they are taken late; the report may be read after the optimizer is closed. */
+  protected void settle() {}
+
+  /** Whether {@link #learnedScale} waits for sums that are taken late: reading it from a report then takes them. */
+  protected boolean learnsLate() {
+    return false;
+  }
+
+  /** Forgets what the last step left to be taken late: the scalars have been restored. */
+  protected void restored() {}
+
+  final void reportScales() {
+    for (int scope = 0; scope < plan.scopes(); ++scope) report.learnedScale[scope] = learnedScale(scope);
+  }
+
+  private void settleAndReport() {
+    settle();
+    reportScales();
+  }
+
+  @Override
+  public final StepReport report() {
+    return report;
+  }
+
+  @Override
+  public final ParameterSet parameters() {
+    return plan.parameters();
+  }
+
+  @Override
+  public final Reduction reduction() {
+    return new Reduction(plan, engine.settings.sumReducer());
+  }
+
+  @Override
+  public final void setGradientMultiplier(double value) {
+    use.begin(); // without a lambda, which would be an object: trainers call this at every step
+    try {
+      guard.setMultiplier(value);
+    } finally {
+      use.end();
+    }
+  }
+
+  @Override
+  public final void setStream(long stream) {
+    exclusively(() -> plan.setStream(stream));
+  }
+
+  @Override
+  public final void rebind(String tensor, long parameterAddress, long gradientAddress) {
+    Objects.requireNonNull(tensor, "tensor");
+    use.begin();
+    try {
+      plan.rebind(number(tensor), parameterAddress, gradientAddress);
+    } finally {
+      use.end();
+    }
+  }
+
+  @Override
+  public final List<String> slots() {
+    return plan.slots();
+  }
+
+  @Override
+  public final StateTensor state(String slot, String tensor) {
+    Objects.requireNonNull(slot, "slot");
+    Objects.requireNonNull(tensor, "tensor");
+    use.begin();
+    try {
+      if (!slots().contains(slot)) throw new IllegalArgumentException("no state slot '" + slot + "'; there are " + slots());
+      final int number = number(tensor);
+      return new StateTensor(plan.address(slot, number), plan.type(slot, number), parameters().tensors().get(number).count());
+    } finally {
+      use.end();
+    }
+  }
+
+  private int number(String tensor) {
+    final Integer number = tensorNumbers.get(tensor);
+    if (number == null) throw new IllegalArgumentException("no tensor '" + tensor + "'");
+    return number;
+  }
+
+  private Scalars named() {
+    if (named == null) {
+      named = new Scalars();
+      name(named);
+    }
+    return named;
+  }
+
+  @Override
+  public final Map<String, double[]> scalars() {
+    final Map<String, double[]> scalars = new LinkedHashMap<>();
+    exclusively(() -> {
+      settleAndReport();
+      named().show(scalars);
+    });
+    return scalars;
+  }
+
+  @Override
+  public final void save(Path file) {
+    Objects.requireNonNull(file, "file");
+    exclusively(() -> Checkpoint.save(this, file));
+  }
+
+  @Override
+  public final void restore(Path file) {
+    Objects.requireNonNull(file, "file");
+    exclusively(() -> Checkpoint.restore(this, file));
+  }
+
+  /** The scalars that a checkpoint has. */
+  final Map<String, double[]> savedScalars() {
+    settleAndReport();
+    return named().save();
+  }
+
+  /** Takes scalars back from a checkpoint, whose arrays have been read. */
+  final void restoreScalars(Map<String, double[]> scalars) {
+    restored();
+    named().restore(scalars);
+    reportScales();
+  }
+
+  /** Goes on from a checkpoint. */
+  abstract void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars);
+
+  abstract long skippedSteps();
+
+  final String description() {
+    return engine.settings.description();
+  }
+
+  @Override
+  public final void close() {
+    if (!use.close()) return;
+    try {
+      settleAndReport();
+    } finally {
+      plan.close();
+    }
+  }
+
+  @Override
+  public final Plan plan() {
+    return plan;
+  }
+
+  @Override
+  public final void exclusively(Runnable work) {
+    use.begin();
+    try {
+      work.run();
+    } finally {
+      use.end();
+    }
+  }
+}

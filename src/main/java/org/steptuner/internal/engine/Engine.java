@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.function.Function;
+import org.steptuner.ParameterSet;
+
+/** What an optimizer runs on: its plan with the state in place, its groups, its guard, its report. */
+public final class Engine {
+  final Settings settings;
+  final Plan plan;
+  final Groups groups;
+  final Report report;
+  final GradientGuard guard;
+
+  private Engine(Settings settings, ParameterSet parameters) {
+    this.settings = settings;
+    groups = new Groups(settings, parameters);
+    final List<String> slots = new ArrayList<>(settings.ruleSlots());
+    slots.addAll(settings.tunerSlots());
+    plan = new Plan(parameters, slots, settings.scope());
+    try {
+      plan.setStream(settings.stream());
+      groups.initialise(plan, settings.ruleSlots());
+      report = new Report(plan.scopes());
+      guard = new GradientGuard(settings, plan, report, new Reduction(plan, settings.sumReducer()));
+    } catch (RuntimeException | Error e) {
+      plan.close();
+      throw e;
+    }
+  }
+
+  /**
+   * Allocates the state, and makes an optimizer over it. Nothing is left behind if that fails.
+   *
+   * @throws IllegalArgumentException if settings and parameters do not fit together
+   * @throws org.steptuner.DeviceException if there is not enough memory
+   */
+  public static TunedOptimizer build(Settings settings, ParameterSet parameters, Function<Engine, TunedOptimizer> tuner) {
+    final Engine engine = new Engine(settings, Objects.requireNonNull(parameters, "parameters"));
+    try {
+      final TunedOptimizer optimizer = tuner.apply(engine);
+      optimizer.ready();
+      return optimizer;
+    } catch (RuntimeException | Error e) {
+      engine.plan.close();
+      throw e;
+    }
+  }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import org.steptuner.NonFinite;
+import org.steptuner.StepReport.Skip;
+
+/**
+ * What a step does with the gradients as a whole: it refuses those that are not finite before anything is written, clips their norm, sums
+ * |g|_1 where that was asked for, and knows what sweeps multiply them by.
+ *
+ * <p>The norm is that of a sweep of its own ({@link #guard}), or of the tuner's first sweep where that writes nothing ({@link #accept}).
+ */
+public final class GradientGuard {
+  private static final double CLIP_EPSILON = 1e-6;
+
+  private final NonFinite nonFinite;
+  private final double clipNorm;
+  private final boolean wantsL1;
+  private final Plan plan;
+  private final Report report;
+  private final Sweep sweep; // null: the tuner's own sweep is the guard
+  private final Reduction reduction;
+  private final Reduction.Term square;
+  private Reduction.Term l1; // null where nobody asked
+  private double multiplier;
+  private boolean badLoss;
+
+  GradientGuard(Settings settings, Plan plan, Report report, Reduction reduction) {
+    this.plan = plan;
+    this.report = report;
+    this.reduction = reduction;
+    nonFinite = settings.nonFinite();
+    clipNorm = settings.clipNorm();
+    wantsL1 = settings.gradientL1();
+    multiplier = settings.gradientMultiplier();
+    final boolean reads = settings.guarded() || wantsL1 && !settings.observesL1();
+    sweep = reads ? plan.bind(wantsL1 ? "gradient_norm_l1" : "gradient_norm", "") : null;
+    square = reads ? reduction.overall(sweep.sum("gradientSquare")) : null;
+    if (reads && wantsL1) l1 = reduction.overall(sweep.sum("gradientL1"));
+  }
+
+  /** Begins a step: whether the loss that it was given is one that nothing is to be made of. */
+  void begin(boolean badLossOfStep) {
+    badLoss = badLossOfStep;
+    report.gradientNorm = Double.NaN;
+    report.gradientL1 = Double.NaN;
+    report.clipFactor = 1;
+  }
+
+  /** Reads the gradients ahead of the tuner's sweeps, where that was asked for. False: skip the step. */
+  public boolean guard() {
+    if (sweep == null) return true;
+    sweep.run();
+    sweep.await();
+    reduction.collect();
+    reduce(reduction, square);
+    return accept(square.of(0));
+  }
+
+  /** Words that the guard's own sweep reads per element: 1, or 0 where it has none. */
+  public int words() {
+    return sweep == null ? 0 : sweep.words();
+  }
+
+  /** Whether the guard has a sweep of its own. */
+  public boolean reads() {
+    return sweep != null;
+  }
+
+  /** Binds the sweep that sees the gradients first, in its form with |g|_1 where that was asked for and the guard does not sum it. */
+  public Sweep bindObserver(String name, String rule) {
+    return plan.bind(wantsL1 && sweep == null ? name + "_l1" : name, rule);
+  }
+
+  /** Adds |g|_1 of an observing sweep to the sums of a step, where the sweep has it. */
+  public void addL1(Sweep observer, Reduction to) {
+    if (observer.sums("gradientL1")) l1 = to.overall(observer.sum("gradientL1"));
+  }
+
+  /**
+   * Adds the sums of a sweep that saw the gradients over all processes.
+   *
+   * @param norm the term that carries |g|^2: it becomes NaN where this process's loss is bad, which tells the others
+   */
+  public void reduce(Reduction sums, Reduction.Term norm) {
+    if (badLoss) norm.set(0, Double.NaN);
+    sums.reduce();
+    if (l1 != null && l1.in(sums)) report.gradientL1 = l1.of(0) * Math.abs(multiplier);
+  }
+
+  /**
+   * Notes the norm of the gradients, and what clipping makes of them. False: skip the step.
+   *
+   * @param gradientSquare |g|^2 of the gradients as they are in memory, over all tensors
+   */
+  public boolean accept(double gradientSquare) {
+    report.gradientNorm = Math.sqrt(gradientSquare) * Math.abs(multiplier);
+    if (nonFinite != NonFinite.UNCHECKED && !Double.isFinite(report.gradientNorm)) {
+      report.skip = badLoss ? Skip.NON_FINITE_LOSS : Skip.NON_FINITE_GRADIENT;
+      return false;
+    }
+    report.clipFactor = Math.min(1, clipNorm / (report.gradientNorm + CLIP_EPSILON));
+    return true;
+  }
+
+  /** Notes the norm of the gradients where nothing else has. */
+  public void noteNorm(double norm) {
+    if (Double.isNaN(report.gradientNorm)) report.gradientNorm = norm;
+  }
+
+  /** Skips a step of which a sum or a rate is not finite, unless nobody is to look. */
+  public boolean refuses(double value, Skip why) {
+    if (Double.isFinite(value) || nonFinite == NonFinite.UNCHECKED) return false;
+    report.skip = why;
+    return true;
+  }
+
+  /** The same for a value that the gradients brought. */
+  public boolean refuses(double value) {
+    return refuses(value, Skip.NON_FINITE_GRADIENT);
+  }
+
+  /** The same for all sums of a step. */
+  public boolean refuses(Reduction sums) {
+    return !sums.isFinite() && refuses(Double.NaN);
+  }
+
+  /** What gradients in memory are to be multiplied by, clipping aside. */
+  public double multiplier() {
+    return multiplier;
+  }
+
+  void setMultiplier(double value) {
+    multiplier = checkMultiplier(value);
+  }
+
+  /** What sweeps multiply gradients by. */
+  public double scale() {
+    return multiplier * report.clipFactor;
+  }
+
+  NonFinite nonFinite() {
+    return nonFinite;
+  }
+
+  /** @throws IllegalArgumentException if the value is no factor for gradients */
+  public static double checkMultiplier(double value) {
+    if (!Double.isFinite(value) || value == 0)
+      throw new IllegalArgumentException("gradientMultiplier must be finite and not 0, not " + value);
+    return value;
+  }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import java.util.List;
+import java.util.Map;
+import org.steptuner.NonFinite;
+import org.steptuner.Schedule;
+import org.steptuner.Scope;
+import org.steptuner.SumReducer;
+import org.steptuner.rule.Rule;
+
+/**
+ * What every optimizer is told, as it was when it was built.
+ *
+ * @param rule the base rule
+ * @param groups hyperparameters of groups that have their own
+ * @param schedule the factor on the rate, by step
+ * @param scope what a segment must not be larger than
+ * @param nonFinite what to do about a gradient that is not finite
+ * @param gradientMultiplier the first factor on every gradient
+ * @param clipNorm the norm to clip to; infinity for none
+ * @param sumReducer adds sums over processes; null for one process
+ * @param gradientL1 whether reports have |g|_1
+ * @param stream the stream of a GPU
+ * @param description everything that a resumed run must share with the run that was saved
+ * @param ruleSlots the rule's state slots that the tuner has a use for
+ * @param tunerSlots the tuner's own
+ * @param guarded whether a read of the gradients must come before the tuner's sweeps
+ * @param observesL1 whether the tuner's first sweep has a form that sums |g|_1
+ */
+public record Settings(
+    Rule rule,
+    Map<String, Group> groups,
+    Schedule schedule,
+    Scope scope,
+    NonFinite nonFinite,
+    double gradientMultiplier,
+    double clipNorm,
+    SumReducer sumReducer,
+    boolean gradientL1,
+    long stream,
+    String description,
+    List<String> ruleSlots,
+    List<String> tunerSlots,
+    boolean guarded,
+    boolean observesL1) {
+  /** The hyperparameters of a group. */
+  public record Group(Rule rule, double rateFactor) {}
+
+  public Settings {
+    groups = Map.copyOf(groups);
+    ruleSlots = List.copyOf(ruleSlots);
+    tunerSlots = List.copyOf(tunerSlots);
+  }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import java.nio.DoubleBuffer;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.bytedeco.javacpp.DoublePointer;
+import org.bytedeco.javacpp.Pointer;
+import org.steptuner.internal.Natives;
+import org.steptuner.rule.Coefficients;
+
+/**
+ * A kernel bound to a plan: coefficients in, one pass over memory, sums out. Both have one row per segment.
+ *
+ * <p>Coefficients are put by name into one row, which keeps them, and {@link #set} gives that row to a segment: what all segments share
+ * is put once. Sums are taken by the handles that {@link #sum} gives. Names are looked up when a sweep is bound and when a put comes out
+ * of the formula's order; otherwise a put compares two references and stores a number.
+ */
+public final class Sweep implements Coefficients {
+  private final Plan plan;
+  private final int binding;
+  private final Kernel kernel;
+  private final String[] names;
+  private final double[] row;
+  private final boolean[] given;
+  private final DoubleBuffer coefficients;
+  private final DoubleBuffer sums;
+  private final double[] totals;
+  private int next; // where the coming put is looked for first
+  private boolean complete; // every coefficient has been put
+
+  Sweep(Plan plan, int binding, Kernel kernel) {
+    this.plan = plan;
+    this.binding = binding;
+    this.kernel = kernel;
+    names = kernel.coefficients().toArray(String[]::new);
+    row = new double[names.length];
+    given = new boolean[names.length];
+    complete = names.length == 0;
+    coefficients = view(Natives.bindingCoefficients(plan.handle(), binding), plan.segments() * names.length);
+    totals = new double[plan.segments() * kernel.sums().size()];
+    sums = view(Natives.bindingSums(plan.handle(), binding), totals.length);
+  }
+
+  /** The names of the coefficients, in the formula's order. */
+  public List<String> coefficients() {
+    return kernel.coefficients();
+  }
+
+  @Override
+  public Sweep put(String name, double value) {
+    int at = next;
+    if (at == names.length || names[at] != name) at = place(names, name);
+    store(at, value);
+    return this;
+  }
+
+  /**
+   * Takes the coefficients whose names begin with a prefix, by what follows it: with the prefix "meta", "momentum" is the formula's
+   * "metaMomentum".
+   */
+  public Coefficients prefixed(String prefix) {
+    return new Prefixed(prefix);
+  }
+
+  /** Gives the row, as it is now, to a segment. */
+  public void set(int segment) {
+    if (!complete) checkComplete();
+    coefficients.put(segment * row.length, row, 0, row.length);
+  }
+
+  /** Gives the row to all segments. */
+  public void setAll() {
+    for (int segment = 0; segment < plan.segments(); ++segment) set(segment);
+  }
+
+  /** The pass over memory. */
+  public void run() {
+    Natives.check(Natives.sweep(plan.handle(), binding, plan.stream()));
+  }
+
+  /** Waits for the sums of the last pass; {@link Sum#of} has them from then on. */
+  public void await() {
+    Natives.check(Natives.await(plan.handle(), plan.stream()));
+    sums.get(0, totals);
+  }
+
+  /** A sum by its name. */
+  public Sum sum(String name) {
+    final int column = kernel.sums().indexOf(name);
+    if (column < 0) throw new IllegalArgumentException("no sum '" + name + "' among " + kernel.sums() + " of " + this);
+    return new Sum(column);
+  }
+
+  /** Whether the formula has a sum. */
+  public boolean sums(String name) {
+    return kernel.sums().contains(name);
+  }
+
+  /** Bytes that a pass reads and writes in the tensors' memory. */
+  public long bytes() {
+    return Natives.bindingBytes(plan.handle(), binding);
+  }
+
+  /** Words that a pass reads and writes per element. */
+  public int words() {
+    return kernel.operands().stream().mapToInt(Kernel.Operand::words).sum();
+  }
+
+  @Override
+  public String toString() {
+    return Natives.describeKernel(kernel.number());
+  }
+
+  /** One sum of the last pass that was waited for. */
+  public final class Sum {
+    private final int column;
+
+    private Sum(int column) {
+      this.column = column;
+    }
+
+    /** What a segment adds up to. */
+    public double of(int segment) {
+      return totals[segment * (totals.length / plan.segments()) + column];
+    }
+
+    /** What all segments add up to. */
+    public double total() {
+      double sum = 0;
+      for (int segment = 0; segment < plan.segments(); ++segment) sum += of(segment);
+      return sum;
+    }
+  }
+
+  private final class Prefixed implements Coefficients {
+    private final String[] shortened;
+    private final int[] places;
+    private int following;
+
+    Prefixed(String prefix) {
+      places = IntStream.range(0, names.length).filter(i -> names[i].startsWith(prefix)).toArray();
+      shortened = Arrays.stream(places).mapToObj(i -> stripped(names[i], prefix.length())).toArray(String[]::new);
+    }
+
+    @Override
+    public Coefficients put(String name, double value) {
+      int at = following;
+      if (at == shortened.length || shortened[at] != name) at = place(shortened, name);
+      following = at + 1;
+      store(places[at], value);
+      return this;
+    }
+  }
+
+  private void store(int at, double value) {
+    row[at] = value;
+    given[at] = true;
+    next = at + 1;
+  }
+
+  private int place(String[] among, String name) {
+    for (int i = 0; i < among.length; ++i) if (among[i].equals(name)) return i;
+    throw new IllegalArgumentException("no coefficient '" + name + "' among " + Arrays.toString(among) + " of " + this);
+  }
+
+  private void checkComplete() {
+    for (int i = 0; i < given.length; ++i)
+      if (!given[i]) throw new IllegalStateException("coefficient '" + names[i] + "' was never put: " + this);
+    complete = true;
+  }
+
+  private static String stripped(String name, int length) {
+    return (Character.toLowerCase(name.charAt(length)) + name.substring(length + 1)).intern();
+  }
+
+  private static DoubleBuffer view(long address, int count) {
+    return count == 0 ? DoubleBuffer.allocate(0) : new NativeDoubles(address).capacity(count).asBuffer();
+  }
+
+  /** Native memory that the plan owns and frees. */
+  private static final class NativeDoubles extends DoublePointer {
+    NativeDoubles(long address) {
+      super((Pointer) null);
+      this.address = address;
+    }
+  }
+}

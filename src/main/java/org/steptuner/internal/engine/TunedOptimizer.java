@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import java.util.Map;
+import org.steptuner.NonFinite;
+import org.steptuner.NonFiniteException;
+import org.steptuner.ParameterSet;
+import org.steptuner.StepReport;
+import org.steptuner.StepReport.Skip;
+import org.steptuner.rule.Coefficients;
+import org.steptuner.rule.Rule;
+
+/**
+ * A step from its beginning to its report, as all tuners share it. A tuner adds its sweeps and its scalars in {@link #advance}.
+ *
+ * <p>A tuner's constructor takes an {@link Engine} and binds its sweeps; {@link Engine#build} closes the engine if that fails.
+ */
+public abstract class TunedOptimizer extends BoundOptimizer {
+  private final Settings settings;
+  private final Groups groups;
+  private final boolean supplied;
+  private long steps;
+  private long skipped;
+  private int part = -1;
+
+  protected TunedOptimizer(Engine engine) {
+    super(engine);
+    settings = engine.settings;
+    groups = engine.groups;
+    supplied = Plan.takesUpdates(settings.rule().kernel());
+  }
+
+  /**
+   * Makes step {@code step}.
+   *
+   * @return false if it must be skipped, with nothing changed; the guard has noted why
+   */
+  protected abstract boolean advance(long step);
+
+  /** The rate that a schedule multiplies. */
+  protected abstract double baseRate();
+
+  /** Words of the sweeps of {@link #advance}, per element. */
+  protected abstract int sweepWords();
+
+  /** The name of a tuner that cannot make a step without the loss; null for the others. */
+  protected String lossNeededBy() {
+    return null;
+  }
+
+  @Override
+  public final StepReport step() {
+    return step(Double.NaN, false, -1);
+  }
+
+  @Override
+  public final StepReport step(double loss) {
+    return step(loss, true, -1);
+  }
+
+  /** A step with the loss and gradients of one part of the data. */
+  protected final StepReport stepOfPart(double loss, int ofPart) {
+    return step(loss, true, ofPart);
+  }
+
+  /** The part of the data that the step was given; -1 for none in particular. */
+  protected final int part() {
+    return part;
+  }
+
+  private StepReport step(double loss, boolean hasLoss, int ofPart) {
+    if (!hasLoss && lossNeededBy() != null)
+      throw new IllegalStateException(lossNeededBy() + " needs the loss at the current parameters: call step(loss)");
+    use.begin();
+    try {
+      part = ofPart;
+      report.loss = loss;
+      report.skip = Skip.NONE;
+      report.rate = baseRate() * scheduled(steps + 1);
+      final boolean badLoss = hasLoss && guard.nonFinite() != NonFinite.UNCHECKED && !Double.isFinite(loss);
+      guard.begin(badLoss);
+      // One process cannot stop alone: where there are several, its bad loss goes into the sums, and all of them skip the step.
+      final boolean stops = badLoss && !reduces();
+      if (stops) report.skip = Skip.NON_FINITE_LOSS;
+      final boolean made = !stops && advance(steps + 1);
+      if (made) ++steps;
+      else ++skipped;
+      report.step = steps;
+      report.skippedSteps = skipped;
+      if (made) reportScales();
+      else if (guard.nonFinite() == NonFinite.THROW) throw new NonFiniteException("step " + (steps + 1) + ": " + whySkipped());
+      return report;
+    } finally {
+      use.end();
+    }
+  }
+
+  private double scheduled(long step) {
+    final double factor = settings.schedule().at(step);
+    if (!(factor >= 0 && factor <= Double.MAX_VALUE))
+      throw new IllegalStateException("the schedule gives " + factor + " for step " + step + "; it must be finite and not negative");
+    return factor;
+  }
+
+  private String whySkipped() {
+    return switch (report.skip) {
+      case NON_FINITE_LOSS ->
+          "the loss is " + report.loss + (Double.isFinite(report.loss) ? ", and those on trial are not finite" : "");
+      case NON_FINITE_CURVATURE -> "the curvature is not finite, or a rate made of it";
+      default -> "a gradient is not finite, |g| = " + report.gradientNorm;
+    };
+  }
+
+  /** Whether there are several processes, which must add their sums at the same points of a step. */
+  protected final boolean reduces() {
+    return settings.sumReducer() != null;
+  }
+
+  /** What sweeps multiply the rule's source by: a supplied update is taken as it is. */
+  protected final double sourceScale() {
+    return supplied ? 1 : guard.scale();
+  }
+
+  /** The name of the base rule's formula. */
+  protected final String ruleKernel() {
+    return settings.rule().kernel();
+  }
+
+  /** The rule of a group, by its place in {@link ParameterSet#groups}. */
+  protected final Rule rule(int group) {
+    return groups.rule(group);
+  }
+
+  /** A group's factor on the rate. */
+  protected final double rateFactor(int group) {
+    return groups.rateFactor(group);
+  }
+
+  /** The rate of this step for a group: base rate times schedule times the group's factor. */
+  protected final double rate(int group) {
+    return report.rate * groups.rateFactor(group);
+  }
+
+  /** Whether a segment is of another group than the one before it: only then do the coefficients of its rule differ. */
+  protected final boolean startsGroup(int segment) {
+    return segment == 0 || plan.group(segment) != plan.group(segment - 1);
+  }
+
+  /** Puts the rule's coefficients of a step for a segment, where they are not those of the segment before. */
+  protected final void putRule(Sweep sweep, int segment, long step) {
+    final int group = plan.group(segment);
+    if (startsGroup(segment)) groups.rule(group).coefficients(rate(group), step, sweep);
+  }
+
+  @Override
+  public final long steps() {
+    return steps;
+  }
+
+  @Override
+  public double wordsPerElement() {
+    return sweepWords() + guard.words();
+  }
+
+  @Override
+  final void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars) {
+    steps = stepsMade;
+    skipped = stepsSkipped;
+    report.step = stepsMade;
+    report.skippedSteps = stepsSkipped;
+    restoreScalars(scalars);
+  }
+
+  @Override
+  final long skippedSteps() {
+    return skipped;
+  }
+
+  @Override
+  public final boolean preconditions() {
+    return settings.rule().preconditions();
+  }
+
+  @Override
+  public final void preconditioner(int group, Coefficients to) {
+    if (steps == 0) throw new IllegalStateException("no preconditioner of " + settings.rule() + " before the first step");
+    rule(group).preconditioner(steps, to);
+  }
+}

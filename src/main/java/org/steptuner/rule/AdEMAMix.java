@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.rule;
+
+/**
+ * AdEMAMix: AdamW with a second, slow momentum, which keeps gradients of thousands of steps.
+ *
+ * <pre>
+ * m1 &lt;- beta1 m1 + (1 - beta1) g
+ * m2 &lt;- b3 m2 + (1 - b3) g
+ * v  &lt;- beta2 v + (1 - beta2) g^2
+ * x  &lt;- x - rate ((m1 / (1 - beta1^t) + a m2) / (sqrt(v) / sqrt(1 - beta2^t) + epsilon) + weightDecay x)
+ *
+ * t &lt; T = warmup:  a = alpha t/T,  b3 = exp(ln beta1 ln beta3 / ((1 - t/T) ln beta3 + t/T ln beta1));  then a = alpha, b3 = beta3
+ * </pre>
+ *
+ * State: three words per element; a step alone moves 9. Pagliardini, Ablin and Grangier, "The AdEMAMix Optimizer: Better, Faster, Older"
+ * (2024), algorithm 1.
+ *
+ * @param beta1 in [0, 1); with a warm-up in (0, 1)
+ * @param beta2 in [0, 1)
+ * @param beta3 in [0, 1), not less than beta1 where there is a warm-up
+ * @param alpha the weight of the slow momentum, not negative
+ * @param warmup T, steps until alpha and beta3 hold in full; 0 for none
+ * @param epsilon not negative
+ * @param weightDecay not negative
+ */
+public record AdEMAMix(double beta1, double beta2, double beta3, double alpha, long warmup, double epsilon, double weightDecay)
+    implements Rule {
+  public AdEMAMix {
+    Adam.check(beta1, beta2, epsilon, weightDecay);
+    Check.decay("beta3", beta3);
+    Check.notNegative("alpha", alpha);
+    if (warmup < 0) throw new IllegalArgumentException("warmup must be 0 or more, not " + warmup);
+    if (warmup > 0 && !(beta1 > 0 && beta3 >= beta1))
+      throw new IllegalArgumentException("a warmup needs 0 < beta1 <= beta3, not beta1 " + beta1 + " and beta3 " + beta3);
+  }
+
+  /** betas 0.9, 0.999 and 0.9999, alpha 5, no warm-up (the paper's lasts as long as training), epsilon 1e-8, decay 0.01. */
+  public static AdEMAMix defaults() {
+    return new AdEMAMix(0.9, 0.999, 0.9999, 5, 0, 1e-8, 0.01);
+  }
+
+  /** The same with other betas. */
+  public AdEMAMix betas(double first, double second, double third) {
+    return new AdEMAMix(first, second, third, alpha, warmup, epsilon, weightDecay);
+  }
+
+  /** The same with another weight of the slow momentum. */
+  public AdEMAMix alpha(double value) {
+    return new AdEMAMix(beta1, beta2, beta3, value, warmup, epsilon, weightDecay);
+  }
+
+  /** The same with another warm-up, in steps. */
+  public AdEMAMix warmup(long steps) {
+    return new AdEMAMix(beta1, beta2, beta3, alpha, steps, epsilon, weightDecay);
+  }
+
+  /** The same with another epsilon. */
+  public AdEMAMix epsilon(double value) {
+    return new AdEMAMix(beta1, beta2, beta3, alpha, warmup, value, weightDecay);
+  }
+
+  /** The same with another weight decay. */
+  public AdEMAMix weightDecay(double value) {
+    return new AdEMAMix(beta1, beta2, beta3, alpha, warmup, epsilon, value);
+  }
+
+  @Override
+  public String kernel() {
+    return "ademamix";
+  }
+
+  @Override
+  public void coefficients(double rate, long step, Coefficients to) {
+    final double part = step < warmup ? (double) step / warmup : 1;
+    // Half-lives go with 1 / ln b: they rise evenly from that of beta1 to that of beta3.
+    final double b3 = step < warmup ? Math.exp(1 / ((1 - part) / Math.log(beta1) + part / Math.log(beta3))) : beta3;
+    to.put("rate", rate).put("shrinkage", rate * weightDecay);
+    to.put("beta1", beta1).put("oneMinusBeta1", 1 - beta1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
+    to.put("beta3", b3).put("oneMinusBeta3", 1 - b3).put("alpha", alpha * part);
+    to.put("momentumCorrection", 1 / (1 - Math.pow(beta1, step))).put("rootCorrection", 1 / Math.sqrt(1 - Math.pow(beta2, step)));
+    to.put("epsilon", epsilon);
+  }
+
+  @Override
+  public double decoupledDecay() {
+    return weightDecay;
+  }
+
+  @Override
+  public Rule withoutDecay() {
+    return weightDecay(0);
+  }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import org.steptuner.StepReport.Skip;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.Scalars;
+
+/** The line search: u, trials along it, and the step that the last of them was. */
+final class ArmijoOptimizer extends DirectedOptimizer {
+  private final Armijo settings;
+  private final ArmijoScalars scalars;
+  private double found; // the loss of the last trial
+
+  ArmijoOptimizer(Engine engine, Armijo settings) {
+    super(engine, true, true);
+    this.settings = settings;
+    scalars = new ArmijoScalars(settings);
+  }
+
+  @Override
+  double eta() {
+    return scalars.eta;
+  }
+
+  @Override
+  void setEta(double value) {
+    scalars.eta = value;
+  }
+
+  @Override
+  protected String lossNeededBy() {
+    return "Armijo";
+  }
+
+  @Override
+  protected boolean advance(long step) {
+    if (!guard.guard() || !observe(step)) return false;
+    keep();
+    double guess = scalars.guess(step);
+    int trials = 0;
+    try {
+      while (!accepts(report.rate() * guess) && trials + 1 < settings.maxTrials) {
+        guess = scalars.next(guess);
+        ++trials;
+      }
+    } finally {
+      displace(0);
+    }
+    if (guard.refuses(found, Skip.NON_FINITE_LOSS)) return false;
+    scalars.accept(guess, found, trials);
+    apply(step, report.rate() * scalars.eta);
+    return true;
+  }
+
+  private boolean accepts(double rate) {
+    displace(rate);
+    found = settings.loss.loss();
+    return scalars.accepts(found, report.loss(), rate, slope());
+  }
+
+  /** With the trials of the last step. */
+  @Override
+  public double wordsPerElement() {
+    return guard.words() + sweepWords() + keepWords() + trialWords() * (scalars.backtracks + 2);
+  }
+
+  @Override
+  protected void name(Scalars to) {
+    super.name(to);
+    to.one("backtracks", () -> scalars.backtracks, value -> scalars.backtracks = (int) value);
+    to.one("trial_loss", () -> scalars.trialLoss, value -> scalars.trialLoss = value);
+  }
+}
