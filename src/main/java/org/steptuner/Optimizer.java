@@ -60,7 +60,8 @@ public interface Optimizer extends AutoCloseable {
    */
   void rebind(String tensor, long parameterAddress, long gradientAddress);
 
-  /** The scalars of the tuner by name, each with one value per scope (and coordinate); a copy. Names are those of the papers. */
+  /** The scalars of the tuner by name, each with one value per scope (and coordinate); a copy. Names are those of the papers; each tuner's page says which
+   * there are. What only the implementation knows is in checkpoints and not here. */
   Map<String, double[]> scalars();
 
   /** The names of the state slots, first the rule's, then the tuner's: those under which saved files have them. */

@@ -31,7 +31,8 @@ import org.steptuner.rule.Rule;
  * <p>The trainer supplies the curvature, in one of three ways: {@link #curvature}, {@link #hessian}, {@link #finiteDifference}. It is asked
  * for within {@link Optimizer#step}, at the parameters and on the batch of that step. If it throws, nothing has changed.
  *
- * <p>On a problem whose curvature vanishes (separable classes, cross-entropy) eta grows without bounds: hence maxRate. A curvature that is
+ * <p>On a problem whose curvature vanishes (separable classes, cross-entropy) eta grows without bounds: hence {@link #maxRate}, which is 1
+ * unless told otherwise; the greedy form has no limit. A curvature that is
  * not finite, or such an eta, makes the step be skipped. A schedule multiplies eta where it is used, a group's factor its part of u.
  *
  * <p>State over the rule's: none. Scratch memory: u, one word per element; with a Hessian-vector product one more, with a finite difference

@@ -27,6 +27,9 @@ import org.steptuner.rule.Rule;
  * <p>A step needs the loss at x: {@code step(loss)}. tau is reported as the learned scale. There is one tau for all tensors, since there
  * is one loss; in a sharded training every process must be given the loss of all.
  *
+ * <p>{@link org.steptuner.Optimizer#scalars} has loss_avg (f), gamma, lb (the bound), tau, tau_unlimited (what tau would be without the
+ * upper limit) and t.
+ *
  * <p>State: one word per element (m), for MoMo-Adam two (v). Words moved per element: MoMo 8, MoMo-Adam 11; the guard against
  * non-finite gradients is free, clipping costs one more. A step reads sums back once.
  *

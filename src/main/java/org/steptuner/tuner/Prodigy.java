@@ -37,6 +37,9 @@ import org.steptuner.rule.Rule;
  * bias correction. That is the release's behaviour. So does one whose gradients have all been 0 so far. A group with a rate factor of 0
  * stays as it is and has no part in d; the release still applies decoupled decay to it.
  *
+ * <p>{@link org.steptuner.Optimizer#scalars} has d, d_max (the largest e), d_hat (the last e), n, s_norm (|s|_1) and t, the steps that
+ * were not left out.
+ *
  * <p>Known to fail: with a schedule that warms up from a very small rate, d can be overestimated; use {@link #safeguardWarmup}. On
  * gradients that do not depend on x, d grows without bound; {@link #maxRate} stops it.
  *
