@@ -2,12 +2,15 @@
 package org.steptuner.bench;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.time.LocalDate;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.regex.Pattern;
 
-/** {@code bench/run [--quick] [--json FILE] [FILTER]}; see README.md. */
+/** {@code bench/run [--quick] [--json FILE] [FILTER]}, or {@code bench/run --page FILE}; see README.md. */
 public final class Main {
   private Main() {}
 
@@ -21,6 +24,12 @@ public final class Main {
         case "--json" -> {
           if (++i == arguments.length) fail("--json needs a file");
           json = Path.of(arguments[i]);
+          name(json);
+        }
+        case "--page" -> {
+          if (arguments.length != 2 || i != 0) fail("--page needs a JSON file, and nothing else");
+          System.out.println(page(Path.of(arguments[1])));
+          return;
         }
         default -> {
           if (arguments[i].startsWith("-")) fail("unknown option " + arguments[i]);
@@ -43,18 +52,46 @@ public final class Main {
     } finally {
       forked.forEach(ForkedPeer::end);
     }
-    final List<Target> targets = Target.all(results);
-    Target.print(targets);
+    Target.print(Target.all(results.rows()));
     final String name = !filter.isEmpty() ? "selection" : quick ? "quick" : "cpu";
     final Path folder = Path.of(System.getProperty("bench.results", "."));
-    final double minutes = (System.nanoTime() - begin) / 60e9;
-    Page.write(folder, name, results, targets, quick, minutes);
-    Json.write(json != null ? json : folder.resolve(name + ".json"), results.rows());
-    System.out.printf(Locale.ROOT, "%n%.1f minutes; %s%n", minutes, folder.resolve(name + ".md"));
+    final Path file = json != null ? json.toAbsolutePath() : folder.resolve(name + ".json");
+    final Run run =
+        new Run(
+            "bench/run" + (arguments.length == 0 ? "" : " " + String.join(" ", shown(arguments))), LocalDate.now().toString(),
+            (System.nanoTime() - begin) / 60e9, Machine.cpu(), Machine.processors(), Machine.caches(), Machine.java(), Machine.load(),
+            results.notes(), results.rows());
+    Json.write(file, run);
+    System.out.printf(Locale.ROOT, "%n%.1f minutes; %s%n", run.minutes(), page(file));
+  }
+
+  // The page and the picture of a run, beside its file.
+  private static Path page(Path json) {
+    try {
+      return Page.write(json.toAbsolutePath().getParent(), name(json), Json.read(json));
+    } catch (IllegalArgumentException | UncheckedIOException e) {
+      fail(e.getMessage());
+      throw e;
+    }
+  }
+
+  // Of the files of a run, without the ending.
+  private static String name(Path json) {
+    final String file = json.getFileName().toString();
+    if (!file.endsWith(".json")) fail("the name of a run's file must end in .json: " + json);
+    return file.substring(0, file.length() - ".json".length());
+  }
+
+  // The folder of a file says nothing to a reader.
+  private static List<String> shown(String[] arguments) {
+    final List<String> shown = new ArrayList<>(List.of(arguments));
+    final int json = shown.indexOf("--json");
+    if (json >= 0) shown.subList(json, json + 2).clear();
+    return shown;
   }
 
   private static void fail(String message) {
-    System.err.println(message + "\nusage: bench/run [--quick] [--json FILE] [FILTER]");
+    System.err.println(message + "\nusage: bench/run [--quick] [--json FILE] [FILTER]\n       bench/run --page FILE");
     System.exit(2);
   }
 }

@@ -21,22 +21,22 @@ final class Picture {
   private Picture() {}
 
   /** False where there is nothing to show. */
-  static boolean write(Path file, Results results) throws IOException {
-    final int threads = results.rows().stream().mapToInt(Row::threads).max().orElse(1);
+  static boolean write(Path file, List<Row> rows) throws IOException {
+    final int threads = rows.stream().mapToInt(Row::threads).max().orElse(1);
     boolean sweeps = false;
     boolean peers = false;
     final XYChart throughput = chart("Sweeps, " + threads + " threads, float32", "GB/s", Styler.LegendPosition.InsideNE);
     for (String sweep : SWEEPS)
       sweeps |=
           series(
-              throughput, sweep, results.of(sweep).filter(r -> r.dtype().equals("float32") && r.threads() == threads).toList(),
+              throughput, sweep, rows.stream().filter(r -> r.benchmark().equals(sweep) && r.dtype().equals("float32") && r.threads() == threads).toList(),
               Row::gbPerSecond);
     final XYChart steps =
         chart("Steps, " + threads + " threads, float32", "time over " + StepSuite.FUSED, Styler.LegendPosition.InsideSE);
     for (String step : List.of(StepSuite.ADAMW, StepSuite.ADAMW_GUARDED, StepSuite.MECHANIC))
       peers |=
           series(
-              steps, step, results.of(step).filter(r -> r.threads() == threads && StepSuite.FUSED.equals(r.peer())).toList(),
+              steps, step, rows.stream().filter(r -> r.benchmark().equals(step) && r.threads() == threads && StepSuite.FUSED.equals(r.peer())).toList(),
               Row::timeOverPeer);
     final List<XYChart> charts = new ArrayList<>();
     if (sweeps) charts.add(throughput);

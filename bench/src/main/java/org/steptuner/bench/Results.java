@@ -5,7 +5,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
-import java.util.stream.Stream;
 
 /** The rows of a run, printed as they come. */
 final class Results {
@@ -47,10 +46,6 @@ final class Results {
 
   List<String> notes() {
     return notes;
-  }
-
-  Stream<Row> of(String benchmark) {
-    return rows.stream().filter(row -> row.benchmark().equals(benchmark));
   }
 
   static String number(String format, Double value) {

@@ -5,116 +5,146 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
-import java.util.Objects;
+import java.util.function.Function;
+import java.util.function.Predicate;
 
 /**
  * What a run must show.
  *
  * @param what is measured
  * @param bound to be kept
- * @param reached the figure of this run, "not measured" where there is none
- * @param met whether; null where it was not measured or is only shown
+ * @param figures by number of threads, in order; empty where it was not measured
  */
-record Target(String what, String bound, String reached, Boolean met) {
+record Target(String what, String bound, List<Figure> figures) {
+  /**
+   * What was measured.
+   *
+   * @param reached the figure
+   * @param met whether it keeps the bound
+   */
+  record Figure(int threads, String reached, boolean met) {}
+
   private static final long OUT_OF_CACHE = 10_000_000;
   /** JMH counts what its own thread allocates around the operations, a part of a byte for each; an object has 16 bytes or more. */
   private static final double NO_BYTES = 1;
-  /** What a base rule under MetaOptimize may take over the rule alone, beside the words that it moves over the rule's. */
+  /** How much more than the ratio of their words a rule under MetaOptimize may take over the rule alone. */
   private static final double META_OVER_WORDS = 1.1;
 
-  static List<Target> all(Results results) {
+  static List<Target> all(List<Row> rows) {
     final List<Target> targets = new ArrayList<>();
-    final List<Row> sweeps = results.rows().stream().filter(row -> row.fractionOfCeiling() != null && row.peer() == null).toList();
     for (String dtype : List.of("float32", "bfloat16")) {
-      targets.add(sweeps("out of cache (d >= 1e7)", 0.95, sweeps.stream().filter(r -> r.dtype().equals(dtype) && r.size() >= OUT_OF_CACHE).toList(), dtype));
-      targets.add(sweeps("in cache (d < 1e7)", 0.80, sweeps.stream().filter(r -> r.dtype().equals(dtype) && r.size() < OUT_OF_CACHE).toList(), dtype));
+      targets.add(sweeps(rows, "beyond the caches (1e7 elements or more)", 0.95, dtype, row -> row.size() >= OUT_OF_CACHE));
+      targets.add(sweeps(rows, "in cache (fewer than 1e7 elements)", 0.80, dtype, row -> row.size() < OUT_OF_CACHE));
     }
-    ratios(targets, results, StepSuite.ADAMW, StepSuite.FUSED, 100_000, 1.15);
+    targets.add(ratio(rows, StepSuite.ADAMW, StepSuite.FUSED, 100_000, 1.15));
     for (long size : new long[] {10_000_000, 50_000_000}) {
-      ratios(targets, results, StepSuite.ADAMW, StepSuite.FUSED, size, 1.00);
-      ratios(targets, results, StepSuite.ADAMW_GUARDED, StepSuite.FUSED, size, Double.NaN);
-      ratios(targets, results, StepSuite.MECHANIC, StepSuite.FUSED, size, 1.80);
+      targets.add(ratio(rows, StepSuite.ADAMW, StepSuite.FUSED, size, 1.00));
+      targets.add(ratio(rows, StepSuite.MECHANIC, StepSuite.FUSED, size, 1.80));
     }
     for (String delta : List.of("stored", "recomputed"))
-      ratios(targets, results, StepSuite.MECHANIC, "Mechanic in libtorch operations, Delta " + delta, 10_000_000, 1 / 25.0);
+      targets.add(ratio(rows, StepSuite.MECHANIC, "Mechanic in libtorch operations, Delta " + delta, 10_000_000, 1 / 25.0));
     for (String tuner : List.of(StepSuite.ADAMW, StepSuite.MECHANIC))
-      ratios(targets, results, tuner + ": " + Shapes.many(10_000, 1_000).name(), "one tensor", 10_000_000, 1.15);
-    meta(targets, results);
-    shares(targets, results);
-    final var bytes = results.rows().stream().map(Row::allocatedBytesPerOp).filter(Objects::nonNull).max(Comparator.naturalOrder());
+      targets.add(ratio(rows, tuner + ": " + Shapes.many(10_000, 1_000).name(), "one tensor", 10_000_000, 1.15));
+    targets.add(meta(rows, "one step size", row -> row.benchmark().endsWith(MetaSuite.UNDER)));
+    targets.add(meta(rows, "a step size per weight", row -> row.benchmark().contains(MetaSuite.UNDER + ", per weight")));
     targets.add(
-        new Target("Java heap bytes allocated per step or sweep, the most of all rows", "0", bytes.map(b -> number("%.3f", b)).orElse("not measured"),
-            bytes.map(b -> b < NO_BYTES).orElse(null)));
+        new Target(
+            "Java heap bytes per step or sweep, the most of all rows", "0",
+            byThreads(rows, row -> row.allocatedBytesPerOp() != null, some -> {
+              final double most = some.stream().mapToDouble(Row::allocatedBytesPerOp).max().orElseThrow();
+              return new Figure(some.get(0).threads(), number("%.3f", most), most < NO_BYTES);
+            })));
     return targets;
   }
 
-  private static Target sweeps(String where, double bound, List<Row> rows, String dtype) {
-    final String what = "sweep over its twin, " + where + ", " + dtype;
-    final String atLeast = "every sweep >= " + number("%.2f", bound);
-    if (rows.isEmpty()) return new Target(what, atLeast, "not measured", null);
-    final long good = rows.stream().filter(row -> row.fractionOfCeiling() >= bound).count();
-    final Row worst = rows.stream().min(Comparator.comparing(Row::fractionOfCeiling)).orElseThrow();
+  /** The numbers of threads that rows were measured with. */
+  static List<Integer> threads(List<Row> rows) {
+    return rows.stream().map(Row::threads).distinct().sorted().toList();
+  }
+
+  private static List<Figure> byThreads(List<Row> rows, Predicate<Row> wanted, Function<List<Row>, Figure> figure) {
+    final List<Row> some = rows.stream().filter(wanted).toList();
+    return threads(some).stream().map(n -> figure.apply(some.stream().filter(row -> row.threads() == n).toList())).toList();
+  }
+
+  private static Target sweeps(List<Row> rows, String where, double bound, String dtype, Predicate<Row> size) {
     return new Target(
-        what, atLeast,
-        String.format(Locale.ROOT, "%d of %d; least %.3f (%s, d = %.0e, %d thr.)", good, rows.size(), worst.fractionOfCeiling(),
-            worst.benchmark(), (double) worst.size(), worst.threads()),
-        good == rows.size());
-  }
-
-  // One line for each number of threads that was measured.
-  private static void ratios(List<Target> targets, Results results, String benchmark, String peer, long size, double bound) {
-    final List<Row> rows = results.of(benchmark).filter(r -> r.size() == size && peer.equals(r.peer())).toList();
-    final boolean faster = bound < 0.5; // told as "times faster"
-    final String least =
-        Double.isNaN(bound) ? "(shown)" : faster ? ">= " + number("%.0f", 1 / bound) + " x faster" : "<= " + number("%.2f", bound) + " x";
-    for (Row row : rows)
-      targets.add(
-          new Target(
-              String.format(Locale.ROOT, "%s / %s, d = %.0e, %d thr.", benchmark, peer, (double) size, row.threads()), least,
-              faster ? number("%.1f x faster", 1 / row.timeOverPeer()) : number("%.3f x", row.timeOverPeer()),
-              Double.isNaN(bound) ? null : row.timeOverPeer() <= bound));
-    if (rows.isEmpty())
-      targets.add(new Target(String.format(Locale.ROOT, "%s / %s, d = %.0e", benchmark, peer, (double) size), least, "not measured", null));
-  }
-
-  // The time a rule takes under MetaOptimize over its own, against what the words of both let expect.
-  private static void meta(List<Target> targets, Results results) {
-    for (Row row : results.rows()) {
-      if (!row.benchmark().contains(MetaSuite.UNDER)) continue;
-      final Row alone =
-          results.of(row.peer()).filter(r -> r.size() == row.size() && r.threads() == row.threads() && r.peer() == null).findFirst()
-              .orElseThrow();
-      final double words = row.wordsPerElement() / alone.wordsPerElement();
-      targets.add(
-          new Target(
-              String.format(Locale.ROOT, "%s / alone, d = %.0e, %d thr.", row.benchmark(), (double) row.size(), row.threads()),
-              number("<= %.3f x", META_OVER_WORDS * words),
+        "time of the twin over a sweep's, " + where + ", " + dtype, "every sweep >= " + number("%.2f", bound),
+        byThreads(rows, row -> row.fractionOfCeiling() != null && row.peer() == null && row.dtype().equals(dtype) && size.test(row), some -> {
+          final long good = some.stream().filter(row -> row.fractionOfCeiling() >= bound).count();
+          final Row worst = some.stream().min(Comparator.comparing(Row::fractionOfCeiling)).orElseThrow();
+          return new Figure(
+              worst.threads(),
               String.format(
-                  Locale.ROOT, "%.3f x; words %.0f / %.0f = %.3f x", row.timeOverPeer(), row.wordsPerElement(), alone.wordsPerElement(),
-                  words),
-              row.timeOverPeer() <= META_OVER_WORDS * words));
-    }
+                  Locale.ROOT, "%d of %d; least %.2f (%s, %s)", good, some.size(), worst.fractionOfCeiling(), worst.benchmark(),
+                  elements(worst.size())),
+              good == some.size());
+        }));
   }
 
-  // What the optimizer takes of a training step.
-  private static void shares(List<Target> targets, Results results) {
-    for (Row row : results.rows())
-      if (TrainingSuite.STEP.equals(row.peer()))
-        targets.add(
-            new Target(
-                String.format(Locale.ROOT, "%s / %s, %d thr.", row.benchmark(), row.peer(), row.threads()), "(shown)",
-                number("%.1f %%", 100 * row.timeOverPeer()), null));
+  private static Target ratio(List<Row> rows, String benchmark, String peer, long size, double bound) {
+    final boolean faster = bound < 0.5; // told as "times faster"
+    return new Target(
+        benchmark + " / " + peer + ", " + elements(size), faster ? number("%.0f times faster", 1 / bound) : "<= " + number("%.2f", bound),
+        byThreads(rows, row -> row.benchmark().equals(benchmark) && peer.equals(row.peer()) && row.size() == size, some -> {
+          final Row row = some.get(0);
+          return new Figure(
+              row.threads(), faster ? number("%.1f times", 1 / row.timeOverPeer()) : number("%.2f", row.timeOverPeer()),
+              row.timeOverPeer() <= bound);
+        }));
   }
 
-  /** pass, miss, or nothing. */
+  // What a rule takes under MetaOptimize over its own time, beside the ratio of the words that both move.
+  private static Target meta(List<Row> rows, String steps, Predicate<Row> form) {
+    return new Target(
+        "MetaOptimize with " + steps + " / the rule alone, over the ratio of their words, " + elements(MetaSuite.SIZE),
+        "every rule <= " + number("%.2f", META_OVER_WORDS),
+        byThreads(rows, form, some -> {
+          final long good = some.stream().filter(row -> overWords(row, rows) <= META_OVER_WORDS).count();
+          final Row worst = some.stream().max(Comparator.comparing(row -> overWords(row, rows))).orElseThrow();
+          return new Figure(
+              worst.threads(),
+              String.format(Locale.ROOT, "%d of %d; most %.2f (%s)", good, some.size(), overWords(worst, rows), worst.benchmark()),
+              good == some.size());
+        }));
+  }
+
+  private static double overWords(Row row, List<Row> rows) {
+    final Row alone =
+        rows.stream()
+            .filter(r -> r.benchmark().equals(row.peer()) && r.size() == row.size() && r.threads() == row.threads() && r.peer() == null)
+            .findFirst().orElseThrow();
+    return row.timeOverPeer() / (row.wordsPerElement() / alone.wordsPerElement());
+  }
+
+  /** met, missed, missed on some numbers of threads, or not measured. */
   String verdict() {
-    return met == null ? "" : met ? "pass" : "miss";
+    if (figures.isEmpty()) return "not measured";
+    final List<Integer> missed = figures.stream().filter(figure -> !figure.met).map(Figure::threads).toList();
+    if (missed.isEmpty()) return "met";
+    if (missed.size() == figures.size()) return "missed";
+    return "missed on " + String.join(" and ", missed.stream().map(Target::threadCount).toList());
+  }
+
+  /** "1 thread", "2 threads". */
+  static String threadCount(int threads) {
+    return threads + (threads == 1 ? " thread" : " threads");
+  }
+
+  /** "1e7 elements" where that says it, else the number. */
+  static String elements(long count) {
+    final int zeros = (int) Math.floor(Math.log10(Math.max(count, 1)) + 1e-12);
+    final long power = (long) Math.pow(10, zeros);
+    return zeros >= 4 && count % power == 0 ? count / power + "e" + zeros : Long.toString(count);
   }
 
   static void print(List<Target> targets) {
     System.out.println("\nTargets");
     for (Target target : targets)
-      System.out.printf(Locale.ROOT, "%-90s %-20s %-62s %s%n", target.what, target.bound, target.reached, target.verdict());
+      for (Figure figure : target.figures)
+        System.out.printf(
+            Locale.ROOT, "%-105s %-20s %2d thr. %-70s %s%n", target.what, target.bound, figure.threads, figure.reached,
+            figure.met ? "met" : "missed");
   }
 
   private static String number(String format, double value) {
