@@ -19,6 +19,9 @@ public final class GradientNorms {
   private double[] l1 = new double[1024];
   private int count;
 
+  /** Begins with no steps. */
+  public GradientNorms() {}
+
   /** Notes the norms that a step saw, unless it was skipped. */
   public void add(StepReport report) {
     if (report.skipped()) return;

@@ -3,6 +3,13 @@ package org.steptuner;
 
 /** A gradient or a loss is infinite or not a number, and the optimizer was told to throw. Parameters and state are as before the step. */
 public final class NonFiniteException extends RuntimeException {
+  private static final long serialVersionUID = 1;
+
+  /**
+   * An exception without a cause.
+   *
+   * @param message what is wrong, and where
+   */
   public NonFiniteException(String message) {
     super(message);
   }

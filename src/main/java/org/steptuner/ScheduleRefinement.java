@@ -6,10 +6,12 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.UUID;
 
 /**
  * A schedule for the next run, made of the gradient norms of the last one. Defazio, Cutkosky, Mehta and Mishchenko, "When, Why and How
@@ -185,15 +187,16 @@ public final class ScheduleRefinement {
    */
   public static void save(Path file, double... norms) {
     final Path target = file.toAbsolutePath();
-    Path temporary = null;
+    final Path temporary = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID() + ".partial");
     try {
-      temporary = Files.createTempFile(target.getParent(), "." + target.getFileName(), ".partial");
-      Files.write(temporary, Arrays.stream(norms).mapToObj(Double::toString).toList());
-      Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+      try {
+        Files.write(temporary, Arrays.stream(norms).mapToObj(Double::toString).toList(), StandardOpenOption.CREATE_NEW);
+        Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+      } finally {
+        Files.deleteIfExists(temporary); // gone already where the move was made
+      }
     } catch (IOException e) {
       throw new UncheckedIOException("cannot save norms to " + file + ": " + e.getMessage(), e);
-    } finally {
-      if (temporary != null) temporary.toFile().delete(); // gone already where the move was made
     }
   }
 

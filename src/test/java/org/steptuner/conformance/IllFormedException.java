@@ -3,6 +3,8 @@ package org.steptuner.conformance;
 
 /** A case, its data, or a directory of cases is not in the format; the message says where and what was expected. */
 final class IllFormedException extends RuntimeException {
+  private static final long serialVersionUID = 1;
+
   IllFormedException(String message) {
     super(message);
   }
