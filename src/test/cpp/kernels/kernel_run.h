@@ -4,7 +4,7 @@
 #pragma once
 #include "../native/check.h"
 #include "steptuner.h"
-#include "sweep/types.h"
+#include "math/types.h"
 #include <map>
 #include <math.h>
 #include <stdlib.h>
