@@ -11,18 +11,22 @@ if(NOT CMAKE_CUDA_COMPILER)
   return()
 endif()
 
-# Code for 8.0 runs on 8.6 and 8.9 too, that for 10.0 on 10.3 and that for 12.0 on 12.1; PTX is for what comes after.
-set(STEPTUNER_CUDA_ARCHITECTURES "75-real;80-real;90-real;100-real;120" CACHE STRING "CUDA architectures")
+# Code for 8.0 runs on 8.6 and 8.9 too, that for 10.0 on 10.3 and that for 12.0 on 12.1; PTX is for what comes after. RELEASE is code for all
+# that are in use; otherwise the driver makes it of the PTX, at the first run on a GPU that is not among them.
+set(STEPTUNER_CUDA_ARCHITECTURES "75-virtual;80-real;90-real" CACHE STRING "CUDA architectures, or RELEASE")
 set(CMAKE_CUDA_ARCHITECTURES "${STEPTUNER_CUDA_ARCHITECTURES}")
+if(STEPTUNER_CUDA_ARCHITECTURES STREQUAL "RELEASE")
+  set(CMAKE_CUDA_ARCHITECTURES "75-real;80-real;90-real;100-real;120")
+endif()
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 enable_language(CUDA)
 set(CMAKE_CUDA_STANDARD 17)
 
-add_library(steptuner_cuda SHARED ${CMAKE_CURRENT_SOURCE_DIR}/../src/main/cuda/backend.cu ${SOURCES}/cpu/memory_map.cpp)
+add_library(steptuner_cuda SHARED ${CUDA_SOURCES} ${SOURCES}/core/memory_map.cpp)
 # One answer: no fused multiply-add, IEEE division and root. The options are in a file, for builds without CMake.
-set(CUDA_OPTIONS --options-file ${CMAKE_CURRENT_SOURCE_DIR}/nvcc.options --threads 2 --compress-mode=size)
-set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/../src/main/cuda/backend.cu PROPERTIES
-  OBJECT_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/nvcc.options)
+set(CUDA_OPTIONS --options-file ${CMAKE_CURRENT_SOURCE_DIR}/nvcc.options --compress-mode=size)
+set_source_files_properties(${CUDA_SOURCES} PROPERTIES OBJECT_DEPENDS
+  ${CMAKE_CURRENT_SOURCE_DIR}/nvcc.options)
 target_compile_options(steptuner_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_OPTIONS}>"
                        "$<$<COMPILE_LANGUAGE:CXX>:-O2;-fvisibility=hidden>")
 target_link_options(steptuner_cuda PRIVATE -static-libstdc++ -static-libgcc -Wl,-Bsymbolic -Wl,-z,defs -Wl,--exclude-libs,ALL

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "streams.h"
 #include "cpu/pool.h"
-#include "sweep/types.h"
+#include "math/types.h"
 #include <immintrin.h>
 
 namespace {

@@ -2,7 +2,7 @@
 //
 // The twin as a device library: the product's CPU backend, linked with the kernels of twin_isa.cpp. Its device index is the number
 // of threads (0: one per processor), since that is the number that Device.fromLibrary hands in.
-#include "sweep/backend.h"
+#include "core/backend.h"
 #include <stdlib.h>
 
 namespace {

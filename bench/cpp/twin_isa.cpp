@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The twin of every kernel for one instruction set: the same operands through the same harness, chunks, staging and streaming
+// The twins of one family of kernels for one instruction set: the same operands through the same harness, chunks, staging and streaming
 // stores, and no arithmetic at all. Loads stay because an empty asm statement claims to use what they brought; stores stay because
 // it claims to have changed it. A twin has no sums, so neither lanes nor trees of them either. What it keeps is what the harness does
 // to move data: conversion of 16-bit elements, staging of streamed outputs.
 //
-// As in cpu/isa.cpp the namespace is renamed for each instruction set, lest the linker merge functions of two of them.
+// As in cpu/family.cpp the namespace is renamed for each instruction set, lest the linker merge functions of two of them.
 #include <immintrin.h>
 #include <math.h>
 #include <stddef.h>
@@ -13,39 +13,46 @@
 #include <string.h>
 #include <utility>
 
-#define STEPTUNER_JOIN(a, b) a##b
-#define STEPTUNER_NAME(a, b) STEPTUNER_JOIN(a, b)
-#define steptuner STEPTUNER_NAME(steptuner_twin_, STEPTUNER_ISA)
+#define STEPTUNER_RENAMED_(isa) steptuner_twin_##isa
+#define STEPTUNER_RENAMED(isa) STEPTUNER_RENAMED_(isa)
+#define steptuner STEPTUNER_RENAMED(STEPTUNER_ISA)
 
+#include "sweeps/family.h"
 #include "cpu/harness.h"
 
 namespace steptuner {
 namespace {
 
+template <int COUNT>
+constexpr Row<Operand, COUNT> twinOperands(unsigned readMask, unsigned writeMask, int selected) {
+  Row<Operand, COUNT> all;
+  for (int o = 0; o < COUNT; ++o)
+    all.at[o] = {"", o == selected ? SELECTION : STATE, Access((readMask >> o & 1 ? READ : NONE) | (writeMask >> o & 1 ? WRITE : NONE))};
+  return all;
+}
+
 // Kernels that move the same operands have one twin.
 template <int COUNT, unsigned READS, unsigned WRITES, int SELECTED, int PERIOD_AT>
-struct Twin {
-  enum { OPERANDS = COUNT, COEFFICIENTS = 0, SUMS = 0, PERIOD = PERIOD_AT };
-  static constexpr Operand operand(int i) {
-    return {"", i == SELECTED ? SELECTION : STATE, Access((READS >> i & 1 ? READ : NONE) | (WRITES >> i & 1 ? WRITE : NONE))};
-  }
+struct Twin : Kernel {
+  static constexpr auto OPERANDS = twinOperands<COUNT>(READS, WRITES, SELECTED);
+  enum { PERIOD = PERIOD_AT };
 
   template <class V>
   STEPTUNER_HD static void apply(V* r, const V*, V*) {
-    keep(r, std::make_index_sequence<OPERANDS>());
+    keep(r, std::make_index_sequence<COUNT>());
   }
 
  private:
   // What a write-only output is a copy of.
   static constexpr int source() {
-    for (int o = 0; o < OPERANDS; ++o)
-      if (reads(operand(o))) return o;
+    for (int o = 0; o < COUNT; ++o)
+      if (READS >> o & 1) return o;
     return 0;
   }
 
   template <class V, size_t... O>
   STEPTUNER_HD static void keep(V* r, std::index_sequence<O...>) {
-    ((reads(operand(O)) ? void() : void(r[O] = r[source()])), ...);
+    ((READS >> O & 1 ? void() : void(r[O] = r[source()])), ...);
     ([&] { for (auto& part : r[O].v) asm volatile("" : "+x"(part)); }(), ...);
   }
 };
@@ -59,18 +66,18 @@ constexpr int periodAt() {
 }
 
 template <class K>
-using TwinOf = Twin<K::OPERANDS, READ_MASK<K>, WRITE_MASK<K>, SELECTION_AT<K>, periodAt<K>()>;
+using TwinOf = Twin<OPERANDS<K>, READ_MASK<K>, WRITE_MASK<K>, SELECTION_AT<K>, periodAt<K>()>;
 
 // Nothing here is measured in float64.
 template <class... K>
-const ChunkFunctions* functionsOf(List<K...>) {
+ChunkFunctionList functionsOf(List<K...>) {
   static const ChunkFunctions functions[] = {{runChunk<TwinOf<K>, float>, nullptr}...};
-  return functions;
+  return {functions, sizeof...(K)};
 }
 
 }  // namespace
 }  // namespace steptuner
 
-extern "C" const void* STEPTUNER_NAME(steptuner_chunk_functions_, STEPTUNER_ISA)() {
-  return steptuner::functionsOf(steptuner::Kernels{});
+extern "C" ChunkFunctionList STEPTUNER_CHUNK_FUNCTIONS(STEPTUNER_FAMILY, STEPTUNER_ISA)() {
+  return steptuner::functionsOf(steptuner::Family{});
 }

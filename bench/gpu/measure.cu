@@ -132,7 +132,7 @@ bool measure(int64_t device, int32_t kernel, st_type type, int64_t count, int ro
   check(created, "st_plan_create");
   std::vector<int32_t> slots;
   for (int32_t slot = 0; slot < operands; ++slot) {
-    check(st_plan_fill(plan, slot, STATE), "st_plan_fill");
+    check(st_plan_fill(plan, slot, STATE, 0), "st_plan_fill");
     slots.push_back(slot);
   }
   int32_t binding = 0;

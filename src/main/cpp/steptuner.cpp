@@ -2,32 +2,15 @@
 //
 // The C ABI: checks what comes through the door, keeps the errors, and hands the work to a backend.
 #include "steptuner.h"
-#include "sweep/backend.h"
-#include "sweep/registry.h"
+#include "core/backend.h"
+#include "core/failure.h"
+#include "core/registry.h"
 #include <dlfcn.h>
-#include <new>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 using namespace steptuner;
 
 namespace {
-
-thread_local char lastError[1024] = "";
-
-void explain(const char* format, ...) {
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(lastError, sizeof lastError, format, arguments);
-  va_end(arguments);
-}
-
-template <class... Arguments>
-st_status fail(st_status status, const char* format, Arguments... arguments) {
-  explain(format, arguments...);
-  return status;
-}
 
 struct Device {
   const Backend* backend;
@@ -50,18 +33,6 @@ struct OwnedPlan : Plan {
 
 Device* deviceOf(int64_t handle) { return reinterpret_cast<Device*>(handle); }
 OwnedPlan* planOf(int64_t handle) { return reinterpret_cast<OwnedPlan*>(handle); }
-
-// Nothing of C++ may cross the border, not even an exhausted heap.
-template <class Body>
-st_status guarded(Body body) {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return fail(ST_OUT_OF_MEMORY, "out of host memory");
-  } catch (...) {
-    return fail(ST_DEVICE_ERROR, "unexpected native failure");
-  }
-}
 
 const Backend* loadBackend(const char* library) {
   void* handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
@@ -109,7 +80,7 @@ st_status checkOperands(const Binding& binding, const Tensor& tensor, int32_t nu
     const Place place = binding.operand[o].place;
     if ((place == GRADIENT && !tensor.gradient) || (place == UPDATE && !tensor.update))
       return fail(ST_BAD_ARGUMENT, "%s needs the %s address of tensor %d, which is null",
-                  kernelInfos()[static_cast<size_t>(binding.kernel)].sweep.c_str(), binding.operand[o].name, number);
+                  kernelInfos()[static_cast<size_t>(binding.kernel)].sweep.c_str(), binding.operand[o].name.text, number);
   }
   return ST_OK;
 }
@@ -132,7 +103,9 @@ bool validType(int32_t type) { return type >= 0 && type < TYPES; }
 
 int32_t st_abi_version(void) { return ST_ABI_VERSION; }
 
-const char* st_last_error(void) { return lastError; }
+const char* st_type_name(int32_t type) { return validType(type) ? nameOfType(type) : nullptr; }
+
+const char* st_last_error(void) { return lastError(); }
 
 st_status st_device_open(const char* library, int32_t index, int32_t threads, const char* isa, int64_t* device) {
   return guarded([&]() -> st_status {
@@ -234,10 +207,12 @@ st_status st_plan_add_slot(int64_t handle, int32_t* slot) {
   });
 }
 
-st_status st_plan_fill(int64_t handle, int32_t slot, double value) {
-  OwnedPlan* plan = planOf(handle);
-  if (slot < 0 || slot >= static_cast<int32_t>(plan->slots.size())) return fail(ST_BAD_ARGUMENT, "no slot %d", slot);
-  return plan->owner->backend->fill(plan->owner->handle, *plan, slot, value);
+st_status st_plan_fill(int64_t handle, int32_t slot, double value, int64_t stream) {
+  return guarded([&]() -> st_status {
+    OwnedPlan* plan = planOf(handle);
+    if (slot < 0 || slot >= static_cast<int32_t>(plan->slots.size())) return fail(ST_BAD_ARGUMENT, "no slot %d", slot);
+    return plan->owner->backend->fill(plan->owner->handle, *plan, slot, value, reinterpret_cast<void*>(stream));
+  });
 }
 
 int64_t st_plan_bytes(int64_t handle, int32_t slot, int32_t tensor) {
@@ -299,7 +274,7 @@ st_status st_plan_bind(int64_t handle, int32_t kernel, const int32_t* slots, int
       const Operand operand = binding->operand[o] = info.operands[static_cast<size_t>(o)];
       binding->slot[o] = operand.place == STATE ? slots[o] : -1;
       if (operand.place == STATE && (slots[o] < 0 || slots[o] >= static_cast<int32_t>(plan->slots.size())))
-        return fail(ST_BAD_ARGUMENT, "%s: operand %s has no slot", info.description.c_str(), operand.name);
+        return fail(ST_BAD_ARGUMENT, "%s: operand %s has no slot", info.description.c_str(), operand.name.text);
       for (const Tensor& tensor : plan->tensors)
         binding->bytes += tensor.count * bytesOf(operandType(tensor, operand.place)) * (reads(operand) + writes(operand));
     }

@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-enum { ST_ABI_VERSION = 1 };
+enum { ST_ABI_VERSION = 2 };
 
 typedef enum st_status {
   ST_OK = 0,
@@ -35,6 +35,8 @@ typedef enum st_status {
 typedef enum st_type { ST_FLOAT32 = 0, ST_FLOAT64 = 1, ST_BFLOAT16 = 2, ST_FLOAT16 = 3 } st_type;
 
 ST_API int32_t st_abi_version(void);
+// "FLOAT32" for ST_FLOAT32 and so on; NULL for a number that is no type.
+ST_API const char* st_type_name(int32_t type);
 ST_API const char* st_last_error(void);
 
 // Opens the CPU (library = NULL) with `threads` threads (0: one per processor) and instruction set `isa` (NULL or "": the best; else
@@ -49,7 +51,8 @@ ST_API int32_t st_device_threads(int64_t device);
 // The kernel of sweep `sweep` over rule `rule` ("" for a sweep without one), or -1.
 ST_API int32_t st_kernel_find(const char* sweep, const char* rule);
 ST_API int32_t st_kernel_count(void);
-// "sweep|rule|operand:access,...|coefficient,...|sum,..." where access is r, w or rw. Constant for the life of the process.
+// "sweep|rule|operand:place:access,...|coefficient,...|sum,...": place is gradient, parameter, update, state or selection, access is r, w, rw
+// or, for a selection, empty. No name stands twice in one of the lists. Constant for the life of the process.
 ST_API const char* st_kernel_describe(int32_t kernel);
 
 // Tensor arrays have one entry per tensor. Addresses are on the device; `updates` may be NULL. Segments are numbered from 0 without
@@ -61,8 +64,8 @@ ST_API void st_plan_destroy(int64_t plan);
 ST_API st_status st_plan_rebind(int64_t plan, int32_t tensor, int64_t parameter, int64_t gradient, int64_t update, int32_t verify);
 // One more slot, zeroed, that lives as long as the plan.
 ST_API st_status st_plan_add_slot(int64_t plan, int32_t* slot);
-// Sets every element of a slot.
-ST_API st_status st_plan_fill(int64_t plan, int32_t slot, double value);
+// Sets every element of a slot. On a GPU it is only enqueued on `stream`, before what comes after it there.
+ST_API st_status st_plan_fill(int64_t plan, int32_t slot, double value, int64_t stream);
 // Bytes of one tensor in a slot, or in the parameters (slot -1).
 ST_API int64_t st_plan_bytes(int64_t plan, int32_t slot, int32_t tensor);
 // Where a tensor's elements lie in a slot, on the device, for as long as the plan lives.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The CPU as a device.
-#include "../sweep/backend.h"
-#include "../sweep/summation.h"
-#include "isa.h"
-#include "memory_map.h"
+#include "../core/backend.h"
+#include "../core/memory_map.h"
+#include "../core/summation.h"
+#include "instruction_sets.h"
 #include "pool.h"
 #include <algorithm>
 #include <atomic>
@@ -20,24 +20,8 @@
 namespace steptuner {
 namespace {
 
-struct InstructionSet {
-  const char* name;
-  const void* (*functions)();
-  bool (*supported)();
-};
-
-// The narrowest first; the last one that the processor has is taken.
-const InstructionSet instructionSets[] = {
-#if defined(__x86_64__)
-    {"sse2", steptuner_chunk_functions_sse2, [] { return true; }},
-    {"avx2", steptuner_chunk_functions_avx2, [] { return __builtin_cpu_supports("x86-64-v3") != 0; }},
-    {"avx512", steptuner_chunk_functions_avx512, [] { return __builtin_cpu_supports("x86-64-v4") != 0; }},
-#endif
-};
-
 struct CpuDevice {
-  const InstructionSet* isa;
-  const ChunkFunctions* functions;
+  const ChunkFunctions* functions;  // by the number of the kernel
   int threads;
   int64_t lastLevelCache;
   Explain explain;
@@ -66,14 +50,9 @@ bool findCache(Explain explain, int64_t* bytes) {
 }
 
 st_status open(int32_t, int32_t threads, const char* wanted, Explain explain, void** device) {
-  const InstructionSet* best = nullptr;
-  std::string known;
-  for (const InstructionSet& isa : instructionSets) {
-    known += std::string(known.empty() ? "" : ", ") + isa.name + (isa.supported() ? "" : " (not on this processor)");
-    if (isa.supported() && (!*wanted || strcmp(wanted, isa.name) == 0)) best = &isa;
-  }
-  if (!best) {
-    explain("instruction set '%s' cannot be used; there are: %s", wanted, known.c_str());
+  const InstructionSet* const set = findInstructionSet(wanted);
+  if (!set) {
+    explain("instruction set '%s' cannot be used; there are: %s", wanted, describeInstructionSets().c_str());
     return ST_NO_DEVICE;
   }
   if (threads < 0) {
@@ -81,12 +60,11 @@ st_status open(int32_t, int32_t threads, const char* wanted, Explain explain, vo
     return ST_BAD_ARGUMENT;
   }
   auto opened = std::make_unique<CpuDevice>();
-  opened->isa = best;
-  opened->functions = static_cast<const ChunkFunctions*>(best->functions());
+  opened->functions = set->functions.data();
   opened->threads = threads > 0 ? threads : processors();
   if (!findCache(explain, &opened->lastLevelCache)) return ST_BAD_ARGUMENT;
   opened->explain = explain;
-  opened->name = "CPU, " + std::string(best->name) + ", " + std::to_string(opened->threads) +
+  opened->name = "CPU, " + std::string(set->name) + ", " + std::to_string(opened->threads) +
                  (opened->threads == 1 ? " thread" : " threads");
   *device = opened.release();
   return ST_OK;
@@ -151,7 +129,7 @@ void fillArray(char* memory, int64_t count, double value) {
   std::fill_n(reinterpret_cast<T*>(memory), count, static_cast<T>(value));
 }
 
-st_status fill(void*, Plan& plan, int32_t slot, double value) {
+st_status fill(void*, Plan& plan, int32_t slot, double value, void*) {
   for (const Tensor& t : plan.tensors) {
     char* const memory = plan.slots[static_cast<size_t>(slot)] + t.stateOffset;
     if (t.stateType == FLOAT64)

@@ -2,7 +2,8 @@
 //
 // The instruction sets that the CPU harness is compiled for.
 #pragma once
-#include "../sweep/kernel.h"
+#include "../core/kernel.h"
+#include <stddef.h>
 
 namespace steptuner {
 
@@ -11,7 +12,7 @@ struct ChunkWork {
   char* memory[MAX_OPERANDS];
   int32_t type[MAX_OPERANDS];
   int32_t count;
-  int64_t begin;  // the chunk's first element in its tensor
+  int64_t begin;      // the chunk's first element in its tensor
   bool beyondCaches;  // a step goes through more than the caches hold
   const double* coefficients;
   double* sums;
@@ -26,9 +27,14 @@ struct ChunkFunctions {
 
 }  // namespace steptuner
 
-// ChunkFunctions[kernels]: one row per kernel of the table.
+// ChunkFunctions of the kernels of one family, in their order. Without a type, as every instruction set has the types of a namespace of its
+// own.
 extern "C" {
-const void* steptuner_chunk_functions_sse2();
-const void* steptuner_chunk_functions_avx2();
-const void* steptuner_chunk_functions_avx512();
+struct ChunkFunctionList {
+  const void* first;
+  size_t count;
+};
 }
+
+#define STEPTUNER_CHUNK_FUNCTIONS_(family, isa) steptuner_chunk_functions_##family##_##isa
+#define STEPTUNER_CHUNK_FUNCTIONS(family, isa) STEPTUNER_CHUNK_FUNCTIONS_(family, isa)

@@ -6,9 +6,9 @@
 // Two registers and not one: a formula is a chain of some twenty operations, each of which waits for the one before, with a root and a
 // quotient among them. The processor looks ahead a few such chains; it gets further where two of them alternate.
 #pragma once
-#include "../rules/cube_root.h"
-#include "../rules/exponential.h"
-#include "../sweep/platform.h"
+#include "../math/cube_root.h"
+#include "../math/exponential.h"
+#include "../core/platform.h"
 #include <immintrin.h>
 
 namespace steptuner {

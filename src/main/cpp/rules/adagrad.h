@@ -6,16 +6,12 @@ namespace steptuner {
 
 // AdaGrad: v <- v + d^2 with d = g + weightDecay x;  u = -rate d / (sqrt(v) + epsilon).
 // Duchi, Hazan and Singer (2011), the diagonal form of algorithm 1.
-struct AdaGrad {
-  static constexpr const char* NAME = "adagrad";
-  static constexpr Operand SOURCE = GRADIENT_OPERAND;
-  enum { SQUARE, SLOTS };
-  enum { RATE, WEIGHT_DECAY, EPSILON, COEFFICIENTS };
-  static constexpr const char* slot(int) { return "square"; }
-  static constexpr const char* coefficient(int i) {
-    constexpr const char* names[] = {"rate", "weightDecay", "epsilon"};
-    return names[i];
-  }
+struct AdaGrad : GradientRule {
+  static constexpr Name NAME = "adagrad";
+  enum { SQUARE };
+  static constexpr auto SLOTS = names("square");
+  enum { RATE, WEIGHT_DECAY, EPSILON };
+  static constexpr auto COEFFICIENTS = names("rate", "weightDecay", "epsilon");
 
   template <class T>
   STEPTUNER_HD static T update(T g, T x, T* state, const T* c) {

@@ -9,28 +9,13 @@ namespace steptuner {
 //   u = -stepSize m / (sqrt(v) rootCorrection + epsilon) - shrinkage x
 // stepSize = rate / (1 - beta1^t), rootCorrection = 1 / sqrt(1 - beta2^t), shrinkage = rate * decoupled decay.
 // Adam: Kingma and Ba (2015), algorithm 1. AdamW: Loshchilov and Hutter (2019), algorithm 2.
-struct Adam {
-  static constexpr const char* NAME = "adam";
-  static constexpr Operand SOURCE = GRADIENT_OPERAND;
-  enum { MOMENTUM, SQUARE, SLOTS };
-  enum {
-    STEP_SIZE,
-    SHRINKAGE,
-    COUPLED_DECAY,
-    BETA1,
-    ONE_MINUS_BETA1,
-    BETA2,
-    ONE_MINUS_BETA2,
-    ROOT_CORRECTION,
-    EPSILON,
-    COEFFICIENTS
-  };
-  static constexpr const char* slot(int i) { return i == MOMENTUM ? "momentum" : "square"; }
-  static constexpr const char* coefficient(int i) {
-    constexpr const char* names[] = {"stepSize", "shrinkage",     "coupledDecay",   "beta1",  "oneMinusBeta1",
-                                     "beta2",    "oneMinusBeta2", "rootCorrection", "epsilon"};
-    return names[i];
-  }
+struct Adam : GradientRule {
+  static constexpr Name NAME = "adam";
+  enum { MOMENTUM, SQUARE };
+  static constexpr auto SLOTS = names("momentum", "square");
+  enum { STEP_SIZE, SHRINKAGE, COUPLED_DECAY, BETA1, ONE_MINUS_BETA1, BETA2, ONE_MINUS_BETA2, ROOT_CORRECTION, EPSILON };
+  static constexpr auto COEFFICIENTS = names("stepSize", "shrinkage", "coupledDecay", "beta1", "oneMinusBeta1", "beta2", "oneMinusBeta2",
+                                             "rootCorrection", "epsilon");
 
   template <class T>
   STEPTUNER_HD static T update(T g, T x, T* state, const T* c) {

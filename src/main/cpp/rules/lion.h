@@ -6,16 +6,12 @@ namespace steptuner {
 
 // Lion: u = -rate sign(beta1 m + (1 - beta1) g) - shrinkage x, then m <- beta2 m + (1 - beta2) g, where
 // shrinkage = rate * decay. The sign of 0 is 0; the sign of NaN is NaN. Chen et al. (2023), algorithm 2.
-struct Lion {
-  static constexpr const char* NAME = "lion";
-  static constexpr Operand SOURCE = GRADIENT_OPERAND;
-  enum { MOMENTUM, SLOTS };
-  enum { RATE, SHRINKAGE, BETA1, ONE_MINUS_BETA1, BETA2, ONE_MINUS_BETA2, COEFFICIENTS };
-  static constexpr const char* slot(int) { return "momentum"; }
-  static constexpr const char* coefficient(int i) {
-    constexpr const char* names[] = {"rate", "shrinkage", "beta1", "oneMinusBeta1", "beta2", "oneMinusBeta2"};
-    return names[i];
-  }
+struct Lion : GradientRule {
+  static constexpr Name NAME = "lion";
+  enum { MOMENTUM };
+  static constexpr auto SLOTS = names("momentum");
+  enum { RATE, SHRINKAGE, BETA1, ONE_MINUS_BETA1, BETA2, ONE_MINUS_BETA2 };
+  static constexpr auto COEFFICIENTS = names("rate", "shrinkage", "beta1", "oneMinusBeta1", "beta2", "oneMinusBeta2");
 
   template <class T>
   STEPTUNER_HD static T update(T g, T x, T* state, const T* c) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-#include "cube_root.h"
+#include "../math/cube_root.h"
+#include "rule.h"
 
 namespace steptuner {
 
@@ -9,16 +10,12 @@ namespace steptuner {
 //   v <- v + weight d^2;  s <- s + weight d;  z = start - s / (cbrt(v) + epsilon);  u = intake (z - x)
 // weight = (rate + epsilon) sqrt(t), intake = 1 - momentum. Where the divisor is 0 there is no step.
 // Defazio and Jelassi, "Adaptivity without Compromise" (2021), algorithm 1.
-struct Madgrad {
-  static constexpr const char* NAME = "madgrad";
-  static constexpr Operand SOURCE = GRADIENT_OPERAND;
-  enum { SQUARE, SUM, START, SLOTS };
-  enum { WEIGHT, WEIGHT_DECAY, EPSILON, INTAKE, FIRST, COEFFICIENTS };
-  static constexpr const char* slot(int i) { return i == SQUARE ? "square" : i == SUM ? "sum" : "start"; }
-  static constexpr const char* coefficient(int i) {
-    constexpr const char* names[] = {"weight", "weightDecay", "epsilon", "intake", "first"};
-    return names[i];
-  }
+struct Madgrad : GradientRule {
+  static constexpr Name NAME = "madgrad";
+  enum { SQUARE, SUM, START };
+  static constexpr auto SLOTS = names("square", "sum", "start");
+  enum { WEIGHT, WEIGHT_DECAY, EPSILON, INTAKE, FIRST };
+  static constexpr auto COEFFICIENTS = names("weight", "weightDecay", "epsilon", "intake", "first");
 
   template <class T>
   STEPTUNER_HD static T update(T g, T x, T* state, const T* c) {
@@ -35,23 +32,19 @@ struct Madgrad {
 };
 
 // Mirror MADGRAD, the mirror-descent form of the same: z is kept instead of the sum, and old squares fade. With d and first as above:
-//   v <- retention v + d^2;  z <- z - rate d / (cbrt(v) + epsilon);  u = intake (z - x)
-// retention = sqrt((t - 1) / t), rate = (rate + epsilon) cbrt(t). The form of the authors' release.
-struct MirrorMadgrad {
-  static constexpr const char* NAME = "mirror_madgrad";
-  static constexpr Operand SOURCE = GRADIENT_OPERAND;
-  enum { SQUARE, POINT, SLOTS };
-  enum { RATE, WEIGHT_DECAY, RETENTION, EPSILON, INTAKE, FIRST, COEFFICIENTS };
-  static constexpr const char* slot(int i) { return i == SQUARE ? "square" : "point"; }
-  static constexpr const char* coefficient(int i) {
-    constexpr const char* names[] = {"rate", "weightDecay", "retention", "epsilon", "intake", "first"};
-    return names[i];
-  }
+//   v <- squareRetention v + d^2;  z <- z - rate d / (cbrt(v) + epsilon);  u = intake (z - x)
+// squareRetention = sqrt((t - 1) / t), rate = (rate + epsilon) cbrt(t). The form of the authors' release.
+struct MirrorMadgrad : GradientRule {
+  static constexpr Name NAME = "mirror_madgrad";
+  enum { SQUARE, POINT };
+  static constexpr auto SLOTS = names("square", "point");
+  enum { RATE, WEIGHT_DECAY, SQUARE_RETENTION, EPSILON, INTAKE, FIRST };
+  static constexpr auto COEFFICIENTS = names("rate", "weightDecay", "squareRetention", "epsilon", "intake", "first");
 
   template <class T>
   STEPTUNER_HD static T update(T g, T x, T* state, const T* c) {
     const T d = g + c[WEIGHT_DECAY] * x;
-    const T v = c[RETENTION] * state[SQUARE] + d * d;
+    const T v = c[SQUARE_RETENTION] * state[SQUARE] + d * d;
     const T root = cubeRoot(v) + c[EPSILON];
     const T z = select(c[FIRST] > T(0), x, state[POINT]) - c[RATE] * select(root > T(0), d / root, root);
     state[SQUARE] = v;

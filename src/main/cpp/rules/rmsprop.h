@@ -7,16 +7,12 @@ namespace steptuner {
 // RMSProp: v <- alpha v + (1 - alpha) d^2 with d = g + weightDecay x;
 //   u = -rate d / (sqrt(v + epsilonInside) + epsilonOutside)
 // Tieleman and Hinton, Coursera lecture 6.5 (2012); one of the two epsilons is 0.
-struct RmsProp {
-  static constexpr const char* NAME = "rmsprop";
-  static constexpr Operand SOURCE = GRADIENT_OPERAND;
-  enum { SQUARE, SLOTS };
-  enum { RATE, WEIGHT_DECAY, ALPHA, ONE_MINUS_ALPHA, EPSILON_INSIDE, EPSILON_OUTSIDE, COEFFICIENTS };
-  static constexpr const char* slot(int) { return "square"; }
-  static constexpr const char* coefficient(int i) {
-    constexpr const char* names[] = {"rate", "weightDecay", "alpha", "oneMinusAlpha", "epsilonInside", "epsilonOutside"};
-    return names[i];
-  }
+struct RmsProp : GradientRule {
+  static constexpr Name NAME = "rmsprop";
+  enum { SQUARE };
+  static constexpr auto SLOTS = names("square");
+  enum { RATE, WEIGHT_DECAY, ALPHA, ONE_MINUS_ALPHA, EPSILON_INSIDE, EPSILON_OUTSIDE };
+  static constexpr auto COEFFICIENTS = names("rate", "weightDecay", "alpha", "oneMinusAlpha", "epsilonInside", "epsilonOutside");
 
   template <class T>
   STEPTUNER_HD static T direction(T g, T x, T& square, const T* c) {
@@ -32,13 +28,12 @@ struct RmsProp {
 };
 
 // RMSProp whose direction d feeds a heavy ball: b <- momentum b + d;  u = -rate b.
-struct RmsPropMomentum {
-  static constexpr const char* NAME = "rmsprop_momentum";
-  static constexpr Operand SOURCE = GRADIENT_OPERAND;
-  enum { SQUARE, BUFFER, SLOTS };
-  enum { MOMENTUM = RmsProp::COEFFICIENTS, COEFFICIENTS };
-  static constexpr const char* slot(int i) { return i == SQUARE ? "square" : "momentum"; }
-  static constexpr const char* coefficient(int i) { return i == MOMENTUM ? "momentum" : RmsProp::coefficient(i); }
+struct RmsPropMomentum : GradientRule {
+  static constexpr Name NAME = "rmsprop_momentum";
+  enum { SQUARE, BUFFER };
+  static constexpr auto SLOTS = names("square", "momentum");
+  enum { MOMENTUM = decltype(RmsProp::COEFFICIENTS)::SIZE };
+  static constexpr auto COEFFICIENTS = RmsProp::COEFFICIENTS + names("momentum");
 
   template <class T>
   STEPTUNER_HD static T update(T g, T x, T* state, const T* c) {

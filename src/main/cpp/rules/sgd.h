@@ -5,13 +5,10 @@
 namespace steptuner {
 
 // Stochastic gradient descent: u = -rate (g + weightDecay x). Robbins and Monro (1951).
-struct Sgd {
-  static constexpr const char* NAME = "sgd";
-  static constexpr Operand SOURCE = GRADIENT_OPERAND;
-  enum { SLOTS = 0 };
-  enum { RATE, WEIGHT_DECAY, COEFFICIENTS };
-  static constexpr const char* slot(int) { return ""; }
-  static constexpr const char* coefficient(int i) { return i == RATE ? "rate" : "weightDecay"; }
+struct Sgd : GradientRule {
+  static constexpr Name NAME = "sgd";
+  enum { RATE, WEIGHT_DECAY };
+  static constexpr auto COEFFICIENTS = names("rate", "weightDecay");
 
   template <class T>
   STEPTUNER_HD static T update(T g, T x, T*, const T* c) {
@@ -22,16 +19,12 @@ struct Sgd {
 // Heavy ball and Nesterov momentum without dampening, decay added to the gradient:
 //   d = g + weightDecay x;  b <- momentum b + d;  u = -rate (gradientWeight d + bufferWeight b)
 // with weights (0, 1) for heavy ball and (1, momentum) for Nesterov. Sutskever et al. (2013), section 2.
-struct Momentum {
-  static constexpr const char* NAME = "momentum";
-  static constexpr Operand SOURCE = GRADIENT_OPERAND;
-  enum { BUFFER, SLOTS };
-  enum { RATE, WEIGHT_DECAY, MOMENTUM, GRADIENT_WEIGHT, BUFFER_WEIGHT, COEFFICIENTS };
-  static constexpr const char* slot(int) { return "momentum"; }
-  static constexpr const char* coefficient(int i) {
-    constexpr const char* names[] = {"rate", "weightDecay", "momentum", "gradientWeight", "bufferWeight"};
-    return names[i];
-  }
+struct Momentum : GradientRule {
+  static constexpr Name NAME = "momentum";
+  enum { BUFFER };
+  static constexpr auto SLOTS = names("momentum");
+  enum { RATE, WEIGHT_DECAY, MOMENTUM, GRADIENT_WEIGHT, BUFFER_WEIGHT };
+  static constexpr auto COEFFICIENTS = names("rate", "weightDecay", "momentum", "gradientWeight", "bufferWeight");
 
   template <class T>
   STEPTUNER_HD static T update(T g, T x, T* state, const T* c) {

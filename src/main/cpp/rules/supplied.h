@@ -5,13 +5,11 @@
 namespace steptuner {
 
 // Any base algorithm at all: the caller has written its step into a buffer, and u = rate * buffer.
-struct Supplied {
-  static constexpr const char* NAME = "supplied";
-  static constexpr Operand SOURCE = UPDATE_OPERAND;
-  enum { SLOTS = 0 };
-  enum { RATE, COEFFICIENTS };
-  static constexpr const char* slot(int) { return ""; }
-  static constexpr const char* coefficient(int) { return "rate"; }
+struct Supplied : GradientRule {
+  static constexpr Name NAME = "supplied";
+  static constexpr Operand SOURCE = steptuner::update("update");
+  enum { RATE };
+  static constexpr auto COEFFICIENTS = names("rate");
 
   template <class T>
   STEPTUNER_HD static T update(T g, T, T*, const T* c) {

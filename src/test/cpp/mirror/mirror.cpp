@@ -5,8 +5,8 @@
 // alignment of its tensor modulo 64 bytes, so that alignments that tests choose are those that the backend meets.
 //
 // The backend behind is the library that the environment variable STEPTUNER_MIRRORED names.
-#include "cpu/memory_map.h"
-#include "sweep/backend.h"
+#include "core/memory_map.h"
+#include "core/backend.h"
 #include <dlfcn.h>
 #include <map>
 #include <stdlib.h>
@@ -112,7 +112,9 @@ const char* unusable(void*, const void* address, int64_t bytes, bool written) {
   return isMapped(address, bytes, written) ? nullptr : "not memory of this process";
 }
 
-st_status fill(void* device, Plan& plan, int32_t slot, double value) { return behind->fill(mirror(device).device, plan, slot, value); }
+st_status fill(void* device, Plan& plan, int32_t slot, double value, void* stream) {
+  return behind->fill(mirror(device).device, plan, slot, value, stream);
+}
 
 void free(MirrorDevice& on, Mirrored& mirrored) {
   for (Block& block : mirrored.blocks)

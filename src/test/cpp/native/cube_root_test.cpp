@@ -3,7 +3,7 @@
 // The cube root against a wider one, and the lanes of a vector against the numbers that they hold.
 #include "check.h"
 #include "cpu/vector.h"
-#include "rules/cube_root.h"
+#include "math/cube_root.h"
 #include <math.h>
 
 using namespace steptuner;

@@ -3,7 +3,7 @@
 // The exponential against the long double one of the C library, and its vector form against its scalar form, bit by bit.
 #include "check.h"
 #include "cpu/vector.h"
-#include "rules/exponential.h"
+#include "math/exponential.h"
 #include <math.h>
 #include <algorithm>
 #include <limits>

@@ -2,8 +2,8 @@
 //
 // The index arithmetic of plans, with tensors that no machine here could hold: over 2^31 and over 2^32 elements.
 #include "check.h"
-#include "sweep/plan.h"
-#include "sweep/summation.h"
+#include "core/plan.h"
+#include "core/summation.h"
 #include <string.h>
 
 using namespace steptuner;

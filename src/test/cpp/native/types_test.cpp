@@ -2,7 +2,7 @@
 //
 // Conversions to and from 16-bit types against the compiler's own half precision and against exact rounding by comparison.
 #include "check.h"
-#include "sweep/types.h"
+#include "math/types.h"
 #include <initializer_list>
 #include <math.h>
 

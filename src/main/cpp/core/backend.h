@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a backend library gives to the core. One entry: `extern "C" const Backend* steptuner_backend()`. Functions return an st_status
+// and, on failure, leave their message with `explain`.
+#pragma once
+#include "../steptuner.h"
+#include "plan.h"
+
+namespace steptuner {
+
+constexpr int32_t BACKEND_VERSION = 3;
+
+// Sets the message of st_last_error for this thread; printf-like.
+using Explain = void (*)(const char* format, ...);
+
+enum class Copy { HOST_TO_DEVICE, DEVICE_TO_HOST };
+
+struct Backend {
+  int32_t version;
+  st_status (*open)(int32_t index, int32_t threads, const char* isa, Explain explain, void** device);
+  void (*close)(void* device);
+  const char* (*name)(void* device);
+  int32_t (*threads)(void* device);
+  // Zeroed device memory.
+  st_status (*allocate)(void* device, int64_t bytes, char** memory);
+  void (*release)(void* device, char* memory);
+  // Host memory that the device can write (pinned, for a GPU), zeroed.
+  st_status (*allocateHost)(void* device, int64_t bytes, char** memory);
+  void (*releaseHost)(void* device, char* memory);
+  st_status (*copy)(void* device, void* to, const void* from, int64_t bytes, Copy direction, void* stream);
+  // nullptr, or why this device cannot read (and write, if `written`) [address, address + bytes).
+  const char* (*unusable)(void* device, const void* address, int64_t bytes, bool written);
+  // Enqueued on the stream, as a sweep is: nothing waits for it.
+  st_status (*fill)(void* device, Plan& plan, int32_t slot, double value, void* stream);
+  st_status (*sweep)(void* device, Plan& plan, Binding& binding, void* stream);
+  st_status (*wait)(void* device, Plan& plan, void* stream);
+  // Frees plan.device; the core frees what it allocated.
+  void (*forget)(void* device, Plan& plan);
+};
+
+const Backend* cpuBackend();
+
+}  // namespace steptuner

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Vectors of the size of the parameters, kept in slots: what several tuners and the instruments of curvature need.
+//
+// Words per element: reference 2; trial 3; vector_products 2; vector_combination 4; vector_precondition 3.
+#pragma once
+#include "../core/kernel.h"
+#include "../core/lists.h"
+#include "../math/number.h"
+
+namespace steptuner {
+
+// reference <- x.
+struct Reference : Kernel {
+  static constexpr Name SWEEP = "reference";
+  enum { X, REFERENCE };
+  static constexpr auto OPERANDS = operands(parameter(READ), state("reference", WRITE));
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T*, T*) {
+    r[REFERENCE] = r[X];
+  }
+};
+
+// x <- reference + rate u; at a rate of 0 the reference itself, whatever u is and with the sign of its zeros.
+struct Trial : Kernel {
+  static constexpr Name SWEEP = "trial";
+  enum { X, REFERENCE, DIRECTION };
+  static constexpr auto OPERANDS = operands(parameter(WRITE), state("reference", READ), state("direction", READ));
+  enum { RATE };
+  static constexpr auto COEFFICIENTS = names("rate");
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T*) {
+    const T moved = r[REFERENCE] + c[RATE] * r[DIRECTION];
+    r[X] = select(c[RATE] > T(0), moved, select(c[RATE] < T(0), moved, r[REFERENCE]));
+  }
+};
+
+// <a, b>, |a|^2, |b|^2.
+struct VectorProducts : Kernel {
+  static constexpr Name SWEEP = "vector_products";
+  enum { A, B };
+  static constexpr auto OPERANDS = operands(state("a", READ), state("b", READ));
+  enum { PRODUCT, A_SQUARE, B_SQUARE };
+  static constexpr auto SUMS = names("product", "aSquare", "bSquare");
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T*, T* s) {
+    s[PRODUCT] = r[A] * r[B];
+    s[A_SQUARE] = r[A] * r[A];
+    s[B_SQUARE] = r[B] * r[B];
+  }
+};
+
+// c <- x a + y b + z c; sums |c|^2.
+struct VectorCombination : Kernel {
+  static constexpr Name SWEEP = "vector_combination";
+  enum { A, B, C };
+  static constexpr auto OPERANDS = operands(state("a", READ), state("b", READ), state("c", READ_WRITE));
+  enum { X, Y, Z };
+  static constexpr auto COEFFICIENTS = names("x", "y", "z");
+  enum { SQUARE };
+  static constexpr auto SUMS = names("square");
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T* s) {
+    r[C] = c[X] * r[A] + c[Y] * r[B] + c[Z] * r[C];
+    s[SQUARE] = r[C] * r[C];
+  }
+};
+
+// b <- a / sqrt(P) with P = factor (sqrt(square + epsilonInside) rootCorrection + epsilonOutside), what RMSProp or Adam divides by.
+struct VectorPrecondition : Kernel {
+  static constexpr Name SWEEP = "vector_precondition";
+  enum { A, B, SQUARE };
+  static constexpr auto OPERANDS = operands(state("a", READ), state("b", WRITE), state("square", READ));
+  enum { FACTOR, ROOT_CORRECTION, EPSILON_INSIDE, EPSILON_OUTSIDE };
+  static constexpr auto COEFFICIENTS = names("factor", "rootCorrection", "epsilonInside", "epsilonOutside");
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T*) {
+    const T root = squareRoot(r[SQUARE] + c[EPSILON_INSIDE]) * c[ROOT_CORRECTION] + c[EPSILON_OUTSIDE];
+    r[B] = r[A] / squareRoot(c[FACTOR] * root);
+  }
+};
+
+namespace families {
+using vectors = List<Reference, Trial, VectorProducts, VectorCombination, VectorPrecondition>;
+}
+
+}  // namespace steptuner

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How the kernels of the table are launched.
+#pragma once
+#include "arguments.cuh"
+#include <cuda_runtime.h>
+#include <vector>
+
+namespace steptuner {
+
+struct Launch {
+  cudaError_t (*run)(Arguments& arguments, unsigned blocks, cudaStream_t stream);
+  cudaError_t (*residentBlocks)(int* blocks);
+};
+
+// Of one row of the table.
+struct Launches {
+  Launch float32;
+  Launch float64;
+};
+
+// Of one family of kernels.
+struct LaunchList {
+  const Launches* first;
+  size_t count;
+};
+
+const std::vector<Launches>& allLaunches();
+
+}  // namespace steptuner

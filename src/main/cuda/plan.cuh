@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the CUDA backend keeps of a plan: its tables on the device, and the order of its work.
+#pragma once
+#include "../cpp/core/plan.h"
+#include <cuda_runtime.h>
+
+namespace steptuner {
+
+struct CudaPlan {
+  Tensor* tensors = nullptr;
+  Chunk* chunks = nullptr;
+  Segment* segments = nullptr;
+  int32_t* lists = nullptr;  // chunks of float32 tensors, then of float64 tensors; only where there are both
+  int64_t listed[2] = {0, 0};
+  int64_t version = -1;
+  double* chunkSums = nullptr;
+  size_t chunkSumsSize = 0;
+  double* coefficients = nullptr;
+  size_t coefficientsSize = 0;
+  unsigned* ticket = nullptr;
+  cudaEvent_t done = nullptr;  // after the last piece of work
+  cudaStream_t stream = nullptr;
+  bool used = false;
+
+  ~CudaPlan() {
+    if (used) cudaEventSynchronize(done);
+    for (void* memory : {static_cast<void*>(tensors), static_cast<void*>(chunks), static_cast<void*>(segments),
+                         static_cast<void*>(lists), static_cast<void*>(chunkSums), static_cast<void*>(coefficients),
+                         static_cast<void*>(ticket)})
+      cudaFree(memory);
+    if (done) cudaEventDestroy(done);
+  }
+};
+
+inline CudaPlan& tablesOf(Plan& plan) {
+  if (!plan.device) plan.device = new CudaPlan;
+  return *static_cast<CudaPlan*>(plan.device);
+}
+
+// What is launched on `stream` from now on comes after the plan's work so far.
+inline cudaError_t follow(const CudaPlan& tables, cudaStream_t stream) {
+  return tables.used && tables.stream != stream ? cudaStreamWaitEvent(stream, tables.done, 0) : cudaSuccess;
+}
+
+// What has been launched on `stream` so far is the plan's work.
+inline cudaError_t mark(CudaPlan& tables, cudaStream_t stream) {
+  cudaError_t error = tables.done ? cudaSuccess : cudaEventCreateWithFlags(&tables.done, cudaEventDisableTiming);
+  if (error == cudaSuccess) error = cudaEventRecord(tables.done, stream);
+  if (error != cudaSuccess) return error;
+  tables.stream = stream;
+  tables.used = true;
+  return cudaSuccess;
+}
+
+}  // namespace steptuner

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sweeps on a GPU: the plan's tables on the device, and the launches. Every launch goes to the caller's stream.
+#include "device.cuh"
+#include "launches.h"
+#include "plan.cuh"
+#include "sums.cuh"
+#include <algorithm>
+#include <vector>
+
+namespace steptuner {
+namespace {
+
+// The sums of all segments, a block for each: where there are many.
+__global__ void __launch_bounds__(COLUMNS) addSegments(const __grid_constant__ Arguments a, int sums) {
+  __shared__ double columns[COLUMNS];
+  for (int64_t row = blockIdx.x; row < a.segmentCount; row += gridDim.x) addSegment(a, row, sums, columns);
+}
+
+template <class T>
+cudaError_t replace(T*& memory, const std::vector<T>& content) {
+  cudaError_t error = cudaFree(memory);
+  memory = nullptr;
+  if (error != cudaSuccess || content.empty()) return error;
+  error = cudaMalloc(reinterpret_cast<void**>(&memory), content.size() * sizeof(T));
+  return error != cudaSuccess ? error : cudaMemcpy(memory, content.data(), content.size() * sizeof(T), cudaMemcpyHostToDevice);
+}
+
+// Brings the tables to the device, again when tensors have moved.
+st_status upload(CudaDevice& on, const Plan& plan, CudaPlan& tables) {
+  if (tables.version == plan.version) return ST_OK;
+  if (tables.used) STEPTUNER_CUDA(on.explain, cudaEventSynchronize(tables.done));
+  STEPTUNER_CUDA(on.explain, replace(tables.tensors, plan.tensors));
+  if (tables.version < 0) {
+    STEPTUNER_CUDA(on.explain, replace(tables.chunks, plan.chunks));
+    STEPTUNER_CUDA(on.explain, replace(tables.segments, plan.segments));
+    STEPTUNER_CUDA(on.explain, replace(tables.ticket, std::vector<unsigned>(1, 0u)));
+    std::vector<int32_t> lists[2];
+    for (size_t c = 0; c < plan.chunks.size(); ++c)
+      lists[plan.tensors[static_cast<size_t>(plan.chunks[c].tensor)].stateType == FLOAT64].push_back(static_cast<int32_t>(c));
+    for (int type = 0; type < 2; ++type) tables.listed[type] = static_cast<int64_t>(lists[type].size());
+    if (tables.listed[0] > 0 && tables.listed[1] > 0) {
+      lists[0].insert(lists[0].end(), lists[1].begin(), lists[1].end());
+      STEPTUNER_CUDA(on.explain, replace(tables.lists, lists[0]));
+    }
+  }
+  tables.version = plan.version;
+  return ST_OK;
+}
+
+cudaError_t grow(double*& memory, size_t& size, size_t wanted, CudaPlan& tables) {
+  if (wanted <= size) return cudaSuccess;
+  cudaError_t error = tables.used ? cudaEventSynchronize(tables.done) : cudaSuccess;
+  if (error == cudaSuccess) error = cudaFree(memory);
+  memory = nullptr;
+  size = 0;
+  if (error == cudaSuccess) error = cudaMalloc(reinterpret_cast<void**>(&memory), wanted * sizeof(double));
+  if (error == cudaSuccess) size = wanted;
+  return error;
+}
+
+}  // namespace
+
+st_status sweep(void* device, Plan& plan, Binding& binding, void* queue) {
+  CudaDevice& on = cuda(device);
+  const Current current(on.index);
+  const cudaStream_t stream = static_cast<cudaStream_t>(queue);
+  CudaPlan& tables = tablesOf(plan);
+  const st_status uploaded = upload(on, plan, tables);
+  if (uploaded != ST_OK) return uploaded;
+  const size_t segments = plan.segments.size();
+  const size_t coefficients = segments * static_cast<size_t>(binding.coefficients);
+  const bool inlined = coefficients <= INLINE_COEFFICIENTS;
+  STEPTUNER_CUDA(on.explain, grow(tables.chunkSums, tables.chunkSumsSize, plan.chunks.size() * static_cast<size_t>(binding.sums), tables));
+  if (!inlined) STEPTUNER_CUDA(on.explain, grow(tables.coefficients, tables.coefficientsSize, coefficients, tables));
+  STEPTUNER_CUDA(on.explain, follow(tables, stream));
+
+  Arguments arguments = {};
+  arguments.tensors = tables.tensors;
+  arguments.chunks = tables.chunks;
+  arguments.segments = tables.segments;
+  arguments.segmentCount = static_cast<int32_t>(segments);
+  arguments.operands = binding.operands;
+  for (int o = 0; o < binding.operands; ++o) {
+    arguments.place[o] = binding.operand[o].place;
+    arguments.slot[o] = binding.slot[o] < 0 ? nullptr : plan.slots[static_cast<size_t>(binding.slot[o])];
+  }
+  arguments.chunkSums = tables.chunkSums;
+  arguments.sumRows = binding.sumRows;
+  arguments.ticket = tables.ticket;
+  arguments.backwards = backwards(plan);
+  if (inlined) {
+    std::copy_n(binding.coefficientRows, coefficients, arguments.inlineRows);
+  } else {
+    // From pageable memory: the call returns when the rows have been taken, and the caller may fill in the next step's.
+    STEPTUNER_CUDA(on.explain, cudaMemcpyAsync(tables.coefficients, binding.coefficientRows, coefficients * sizeof(double),
+                                               cudaMemcpyHostToDevice, stream));
+    arguments.coefficientRows = tables.coefficients;
+  }
+
+  const bool lastBlockAdds = binding.sums > 0 && segments <= LAST_BLOCK_SEGMENTS;
+  const Launches& launches = allLaunches()[static_cast<size_t>(binding.kernel)];
+  const bool both = tables.lists != nullptr;
+  for (int type = 0; type < 2; ++type) {
+    if (tables.listed[type] == 0) continue;
+    const Launch& launch = type == 0 ? launches.float32 : launches.float64;
+    int resident = 0;
+    STEPTUNER_CUDA(on.explain, launch.residentBlocks(&resident));
+    arguments.list = both ? tables.lists + (type == 0 ? 0 : tables.listed[0]) : nullptr;
+    arguments.count = tables.listed[type];
+    arguments.finish = lastBlockAdds && (!both || type == 1);
+    const int64_t blocks = std::min<int64_t>(arguments.count, int64_t(std::max(resident, 1)) * on.processors);
+    STEPTUNER_CUDA(on.explain, launch.run(arguments, static_cast<unsigned>(blocks), stream));
+  }
+  if (plan.chunks.empty()) {
+    for (size_t i = 0; i < segments * static_cast<size_t>(binding.sums); ++i) binding.sumRows[i] = 0;
+  } else if (binding.sums > 0 && !lastBlockAdds) {
+    int sums = binding.sums;
+    void* pointers[] = {&arguments, &sums};
+    const unsigned blocks = static_cast<unsigned>(std::min<size_t>(segments, 65535));
+    STEPTUNER_CUDA(on.explain, cudaLaunchKernel(addSegments, dim3(blocks), dim3(COLUMNS), pointers, 0, stream));
+  }
+  STEPTUNER_CUDA(on.explain, mark(tables, stream));
+  return ST_OK;
+}
+
+st_status wait(void* device, Plan& plan, void*) {
+  CudaPlan* const tables = static_cast<CudaPlan*>(plan.device);
+  if (!tables || !tables->used) return ST_OK;
+  const Current current(cuda(device).index);
+  STEPTUNER_CUDA(cuda(device).explain, cudaEventSynchronize(tables->done));
+  return ST_OK;
+}
+
+void forget(void* device, Plan& plan) {
+  const Current current(cuda(device).index);
+  delete static_cast<CudaPlan*>(plan.device);
+  plan.device = nullptr;
+}
+
+}  // namespace steptuner

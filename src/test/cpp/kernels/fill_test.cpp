@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Filling a slot on the emulation of CUDA: it is work on the stream that was given, waits for the plan's work before it, and makes
+// nothing else wait.
+#include "../native/check.h"
+#include "core/backend.h"
+#include <cuda_runtime.h>
+
+using namespace steptuner;
+
+extern "C" const Backend* steptuner_backend();
+
+namespace {
+
+void explain(const char*, ...) {}
+
+// Tensors of both computing types, in turn, with an empty one.
+struct Fixture {
+  const Backend* backend = steptuner_backend();
+  void* device = nullptr;
+  Plan plan;
+  cudaStream_t stream = nullptr, other = nullptr;
+
+  Fixture() {
+    CHECK_EQUAL(backend->open(0, 0, "", explain, &device), ST_OK);
+    const struct {
+      int64_t count;
+      Type type;
+    } tensors[] = {{5, FLOAT32}, {0, FLOAT32}, {3000, BFLOAT16}, {7, FLOAT64}, {0, FLOAT64}, {1, FLOAT32}, {300, FLOAT64}};
+    for (const auto& t : tensors) {
+      Tensor tensor = {};
+      tensor.count = t.count;
+      tensor.parameterType = tensor.gradientType = t.type;
+      plan.tensors.push_back(tensor);
+    }
+    CHECK(layOut(plan) == nullptr);
+    for (int slot = 0; slot < 2; ++slot) {
+      char* memory = nullptr;
+      CHECK_EQUAL(backend->allocate(device, plan.stateBytes, &memory), ST_OK);
+      plan.slots.push_back(memory);
+    }
+    CHECK_EQUAL(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+    CHECK_EQUAL(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking), cudaSuccess);
+    cudaEmulationDefer(1);
+  }
+  ~Fixture() {
+    backend->forget(device, plan);
+    for (char* slot : plan.slots) backend->release(device, slot);
+    CHECK_EQUAL(cudaStreamDestroy(stream), cudaSuccess);
+    CHECK_EQUAL(cudaStreamDestroy(other), cudaSuccess);
+    backend->close(device);
+  }
+  Fixture(const Fixture&) = delete;
+  Fixture& operator=(const Fixture&) = delete;
+
+  void fill(int slot, double value, cudaStream_t on) { CHECK_EQUAL(backend->fill(device, plan, slot, value, on), ST_OK); }
+
+  bool holds(size_t slot, double value) const {
+    for (const Tensor& tensor : plan.tensors)
+      for (int64_t i = 0; i < tensor.count; ++i)
+        if (load<double>(plan.slots[slot] + tensor.stateOffset, tensor.stateType, i) != value) return false;
+    return true;
+  }
+};
+
+void isWorkOnItsStream() {
+  Fixture f;
+  f.fill(0, 1.5, f.stream);
+  CHECK(f.holds(0, 0));
+  CHECK_EQUAL(cudaStreamSynchronize(f.other), cudaSuccess);
+  CHECK(f.holds(0, 0));
+  CHECK_EQUAL(cudaStreamSynchronize(f.stream), cudaSuccess);
+  CHECK(f.holds(0, 1.5));
+  CHECK(f.holds(1, 0));
+}
+
+void makesNothingElseWait() {
+  Fixture f;
+  int* pending = nullptr;
+  CHECK_EQUAL(cudaMalloc(&pending, sizeof(int)), cudaSuccess);
+  CHECK_EQUAL(cudaMemsetAsync(pending, 1, sizeof(int), f.other), cudaSuccess);
+  f.fill(0, 1.5, f.stream);
+  CHECK_EQUAL(f.backend->wait(f.device, f.plan, f.stream), ST_OK);
+  CHECK(f.holds(0, 1.5));
+  CHECK(*pending != 0x01010101);
+  CHECK_EQUAL(cudaStreamSynchronize(f.other), cudaSuccess);
+  CHECK_EQUAL(*pending, 0x01010101);
+  CHECK_EQUAL(cudaFree(pending), cudaSuccess);
+}
+
+void comesAfterThePlansWork() {
+  Fixture f;
+  f.fill(0, 2, f.stream);
+  f.fill(0, 3, f.other);
+  CHECK_EQUAL(cudaStreamSynchronize(f.other), cudaSuccess);
+  CHECK(f.holds(0, 3));
+  CHECK_EQUAL(cudaStreamSynchronize(f.stream), cudaSuccess);
+  CHECK(f.holds(0, 3));
+}
+
+}  // namespace
+
+int main() {
+  isWorkOnItsStream();
+  makesNothingElseWait();
+  comesAfterThePlansWork();
+  return report("fill_test");
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One kernel over tensors of made numbers, through the C ABI, and all that it left: what the tests of all kernels share.
+#pragma once
+#include "../native/check.h"
+#include "steptuner.h"
+#include "math/types.h"
+#include <map>
+#include <math.h>
+#include <stdlib.h>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace kernel_run {
+
+using steptuner::bitCast;
+using steptuner::bytesOf;
+using steptuner::computeType;
+using steptuner::TYPES;
+
+constexpr int64_t COUNTS[] = {1, 6, 0, 515, 4097, 9001};
+constexpr int TENSORS = 6;
+// Two tensors a segment.
+constexpr int SEGMENTS = 3;
+constexpr int64_t GUARD = 64;
+constexpr unsigned char GUARD_BYTE = 0xA5;
+
+// What tensors, slots and coefficients are filled with. PLAIN: numbers between -1 and 1, in slots and coefficients between 0 and 1.
+// SPECIAL: also zeros of both signs, subnormal and large numbers; coefficients that are 0, 1 or negative. NOT_FINITE: also infinities
+// and NaN.
+enum Values { PLAIN, SPECIAL, NOT_FINITE };
+
+struct Random {
+  uint64_t state;
+
+  // Seeds that follow each other give numbers that do not.
+  explicit Random(uint64_t seed) : state((seed + 1) * 0x9e3779b97f4a7c15u) {
+    state = (state ^ state >> 30) * 0xbf58476d1ce4e5b9u;
+    state ^= state >> 27;
+  }
+  double next() {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<double>(state >> 11) * 0x1p-52 - 1;
+  }
+  int below(int most) { return static_cast<int>((next() + 1) / 2 * most); }
+};
+
+// Every eighth number or so is a special one. The subnormal ones are subnormal in float16, in float32 and bfloat16, in float64.
+inline double special(Random& random, Values values, double plain) {
+  constexpr double numbers[] = {0.0,  -0.0,  3e-7,   -3e-7,    1e-40,     -1e-40, 2e-310, -2e-310,
+                                1e-4, 60000, -60000, 1.25e19, -1.25e19,  3e38,   1e300};
+  constexpr int COUNT = sizeof numbers / sizeof *numbers;
+  if (values == PLAIN || random.below(8) != 0) return plain;
+  if (values == NOT_FINITE && random.below(8) == 0) {
+    const int which = random.below(3);
+    return which == 0 ? INFINITY : which == 1 ? -INFINITY : NAN;
+  }
+  return numbers[random.below(COUNT)];
+}
+
+// An element, which is special only where its type can hold the number.
+inline void put(char* array, int32_t type, int64_t i, Random& random, Values values, double plain) {
+  const double number = special(random, values, plain);
+  steptuner::store<double>(array, type, i, number);
+  if (isfinite(number) && !isfinite(steptuner::load<double>(array, type, i))) steptuner::store<double>(array, type, i, plain);
+}
+
+// Memory of all tensors, each at an odd number of elements from an aligned address, with guard bytes around.
+struct Arena {
+  std::vector<char> memory;
+  std::vector<int64_t> offset;
+  int32_t type;
+
+  Arena(int32_t elementType, uint64_t seed, Values values) : type(elementType) {
+    int64_t at = 0;
+    for (int t = 0; t < TENSORS; ++t) {
+      at = (at + GUARD + 63) / 64 * 64 + (t % 2) * bytesOf(type);
+      offset.push_back(at);
+      at += COUNTS[t] * bytesOf(type);
+    }
+    memory.assign(static_cast<size_t>(at + GUARD + 64), static_cast<char>(GUARD_BYTE));
+    Random random(seed);
+    for (int t = 0; t < TENSORS; ++t)
+      for (int64_t i = 0; i < COUNTS[t]; ++i)
+        put(base() + offset[static_cast<size_t>(t)], type, i, random, values, random.next());
+  }
+  Arena(const Arena& other) : memory(other.memory.size(), static_cast<char>(GUARD_BYTE)), offset(other.offset), type(other.type) {
+    for (int t = 0; t < TENSORS; ++t) {
+      const char* const from = other.base() + offset[static_cast<size_t>(t)];
+      std::copy(from, from + COUNTS[t] * bytesOf(type), base() + offset[static_cast<size_t>(t)]);
+    }
+  }
+  Arena& operator=(const Arena&) = delete;
+
+  char* base() { return aligned(memory.data()); }
+  const char* base() const { return aligned(const_cast<char*>(memory.data())); }
+  int64_t address(int t) { return reinterpret_cast<int64_t>(base() + offset[static_cast<size_t>(t)]); }
+
+  bool guardsIntact() {
+    const char* from = base();
+    for (int t = 0; t <= TENSORS; ++t) {
+      const char* const until = t < TENSORS ? base() + offset[static_cast<size_t>(t)] : memory.data() + memory.size();
+      for (; from < until; ++from)
+        if (static_cast<unsigned char>(*from) != GUARD_BYTE) return false;
+      if (t < TENSORS) from += COUNTS[t] * bytesOf(type);
+    }
+    return true;
+  }
+
+ private:
+  static char* aligned(char* memory) { return memory + (-reinterpret_cast<uintptr_t>(memory) & 63); }
+};
+
+struct Result {
+  std::vector<std::vector<char>> memory;  // slots, parameters, gradients, updates; each tensor by tensor
+  std::vector<int32_t> types;             // of each entry of memory
+  std::vector<double> sums;
+};
+
+inline std::vector<std::string> split(const std::string& text, char at) {
+  std::vector<std::string> parts(1);
+  for (char c : text)
+    if (c == at)
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  if (text.empty()) parts.clear();
+  return parts;
+}
+
+inline void require(st_status status, const char* what) {
+  if (status == ST_OK) return;
+  fprintf(stderr, "%s: %s\n", what, st_last_error());
+  exit(2);
+}
+
+// The same contents are wanted for every kernel and device: they are made once.
+inline const Arena& contents(int32_t type, uint64_t seed, Values values) {
+  static std::map<std::pair<std::pair<int32_t, uint64_t>, Values>, Arena> made;
+  const auto key = std::make_pair(std::make_pair(type, seed), values);
+  auto found = made.find(key);
+  if (found == made.end()) found = made.emplace(key, Arena(type, seed, values)).first;
+  return found->second;
+}
+
+// Squares must not be negative; which slots those are, the test does not know.
+inline const std::vector<char>& slotContents(int32_t type, int slot, int tensor, Values values) {
+  static std::map<std::pair<std::pair<int32_t, int>, std::pair<int, Values>>, std::vector<char>> made;
+  const auto key = std::make_pair(std::make_pair(type, slot), std::make_pair(tensor, values));
+  auto found = made.find(key);
+  if (found == made.end()) {
+    std::vector<char> bytes(static_cast<size_t>(COUNTS[tensor] * bytesOf(type)) + 8);
+    Random random(static_cast<uint64_t>(99 + 1000 * slot + tensor));
+    for (int64_t i = 0; i < COUNTS[tensor]; ++i)
+      put(bytes.data(), type, i, random, values, random.next() * 0.5 + 0.5);
+    found = made.emplace(key, bytes).first;
+  }
+  return found->second;
+}
+
+// Coefficient `number` of a segment. Segment 0 keeps to plain numbers; the others have a special one in every other place, which is often
+// not positive: that is where formulas branch.
+inline double coefficient(int segment, int number, Values values) {
+  Random random(static_cast<uint64_t>(11 + 100 * segment + number));
+  const double plain = random.next() * 0.5 + 0.5;
+  if (values == PLAIN || segment == 0 || (segment + number) % 2 != 0) return plain;
+  constexpr double numbers[] = {0, 1, 0, -0.75, 0, 2.5, 1e-8, -1, 7, 1e4};
+  return numbers[random.below(10)];
+}
+
+// Two sweeps of a kernel, the second one the other way.
+inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t gradientType, Values values = PLAIN) {
+  const std::vector<std::string> parts = split(st_kernel_describe(kernel), '|');
+  const int operands = static_cast<int>(split(parts[2], ',').size());
+  const int coefficients = static_cast<int>(split(parts[3], ',').size());
+  const int sums = parts.size() > 4 ? static_cast<int>(split(parts[4], ',').size()) : 0;
+  const int32_t stateType = computeType(parameterType);
+  Arena parameters = contents(parameterType, 1, values), gradients = contents(gradientType, 2, values),
+        updates = contents(stateType, 3, values);
+  int64_t p[TENSORS], g[TENSORS], u[TENSORS];
+  int32_t pt[TENSORS], gt[TENSORS], segment[TENSORS];
+  for (int t = 0; t < TENSORS; ++t) {
+    p[t] = parameters.address(t);
+    g[t] = gradients.address(t);
+    u[t] = updates.address(t);
+    pt[t] = parameterType;
+    gt[t] = gradientType;
+    segment[t] = t * SEGMENTS / TENSORS;
+  }
+  int64_t plan = 0;
+  require(st_plan_create(device, TENSORS, p, pt, g, gt, u, COUNTS, segment, operands, 0, &plan), "st_plan_create");
+  for (int slot = 0; slot < operands; ++slot)
+    for (int t = 0; t < TENSORS; ++t)
+      require(st_plan_write(plan, slot, t, 0, slotContents(stateType, slot, t, values).data(), st_plan_bytes(plan, slot, t), 0),
+              "st_plan_write");
+  std::vector<int32_t> slots(static_cast<size_t>(operands));
+  for (int o = 0; o < operands; ++o) slots[static_cast<size_t>(o)] = o;
+  int32_t binding = 0;
+  require(st_plan_bind(plan, kernel, slots.data(), operands, &binding), "st_plan_bind");
+  double* const row = reinterpret_cast<double*>(st_binding_coefficients(plan, binding));
+  for (int s = 0; s < SEGMENTS; ++s)
+    for (int i = 0; i < coefficients; ++i) row[s * coefficients + i] = coefficient(s, i, values);
+  for (int times = 0; times < 2; ++times) {
+    require(st_sweep(plan, binding, 0), "st_sweep");
+    require(st_wait(plan, 0), "st_wait");
+  }
+  Result result;
+  const double* const sumRow = reinterpret_cast<const double*>(st_binding_sums(plan, binding));
+  result.sums.assign(sumRow, sumRow + SEGMENTS * sums);
+  CHECK(parameters.guardsIntact() && gradients.guardsIntact() && updates.guardsIntact());
+  for (int slot = 0; slot < operands; ++slot)
+    for (int t = 0; t < TENSORS; ++t) {
+      std::vector<char> bytes(static_cast<size_t>(st_plan_bytes(plan, slot, t)));
+      require(st_plan_read(plan, slot, t, 0, bytes.data(), static_cast<int64_t>(bytes.size()), 0), "st_plan_read");
+      result.memory.push_back(bytes);
+      result.types.push_back(stateType);
+    }
+  for (Arena* arena : {&parameters, &gradients, &updates})
+    for (int t = 0; t < TENSORS; ++t) {
+      const char* const begin = arena->base() + arena->offset[static_cast<size_t>(t)];
+      result.memory.emplace_back(begin, begin + COUNTS[t] * bytesOf(arena->type));
+      result.types.push_back(arena->type);
+    }
+  st_plan_destroy(plan);
+  return result;
+}
+
+// The instruction sets that this library and processor have, each with threads of its own; for memory beyond the caches, or not.
+inline std::vector<int64_t> openAll(int32_t threads, bool beyondCaches) {
+  std::vector<int64_t> devices;
+  if (beyondCaches) setenv("STEPTUNER_CACHE_BYTES", "0", 1);
+  int64_t opened = 0;
+  for (const char* isa : {"sse2", "avx2", "avx512"})
+    if (st_device_open(nullptr, 0, threads, isa, &opened) == ST_OK) devices.push_back(opened);
+  unsetenv("STEPTUNER_CACHE_BYTES");
+  CHECK(!devices.empty());
+  return devices;
+}
+
+}  // namespace kernel_run
