@@ -52,22 +52,23 @@ final class Checkpoint {
 
   static void save(BoundOptimizer optimizer, Path file) {
     final Path target = file.toAbsolutePath();
-    Path temporary = null;
+    final Path temporary = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID() + ".partial");
     try {
-      temporary = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID() + ".partial");
-      try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-        final ZipOutputStream zip = new ZipOutputStream(Channels.newOutputStream(channel));
-        zip.setLevel(0);
-        write(optimizer, zip);
-        zip.finish();
-        zip.flush();
-        channel.force(true);
+      try {
+        try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+          final ZipOutputStream zip = new ZipOutputStream(Channels.newOutputStream(channel));
+          zip.setLevel(0);
+          write(optimizer, zip);
+          zip.finish();
+          zip.flush();
+          channel.force(true);
+        }
+        Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+      } finally {
+        Files.deleteIfExists(temporary); // gone already where the move was made
       }
-      Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     } catch (IOException e) {
       throw new UncheckedIOException("cannot save the optimizer to " + file + ": " + e.getMessage(), e);
-    } finally {
-      if (temporary != null) temporary.toFile().delete(); // gone already where the move was made
     }
   }
 

@@ -83,8 +83,8 @@ public abstract class TunedOptimizer extends BoundOptimizer {
       final boolean stops = badLoss && !reduces();
       if (stops) report.skip = Skip.NON_FINITE_LOSS;
       final boolean made = !stops && advance(steps + 1);
-      if (made) ++steps;
-      else ++skipped;
+      if (made) steps++;
+      else skipped++;
       report.step = steps;
       report.skippedSteps = skipped;
       if (made) reportScales();
