@@ -320,7 +320,7 @@ class CheckpointTest {
     smallCheckpoint();
     final SavedState saved = SavedState.read(file);
     try (Victim victim = new Victim()) {
-      victim.assertRefuses(edited(saved, m -> m.replace("version=2", "version=2")), "newer", "version 2", "version 1");
+      victim.assertRefuses(edited(saved, m -> m.replace("version=2", "version=3")), "newer", "version 3", "version 2");
       victim.assertRefuses(edited(saved, m -> m.replaceFirst("steps=2", "steps=two")), "no number", "two");
       victim.assertRefuses(edited(saved, m -> m.replaceFirst("\nsteps=2", "")), "no steps");
       victim.assertRefuses(edited(saved, m -> m.replaceFirst("scalar.s=.*\n", "")), "a scalar is missing", "s");

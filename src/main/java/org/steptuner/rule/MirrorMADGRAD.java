@@ -51,7 +51,7 @@ public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay)
   @Override
   public void coefficients(double rate, long step, Coefficients to) {
     to.put("rate", rate == 0 ? 0 : (rate + epsilon) * StrictMath.cbrt(step)).put("weightDecay", weightDecay);
-    to.put("retention", Math.sqrt((step - 1.0) / step)).put("epsilon", epsilon);
+    to.put("squareRetention", Math.sqrt((step - 1.0) / step)).put("epsilon", epsilon);
     to.put("intake", 1 - momentum).put("first", step == 1 ? 1 : 0);
   }
 
