@@ -67,7 +67,7 @@ final class Checkpoint {
     } catch (IOException e) {
       throw new UncheckedIOException("cannot save the optimizer to " + file + ": " + e.getMessage(), e);
     } finally {
-      if (temporary != null) temporary.toFile().delete(); // gone already where the move was made
+      if (temporary != null) temporary.toFile().delete(); // does nothing if the file was moved
     }
   }
 
