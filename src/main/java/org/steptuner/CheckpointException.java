@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner;
 
-/** A file is no checkpoint of this optimizer: truncated, damaged, foreign, of another version or of another optimizer. */
+/** A file cannot be restored: it is truncated, damaged, no checkpoint at all, of another version, or of another optimizer. */
 public final class CheckpointException extends RuntimeException {
   private static final long serialVersionUID = 1;
 

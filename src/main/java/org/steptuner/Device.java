@@ -11,8 +11,8 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import org.steptuner.internal.Natives;
 
 /**
- * Where sweeps run: the CPU, or a GPU. Devices give the same bits for the same inputs. They are opened once per process and never
- * closed.
+ * The CPU or a GPU, on which optimizers run. All devices give the same bits for the same inputs. A device is opened once per process and
+ * never closed.
  */
 public final class Device {
   private static final Map<String, Device> OPEN = new ConcurrentHashMap<>();
@@ -30,9 +30,12 @@ public final class Device {
 
   /**
    * The CPU with the best instruction set of this processor and one thread per processor, unless the system properties {@code
-   * steptuner.threads} and {@code steptuner.isa} (or the environment variables STEPTUNER_THREADS and STEPTUNER_ISA) say otherwise.
-   * Sweeps over more than half of the last-level cache are made for memory beyond it, with the same bits; where the system tells its size
-   * wrongly, the environment variable STEPTUNER_CACHE_BYTES is believed.
+   * steptuner.threads} and {@code steptuner.isa} (or the environment variables STEPTUNER_THREADS and STEPTUNER_ISA) say otherwise. An
+   * optimizer whose arrays take more than half of the last-level cache runs in a form for memory beyond the caches, with the same bits. The
+   * environment variable STEPTUNER_CACHE_BYTES overrides the size of that cache, where the system reports a wrong one.
+   *
+   * @throws IllegalArgumentException if the setting of the threads is not a number, or is negative
+   * @throws DeviceException if this processor lacks the instruction set
    */
   public static Device cpu() {
     final String threads = setting("threads");
@@ -60,6 +63,8 @@ public final class Device {
   /**
    * The CPU with a number of threads and an instruction set.
    *
+   * @param threads 1 or more, the caller's among them, or 0 for one per processor
+   * @param instructionSet one that this processor has
    * @throws DeviceException if this processor lacks the instruction set
    */
   public static Device cpu(int threads, InstructionSet instructionSet) {
@@ -77,7 +82,7 @@ public final class Device {
     return open(Natives.cudaLibrary(), index, 0, "");
   }
 
-  /** The first GPU where there is one, else the CPU; why there is no GPU is logged once ({@link System.Logger}, INFO). */
+  /** The first GPU if there is one, else the CPU. The reason for taking the CPU is logged once ({@link System.Logger}, INFO). */
   public static Device best() {
     try {
       return cuda(0);
@@ -89,7 +94,7 @@ public final class Device {
   }
 
   /**
-   * A device of a backend library built by the caller, such as the CUDA library for one GPU alone.
+   * A device of a backend library built by the caller, such as the CUDA library compiled for a single GPU.
    *
    * @param library a shared library with the entry {@code steptuner_backend}
    * @param index the device, from 0
@@ -101,17 +106,17 @@ public final class Device {
     return open(library.toAbsolutePath().toString(), index, 0, "");
   }
 
-  /** What the device is, for people. */
+  /** A description of the device, for messages and logs. */
   public String name() {
     return name;
   }
 
-  /** Whether its memory is that of the process. */
+  /** Whether this is the CPU, so that addresses are those of this process. */
   public boolean isCpu() {
     return cpu;
   }
 
-  /** Host threads that a sweep uses; 0 for a GPU. */
+  /** The host threads that a step uses; 0 for a GPU. */
   public int threads() {
     return Natives.deviceThreads(handle);
   }

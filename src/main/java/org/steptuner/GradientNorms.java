@@ -4,7 +4,8 @@ package org.steptuner;
 import java.util.Arrays;
 
 /**
- * The gradient norms of a run, step by step, for {@link ScheduleRefinement}. Skipped steps have none, since schedules do not count them.
+ * The gradient norms of a run, step by step, for {@link ScheduleRefinement}. Skipped steps are left out, because schedules do not count
+ * them.
  *
  * <pre>{@code
  * GradientNorms norms = new GradientNorms();
@@ -22,7 +23,11 @@ public final class GradientNorms {
   /** Begins with no steps. */
   public GradientNorms() {}
 
-  /** Notes the norms that a step saw, unless it was skipped. */
+  /**
+   * Adds the norms of a step, unless it was skipped.
+   *
+   * @param report of the step that was just made
+   */
   public void add(StepReport report) {
     if (report.skipped()) return;
     if (count == l2.length) {
@@ -33,7 +38,7 @@ public final class GradientNorms {
     l1[count++] = report.gradientL1();
   }
 
-  /** How many steps were noted. */
+  /** The number of steps added. */
   public int count() {
     return count;
   }
@@ -41,7 +46,7 @@ public final class GradientNorms {
   /**
    * |g| of every step, a copy.
    *
-   * @throws IllegalStateException if a report had none: nothing asked for it
+   * @throws IllegalStateException if a report had none, because nothing computed it
    */
   public double[] l2() {
     return known(l2, "no |g|: build the optimizer with a guard against non-finite gradients, which is the default, or gradientL1(true)");
@@ -50,7 +55,7 @@ public final class GradientNorms {
   /**
    * |g|_1 of every step, a copy.
    *
-   * @throws IllegalStateException if a report had none: the optimizer was not built with {@code gradientL1(true)}
+   * @throws IllegalStateException if a report had none, because the optimizer was not built with {@code gradientL1(true)}
    */
   public double[] l1() {
     return known(l1, "no |g|_1: build the optimizer with gradientL1(true)");

@@ -5,8 +5,8 @@ package org.steptuner;
 public enum InstructionSet {
   /** Every x86-64 processor. */
   SSE2,
-  /** x86-64-v3. */
+  /** Processors of level x86-64-v3. */
   AVX2,
-  /** x86-64-v4. */
+  /** Processors of level x86-64-v4. */
   AVX512
 }

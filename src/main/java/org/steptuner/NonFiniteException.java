@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner;
 
-/** A gradient or a loss is infinite or not a number, and the optimizer was told to throw. Parameters and state are as before the step. */
+/**
+ * A gradient, a loss or a curvature is infinite or not a number, and the optimizer was built with {@link NonFinite#THROW}. Parameters and
+ * state are as before the step.
+ */
 public final class NonFiniteException extends RuntimeException {
   private static final long serialVersionUID = 1;
 

@@ -19,36 +19,57 @@ public interface Optimizer extends AutoCloseable {
    * One step with the gradients as they are now.
    *
    * @return what it did; the same object every time, see {@link StepReport#copy}
-   * @throws NonFiniteException if the optimizer was told to throw ({@link NonFinite#THROW})
+   * @throws IllegalStateException if the tuner needs the loss, see {@link #step(double)}, or the schedule gives a factor that is negative
+   *     or not finite
+   * @throws NonFiniteException if the optimizer was built with {@link NonFinite#THROW}
    * @throws DeviceException if the device fails
    */
   StepReport step();
 
   /**
-   * The same, with the loss at the current parameters, which some tuners need and every report passes on. A loss that is not finite
-   * is treated like a gradient that is not.
+   * The same, with the loss at the current parameters. Some tuners need it; every report contains it. A loss that is not finite is treated
+   * like a gradient that is not finite.
+   *
+   * @param loss of the batch that the gradients belong to
+   * @return what it did; the same object every time, see {@link StepReport#copy}
    */
   StepReport step(double loss);
 
   /** The report of the last step. */
   StepReport report();
 
-  /** What is optimized. */
+  /** The parameters that it moves. */
   ParameterSet parameters();
 
-  /** Steps made, skipped ones not counted. */
+  /** The number of steps made; skipped ones are not counted. */
   long steps();
 
-  /** Words that a step reads and writes per element, by sweep: what the step costs out of cache. */
+  /**
+   * The words that a step reads and writes per element, over all its sweeps. Beyond the caches they determine its time. A word is one
+   * element of parameters, gradients or state, whatever its type.
+   */
   double wordsPerElement();
 
-  /** A factor on every gradient, fused into the sweeps: the inverse of a loss scale. Finite and not 0. */
+  /**
+   * Sets the factor by which a step multiplies every gradient, such as the inverse of a loss scale. It costs no pass of its own.
+   *
+   * @param multiplier finite and not 0
+   * @throws IllegalArgumentException if it is 0 or not finite
+   */
   void setGradientMultiplier(double multiplier);
 
-  /** The stream that sweeps run on, as a raw handle ({@code CUstream}); 0 is the default stream. Ignored by the CPU. */
+  /**
+   * Sets the stream of a GPU that steps run on. The CPU ignores it.
+   *
+   * @param stream a raw handle ({@code CUstream}); 0 is the default stream
+   */
   void setStream(long stream);
 
-  /** The same for a stream of bytedeco's CUDA presets ({@code CUstream_st}); null is the default stream. The caller keeps it open. */
+  /**
+   * The same for a stream of bytedeco's CUDA presets.
+   *
+   * @param stream a {@code CUstream_st}, which the caller keeps open; null is the default stream
+   */
   default void setStream(Pointer stream) {
     setStream(stream == null ? 0 : stream.address());
   }
@@ -57,19 +78,24 @@ public interface Optimizer extends AutoCloseable {
    * Moves a tensor to other addresses, for trainers that allocate gradients anew. Addresses are checked as in {@link ParameterSet}.
    *
    * @param tensor the name that it was added under
+   * @param parameterAddress address of the first parameter, on the device
+   * @param gradientAddress address of the first gradient, on the device
+   * @throws IllegalArgumentException if there is no such tensor, or an address cannot be used; nothing has changed then
    */
   void rebind(String tensor, long parameterAddress, long gradientAddress);
 
-  /** The scalars of the tuner by name, each with one value per scope (and coordinate); a copy. Names are those of the papers; each tuner's page says which
-   * there are. What only the implementation knows is in checkpoints and not here. */
+  /**
+   * The scalars of the tuner by name, each with one value per scope (and coordinate); a copy. The names are those of the papers; the page
+   * of a tuner lists them. Values that only the implementation uses are in checkpoints, but not here.
+   */
   Map<String, double[]> scalars();
 
-  /** The names of the state slots, first the rule's, then the tuner's: those under which saved files have them. */
+  /** The names of the state slots, as in saved files: first those of the rule, then those of the tuner. */
   List<String> slots();
 
   /**
-   * Where the state of a tensor lies, for whatever needs it beside the optimizer: the trace that a Hessian is to be multiplied with, a
-   * second moment to look at.
+   * The place where the state of a tensor is kept, for code outside the optimizer that needs it: to multiply a Hessian with a trace, or to
+   * look at a second moment.
    *
    * @param slot one of {@link #slots}
    * @param tensor the name that it was added under
@@ -78,9 +104,10 @@ public interface Optimizer extends AutoCloseable {
   StateTensor state(String slot, String tensor);
 
   /**
-   * Saves parameters, state, scalars, step and hyperparameters, so that a restored run equals an uninterrupted one bit for bit. The
-   * file appears whole or not at all. A schedule is code and a gradient multiplier changes by the step: the caller sets both again.
+   * Saves parameters, state, scalars, step and hyperparameters, so that a restored run equals an uninterrupted one bit for bit. The file
+   * appears whole or not at all. The schedule and the gradient multiplier are not saved; the caller sets both again.
    *
+   * @param file where to write; an existing file is replaced
    * @throws java.io.UncheckedIOException if it cannot be written
    */
   void save(Path file);
@@ -88,6 +115,7 @@ public interface Optimizer extends AutoCloseable {
   /**
    * Restores what {@link #save} wrote. The whole file is checked before anything is changed.
    *
+   * @param file a checkpoint of an optimizer with the same tuner, rule, hyperparameters and tensors
    * @throws CheckpointException if the file is damaged, or belongs to another optimizer, other hyperparameters or other tensors
    * @throws java.io.UncheckedIOException if it cannot be read
    */

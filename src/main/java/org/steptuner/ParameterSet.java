@@ -16,8 +16,8 @@ import org.bytedeco.javacpp.Pointer;
 import org.steptuner.internal.engine.Addresses;
 
 /**
- * The tensors that an optimizer works on: where a trainer keeps its parameters and gradients, and of what type. It owns no memory;
- * the trainer's must stay where it is, or be {@linkplain Optimizer#rebind bound again}, for as long as an optimizer uses it.
+ * The tensors that an optimizer works on: where a trainer keeps its parameters and gradients, and of what type. It owns no memory. The
+ * trainer's arrays must keep their addresses, or be {@linkplain Optimizer#rebind bound again}, for as long as an optimizer uses them.
  *
  * <pre>{@code
  * ParameterSet parameters = ParameterSet.on(device)
@@ -27,8 +27,8 @@ import org.steptuner.internal.engine.Addresses;
  *     .build();
  * }</pre>
  *
- * Tensors may be empty and may hold over 2^31 elements. Addresses must be multiples of the element's size; any further alignment is
- * welcome and not needed. On the CPU, ranges are checked to be memory of this process when an optimizer is built.
+ * Tensors may be empty and may hold over 2^31 elements. Addresses must be multiples of the element's size; more alignment is not needed. On
+ * the CPU, building an optimizer checks that the ranges are memory of this process.
  */
 public final class ParameterSet {
   /** The group that tensors are in until {@link Builder#group} is called. */
@@ -79,11 +79,12 @@ public final class ParameterSet {
   }
 
   /**
-   * The same tensors elsewhere. The memory of before is kept reachable too.
+   * The same tensors at other addresses. The buffers at the old addresses stay reachable too.
    *
-   * @param parameterAddresses of each tensor, in the order in which they were added
+   * @param parameterAddresses one per tensor, in the order in which tensors were added
    * @param gradientAddresses likewise
-   * @throws IllegalArgumentException if the arrays are not of one address per tensor, or tensors overlap in memory
+   * @throws IllegalArgumentException if the arrays are not of one address per tensor, or the parameters of a tensor overlap other memory of
+   *     the set
    */
   public ParameterSet at(long[] parameterAddresses, long[] gradientAddresses) {
     if (parameterAddresses.length != tensors.size() || gradientAddresses.length != tensors.size())
@@ -102,12 +103,16 @@ public final class ParameterSet {
     return new ParameterSet(this, moved);
   }
 
-  /** Begins a set on a device. */
+  /**
+   * Begins a set on a device.
+   *
+   * @param device the device in whose memory the tensors are
+   */
   public static Builder on(Device device) {
     return new Builder(Objects.requireNonNull(device, "device"));
   }
 
-  /** Where the tensors are. */
+  /** The device that the tensors are on. */
   public Device device() {
     return device;
   }
@@ -117,17 +122,17 @@ public final class ParameterSet {
     return tensors;
   }
 
-  /** The groups that have tensors, in the order in which they were begun. */
+  /** The groups that have tensors, in the order of their first tensors. */
   public List<String> groups() {
     return groups;
   }
 
-  /** Elements of all tensors. */
+  /** The number of elements of all tensors together. */
   public long elements() {
     return tensors.stream().mapToLong(Tensor::count).sum();
   }
 
-  /** Collects tensors. */
+  /** Collects the tensors of a set. */
   public static final class Builder {
     private final Device device;
     private final List<Tensor> tensors = new ArrayList<>();
@@ -139,7 +144,11 @@ public final class ParameterSet {
       this.device = device;
     }
 
-    /** Puts the tensors added from now on into a group, which can have hyperparameters of its own. */
+    /**
+     * Puts the tensors added from now on into a group, which can have hyperparameters of its own.
+     *
+     * @param name of a new group, or of one to go on with
+     */
     public Builder group(String name) {
       group = Objects.requireNonNull(name, "name");
       return this;
@@ -152,23 +161,39 @@ public final class ParameterSet {
      * @param parameterAddress address of the first parameter
      * @param gradientAddress address of the first gradient
      * @param count number of elements, 0 or more
-     * @param type of both
+     * @param type of parameters and gradients
      */
     public Builder add(String name, long parameterAddress, long gradientAddress, long count, DataType type) {
       return add(name, parameterAddress, type, gradientAddress, type, count);
     }
 
-    /** Adds a tensor whose gradients have a type of their own. */
+    /**
+     * Adds a tensor whose gradients have a type of their own.
+     *
+     * @param name unique in this set
+     * @param parameterAddress address of the first parameter
+     * @param parameterType type of the parameters
+     * @param gradientAddress address of the first gradient
+     * @param gradientType type of the gradients
+     * @param count number of elements, 0 or more
+     */
     public Builder add(
         String name, long parameterAddress, DataType parameterType, long gradientAddress, DataType gradientType, long count) {
       return add(name, parameterAddress, parameterType, gradientAddress, gradientType, 0, count);
     }
 
     /**
-     * Adds a tensor with a buffer into which the caller writes before each {@link Optimizer#step}: the step of a base algorithm of the
-     * caller's ({@link org.steptuner.rule.SuppliedUpdate}), or what {@link org.steptuner.tuner.MetaOptimize.Curvature} says.
+     * Adds a tensor with a buffer into which the caller writes before each {@link Optimizer#step}: the step of the caller's own base
+     * algorithm ({@link org.steptuner.rule.SuppliedUpdate}), or a {@link org.steptuner.tuner.MetaOptimize.Curvature}.
      *
+     * @param name unique in this set
+     * @param parameterAddress address of the first parameter
+     * @param parameterType type of the parameters
+     * @param gradientAddress address of the first gradient; it may be 0 if there is a buffer
+     * @param gradientType type of the gradients
      * @param updateAddress address of the buffer: {@code count} elements of {@link DataType#stateType()}; 0 for none
+     * @param count number of elements, from 0 to 2^40
+     * @throws IllegalArgumentException if the name is in use, or an address is not a multiple of the size of an element, or is 0 and needed
      */
     public Builder add(
         String name,
@@ -192,11 +217,14 @@ public final class ParameterSet {
     }
 
     /**
-     * Adds a tensor at JavaCPP pointers, at their positions: of a trainer through bytedeco's presets, such as CUDA's {@code cudaMalloc}. The
-     * set keeps the pointers reachable, but memory that is freed by hand is freed.
+     * Adds a tensor at JavaCPP pointers (at their positions), such as those of a trainer that uses bytedeco's presets. The set keeps the
+     * pointers reachable. It cannot keep memory that the caller frees explicitly.
      *
+     * @param name unique in this set
+     * @param parameters pointer to the first parameter
+     * @param gradients pointer to the first gradient
      * @param count number of elements; a pointer may not know how many it has
-     * @param type of both
+     * @param type of parameters and gradients
      */
     public Builder add(String name, Pointer parameters, Pointer gradients, long count, DataType type) {
       add(name, address(name, "parameters", parameters), address(name, "gradients", gradients), count, type);
@@ -206,8 +234,13 @@ public final class ParameterSet {
     }
 
     /**
-     * Adds a tensor in buffers: direct, of native byte order, from position to limit. Only for the CPU. The set keeps the buffers
-     * reachable.
+     * Adds a float32 tensor in buffers. They must be direct and have the native byte order; their elements are those from position to
+     * limit. Only for the CPU. The set keeps the buffers reachable.
+     *
+     * @param name unique in this set
+     * @param parameters the parameters, not read-only
+     * @param gradients as many gradients
+     * @throws IllegalArgumentException if the name is in use, the device is a GPU, or the buffers are not as described
      */
     public Builder add(String name, FloatBuffer parameters, FloatBuffer gradients) {
       return addBuffers(
@@ -215,14 +248,27 @@ public final class ParameterSet {
           DataType.FLOAT32);
     }
 
-    /** The same for float64. */
+    /**
+     * The same for float64.
+     *
+     * @param name unique in this set
+     * @param parameters the parameters, not read-only
+     * @param gradients as many gradients
+     */
     public Builder add(String name, DoubleBuffer parameters, DoubleBuffer gradients) {
       return addBuffers(
           name, parameters, parameters.isDirect(), parameters.order(), gradients, gradients.isDirect(), gradients.order(),
           DataType.FLOAT64);
     }
 
-    /** The same for a 16-bit type. */
+    /**
+     * The same for a 16-bit type.
+     *
+     * @param name unique in this set
+     * @param parameters the parameters, not read-only
+     * @param gradients as many gradients
+     * @param type BFLOAT16 or FLOAT16
+     */
     public Builder add(String name, ShortBuffer parameters, ShortBuffer gradients, DataType type) {
       if (type == null || type.bytes() != 2)
         throw new IllegalArgumentException("type of tensor '" + name + "' must be BFLOAT16 or FLOAT16, not " + type);
@@ -231,9 +277,9 @@ public final class ParameterSet {
     }
 
     /**
-     * The set.
+     * Makes the set.
      *
-     * @throws IllegalArgumentException if there is no tensor, or one overlaps another in memory
+     * @throws IllegalArgumentException if there is no tensor, or the parameters of one overlap other memory of the set
      */
     public ParameterSet build() {
       if (tensors.isEmpty()) throw new IllegalArgumentException("a parameter set needs at least one tensor");

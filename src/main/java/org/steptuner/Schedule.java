@@ -7,7 +7,7 @@ import java.util.Objects;
 /**
  * A factor on the rate of the base rule, by step. Steps count from 1; a skipped step does not count.
  *
- * <p>A schedule must give the same value for the same step whenever it is asked: a resumed run asks again.
+ * <p>A schedule must always give the same value for the same step, because a resumed run asks again.
  */
 @FunctionalInterface
 public interface Schedule {
@@ -18,7 +18,7 @@ public interface Schedule {
    */
   double at(long step);
 
-  /** One, always. */
+  /** The factor 1 at every step. */
   static Schedule constant() {
     return step -> 1;
   }
@@ -34,7 +34,12 @@ public interface Schedule {
     return step -> step <= warmupSteps ? (double) step / warmupSteps : remaining(step, warmupSteps, totalSteps);
   }
 
-  /** Linear warm-up, then half a cosine from 1 to 0 at {@code totalSteps}. Arguments as in {@link #linear}. */
+  /**
+   * Linear warm-up from {@code 1/warmupSteps} to 1, then half a cosine from 1 to 0 at {@code totalSteps}.
+   *
+   * @param warmupSteps steps of warm-up, 0 or more
+   * @param totalSteps steps in all, more than warmupSteps
+   */
   static Schedule cosine(long warmupSteps, long totalSteps) {
     checkSteps(warmupSteps, totalSteps);
     return step ->
@@ -44,10 +49,10 @@ public interface Schedule {
   }
 
   /**
-   * Linear warm-up, then multiplied by {@code factor} after each of {@code milestones}.
+   * Linear warm-up from {@code 1/warmupSteps} to 1, then 1, multiplied by {@code factor} after each of {@code milestones}.
    *
    * @param warmupSteps steps of warm-up, 0 or more
-   * @param factor between 0 and 1
+   * @param factor in [0, 1]
    * @param milestones steps, increasing
    */
   static Schedule steps(long warmupSteps, double factor, long... milestones) {
@@ -63,7 +68,11 @@ public interface Schedule {
     };
   }
 
-  /** The given factors for steps 1, 2, ...; after the last one, the last one. */
+  /**
+   * The given factors for steps 1, 2, ...; later steps have the last one.
+   *
+   * @param factors at least one, all finite and not negative
+   */
   static Schedule of(double... factors) {
     Objects.requireNonNull(factors, "factors");
     if (factors.length == 0) throw new IllegalArgumentException("factors must not be empty");

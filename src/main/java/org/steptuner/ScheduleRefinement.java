@@ -14,8 +14,8 @@ import java.util.Objects;
 import java.util.UUID;
 
 /**
- * A schedule for the next run, made of the gradient norms of the last one. Defazio, Cutkosky, Mehta and Mishchenko, "When, Why and How
- * Much? Adaptive Learning Rate Scheduling by Refinement" (2023).
+ * A schedule for the next run, computed from the gradient norms of the last one. Defazio, Cutkosky, Mehta and Mishchenko, "When, Why and
+ * How Much? Adaptive Learning Rate Scheduling by Refinement" (2023).
  *
  * <pre>
  * factor_t = w_t (w_{t+1} + ... + w_T)
@@ -23,8 +23,8 @@ import java.util.UUID;
  * w_t = |g_t|_1^-1   for Adam and other rules whose step is not
  * </pre>
  *
- * Norms are smoothed by a running median first. Constant norms give the linear decay to 0. Only the shape matters: the largest factor is
- * made 1. The factor of the last step is 0.
+ * The norms may be smoothed by a running median first ({@link #smoothed()}). Constant norms give the linear decay to 0. The factors are
+ * scaled so that the largest is 1. The factor of the last step is 0.
  *
  * <pre>{@code
  * GradientNorms norms = new GradientNorms();
@@ -68,8 +68,8 @@ public final class ScheduleRefinement {
   }
 
   /**
-   * The same with norms smoothed by a running median of {@code 2 floor(floor(fraction T) / 2) + 1} steps. Before the first step its norm
-   * is repeated; behind the last one norms are mirrored.
+   * The same with norms smoothed by a running median of {@code 2 floor(floor(fraction T) / 2) + 1} steps. At the start the window is filled
+   * with the first norm, at the end with mirrored norms.
    *
    * @param fraction of the run, in [0, 1]
    */
@@ -78,13 +78,13 @@ public final class ScheduleRefinement {
     return new ScheduleRefinement(runningMedian(norms, 2 * ((int) (fraction * norms.length) / 2) + 1), power);
   }
 
-  /** The norms, smoothed if that was asked for; a copy. */
+  /** The norms that the factors are computed from, smoothed or not; a copy. */
   public double[] norms() {
     return norms.clone();
   }
 
   /**
-   * {@code w_t (w_{t+1} + ... + w_T) / w_T} in the units of the norms: what the authors' code prints before it makes the largest 1.
+   * {@code w_t (w_{t+1} + ... + w_T) / w_T} in the units of the norms: what the authors' code prints before it scales the largest to 1.
    * (The paper divides by the sum of the weights.)
    */
   public double[] unscaled() {
@@ -116,7 +116,7 @@ public final class ScheduleRefinement {
     return factors;
   }
 
-  /** The factors as a schedule for a run of as many steps; after them the rate is 0. */
+  /** The factors as a schedule for a run of as many steps; later steps have the last factor. */
   public Schedule schedule() {
     return Schedule.of(factors());
   }
@@ -144,7 +144,7 @@ public final class ScheduleRefinement {
    * D^2 / (2 S_1) + 1/2 sum_{t &lt; T} eta_t^2 |g_t|^2 / S_{t+1} + 1/2 eta_T |g_T|^2,     S_t = eta_t + ... + eta_T,
    * </pre>
    *
-   * which is the theorem's with its double sum taken apart: {@code eta_k / (S_{k+1} S_k) = 1 / S_{k+1} - 1 / S_k}. The authors minimise
+   * which is the theorem's bound with its double sum rewritten: {@code eta_k / (S_{k+1} S_k) = 1 / S_{k+1} - 1 / S_k}. The authors minimise
    * it numerically. It is convex, and setting its gradient to 0 leaves a recursion: with {@code C_T = |g_T|^2},
    *
    * <pre>
@@ -183,6 +183,8 @@ public final class ScheduleRefinement {
   /**
    * Writes norms to a text file, one a line, so that {@link #load} gives the same bits back. The file appears whole or not at all.
    *
+   * @param file where to write; an existing file is replaced
+   * @param norms to write
    * @throws UncheckedIOException if it cannot be written
    */
   public static void save(Path file, double... norms) {
@@ -193,7 +195,7 @@ public final class ScheduleRefinement {
         Files.write(temporary, Arrays.stream(norms).mapToObj(Double::toString).toList(), StandardOpenOption.CREATE_NEW);
         Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
       } finally {
-        Files.deleteIfExists(temporary); // gone already where the move was made
+        Files.deleteIfExists(temporary); // does nothing if the file was moved
       }
     } catch (IOException e) {
       throw new UncheckedIOException("cannot save norms to " + file + ": " + e.getMessage(), e);
@@ -203,6 +205,8 @@ public final class ScheduleRefinement {
   /**
    * Reads what {@link #save} wrote.
    *
+   * @param file one norm a line; blank lines are ignored
+   * @return the norms
    * @throws IllegalArgumentException if a line is not a number; the message names it
    * @throws UncheckedIOException if it cannot be read
    */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner;
 
-/** What shares one set of a tuner's scalars. */
+/** Which tensors share one set of a tuner's scalars, and so one learned rate. */
 public enum Scope {
   /** All tensors together, as in the papers. */
   ALL,

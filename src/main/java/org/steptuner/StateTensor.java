@@ -2,9 +2,9 @@
 package org.steptuner;
 
 /**
- * The elements of one tensor in a state slot of an {@link Optimizer}, which owns them: to be read between steps, not written, and gone
- * when it is closed. They stay where they are until then. On a GPU the address is the device's, and what is read there must be read in
- * the order of the optimizer's stream.
+ * The elements of one tensor in a state slot of an {@link Optimizer}. The optimizer owns them. They may be read between steps, but not
+ * written. They keep their address until the optimizer is closed; after that the address must not be used. On a GPU the address is the
+ * device's, and reads must be ordered after the steps on the optimizer's stream.
  *
  * @param address of the first element
  * @param type {@link DataType#stateType} of the tensor's parameters

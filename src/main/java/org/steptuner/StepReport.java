@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner;
 
-/** What a step did. An optimizer reuses one report and overwrites it at the next step; {@link #copy} keeps it. */
+/** What a step did. An optimizer has one report and overwrites it at the next step; {@link #copy} makes one that stays. */
 public interface StepReport {
-  /** Why a step changed nothing. */
+  /** Why a step was skipped: it then changed nothing. */
   enum Skip {
-    /** It was made. */
+    /** The step was made. */
     NONE,
     /** A gradient is infinite or not a number, or a sum that the tuner needs (its squared norm first) overflows the state's type. */
     NON_FINITE_GRADIENT,
-    /** The loss, or the loss at all parameters on trial, is infinite or not a number. */
+    /** The loss, or the loss at the last trial parameters, is infinite or not a number. */
     NON_FINITE_LOSS,
-    /** The curvature that a tuner asked for is infinite or not a number, or the rate that it makes of it. */
+    /** The curvature that a tuner asked for, or the rate computed from it, is infinite or not a number. */
     NON_FINITE_CURVATURE
   }
 
@@ -33,24 +33,24 @@ public interface StepReport {
   double loss();
 
   /**
-   * |g| over all tensors, after the gradient multiplier and before clipping; NaN where nothing asked for it (no guard, no clipping,
-   * no tuner that needs it).
+   * |g| over all tensors, after the gradient multiplier and before clipping; NaN if nothing computed it: no guard, no clipping, and no
+   * tuner that needs it.
    */
   double gradientNorm();
 
   /**
-   * |g|_1 over all tensors, after the gradient multiplier and before clipping; NaN unless the tuner was told to sum it ({@code
-   * gradientL1(true)}).
+   * |g|_1 over all tensors, after the gradient multiplier and before clipping; NaN unless the tuner was built with {@code
+   * gradientL1(true)}.
    */
   double gradientL1();
 
-  /** What clipping multiplied the gradient by: 1 where it did not act. */
+  /** The factor by which clipping multiplied the gradient; 1 if it did not act. */
   double clipFactor();
 
-  /** The rate given to the base rule: base rate times schedule, before the factor of a group. */
+  /** The base rate times the schedule, before the learned scale and the factor of a group. */
   double rate();
 
-  /** How many learned scales there are: one for all tensors, or one per group or tensor. */
+  /** The number of learned scales: one for all tensors, or one per group or tensor. */
   int scopes();
 
   /**
@@ -65,6 +65,6 @@ public interface StepReport {
     return learnedScale(0);
   }
 
-  /** A report that later steps leave alone. */
+  /** A copy that later steps do not change. */
   StepReport copy();
 }

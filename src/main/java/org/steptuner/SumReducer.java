@@ -2,15 +2,15 @@
 package org.steptuner;
 
 /**
- * Adds the sums of a sweep over all processes of a sharded training, between a step's sweeps. Each process owns a part of the
- * parameters; every process must call {@code step} the same number of times and then holds the same scalars.
+ * Adds the sums of a sweep over all processes of a sharded training, between the sweeps of a step. Each process owns a part of the
+ * parameters. Every process must call {@code step} the same number of times; then all have the same scalars.
  */
 @FunctionalInterface
 public interface SumReducer {
   /**
    * Replaces every element by its total over all processes, the same bits on each of them.
    *
-   * @param sums the sums of this process; only for the duration of the call
+   * @param sums the sums of this process; to be used only during the call
    * @param count the number of leading elements to replace
    */
   void reduce(double[] sums, int count);

@@ -19,8 +19,8 @@ import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Sweep;
 
 /**
- * Instruments to see the curvature of a loss along a run, as in the figures of Roulet et al., "Stepping on the Edge: Curvature Aware
- * Learning Rate Tuners" (2024). They look at a running optimizer and change nothing.
+ * Measures the curvature of a loss along a run, as in the figures of Roulet et al., "Stepping on the Edge: Curvature Aware Learning Rate
+ * Tuners" (2024). Measuring changes neither parameters nor state.
  *
  * <pre>{@code
  * CurvatureInstruments instruments = CurvatureInstruments.on(optimizer, hessian);
@@ -33,37 +33,36 @@ import org.steptuner.internal.engine.Sweep;
  * CurvatureInstruments.write(Path.of("curvature.csv"), instruments.readings());
  * }</pre>
  *
- * <p>The sharpness is the largest eigenvalue of the Hessian of the loss, by Lanczos' iteration on the trainer's Hessian-vector products;
- * vectors are swept by the library's kernels. The preconditioned sharpness is that of {@code P^-1/2 H P^-1/2}, where RMSProp or Adam
- * divides its direction by P: the edge of stability of those rules (Cohen et al., "Adaptive Gradient Methods at the Edge of Stability",
- * 2022).
+ * <p>The sharpness is the largest eigenvalue of the Hessian of the loss, by Lanczos' iteration on the trainer's Hessian-vector products.
+ * The preconditioned sharpness is that of {@code P^-1/2 H P^-1/2}, where RMSProp or Adam divides its direction by P: the edge of stability
+ * of those rules (Cohen et al., "Adaptive Gradient Methods at the Edge of Stability", 2022).
  *
- * <p>Memory: six words per element, seven where the rule preconditions, which are freed with the optimizer. A reading takes twice as many
- * Hessian-vector products as the eigenvalue needs, some dozens, since the eigenvector takes them again; and as many again as the
- * preconditioned eigenvalue needs.
+ * <p>Memory: six words per element, seven where the rule preconditions; they are freed with the optimizer. A reading takes twice as many
+ * Hessian-vector products as the eigenvalue needs, some dozens, because finding the eigenvector repeats them. The preconditioned eigenvalue
+ * needs its own products in addition.
  */
 public final class CurvatureInstruments {
   /**
-   * What was seen of a step. A value that could not be measured is NaN.
+   * What was measured at a step. A value that could not be measured is NaN.
    *
    * @param step the number of the step
-   * @param loss given to the step
+   * @param loss the loss given to the step
    * @param rate the rate used, learned or given, before a group's factor
    * @param sharpness lambda_max(H) at the parameters before the step
    * @param preconditionedSharpness lambda_max(P^-1/2 H P^-1/2) there, with the P of the step before; NaN at the first step, and with rules
    *     that do not divide by a root of squares
-   * @param alignment the cosine between the step and the eigenvector of the sharpness, without its sign, which means nothing
-   * @param angle between this step and that of the reading before, in radians
-   * @param products Hessian-vector products that the sharpness took
+   * @param alignment the absolute value of the cosine between the step and the eigenvector of the sharpness
+   * @param angle the angle between this step and that of the reading before, in radians
+   * @param products the Hessian-vector products that finding the sharpness took
    */
   public record Reading(
       long step, double loss, double rate, double sharpness, double preconditionedSharpness, double alignment, double angle, int products) {
-    /** rate times sharpness, which gradient descent keeps near 2. */
+    /** The rate times the sharpness: near 2 when gradient descent is at the edge of stability. */
     public double edge() {
       return rate * sharpness;
     }
 
-    /** rate times preconditioned sharpness. */
+    /** The rate times the preconditioned sharpness. */
     public double preconditionedEdge() {
       return rate * preconditionedSharpness;
     }
@@ -101,7 +100,12 @@ public final class CurvatureInstruments {
     way.setAll();
   }
 
-  /** Instruments of a relative accuracy of 1e-3 in the eigenvector, with at most 100 products. */
+  /**
+   * Instruments of a relative accuracy of 1e-3 in the eigenvector, with at most 100 products.
+   *
+   * @param optimizer one of this library
+   * @param hessian of the loss at the parameters as they are in memory
+   */
   public static CurvatureInstruments on(Optimizer optimizer, HessianVectorProduct hessian) {
     return on(optimizer, hessian, 1e-3, 100);
   }
@@ -109,9 +113,11 @@ public final class CurvatureInstruments {
   /**
    * Instruments on an optimizer of this library.
    *
+   * @param optimizer one of this library
    * @param hessian of the loss at the parameters as they are in memory
-   * @param tolerance the residual of the eigenvector, relative to the eigenvalue, whose error is smaller still; positive
-   * @param mostProducts at most so many products for an eigenvalue, 1 or more
+   * @param tolerance the residual of the eigenvector relative to the eigenvalue, positive; the error of the eigenvalue is smaller
+   * @param mostProducts the largest number of products for an eigenvalue, 1 or more
+   * @throws IllegalArgumentException if the optimizer is not of this library, or a value is out of its range
    * @throws IllegalStateException if the optimizer is closed or in use
    */
   public static CurvatureInstruments on(Optimizer optimizer, HessianVectorProduct hessian, double tolerance, int mostProducts) {
@@ -139,7 +145,7 @@ public final class CurvatureInstruments {
    * beta2^t) + epsilon)} for Adam and AdamW and {@code P = sqrt(v) + epsilon}, or {@code sqrt(v + epsilon)}, for RMSProp, as the last step
    * left v; NaN before the first step.
    *
-   * @throws IllegalStateException if the rule is neither of them
+   * @throws IllegalStateException if the rule is none of these
    */
   public double preconditionedSharpness() {
     if (preconditioned == null) throw new IllegalStateException("the optimizer's rule does not divide by a root of squares");
@@ -148,7 +154,7 @@ public final class CurvatureInstruments {
     return found[0];
   }
 
-  /** Measures where the step begins, and keeps the parameters. */
+  /** Measures the curvature at the current parameters and keeps a copy of them. Call it before each step to be measured. */
   public void beforeStep() {
     inside.exclusively(
         () -> {
@@ -161,10 +167,10 @@ public final class CurvatureInstruments {
   }
 
   /**
-   * Measures the step.
+   * Measures the step that was made since {@link #beforeStep}.
    *
-   * @return what was seen, which is kept among the {@link #readings}
-   * @throws IllegalStateException without a {@link #beforeStep}
+   * @return what was measured; it is also added to {@link #readings}
+   * @throws IllegalStateException if {@link #beforeStep} was not called before the step
    */
   public Reading afterStep() {
     if (!ready) throw new IllegalStateException("call beforeStep before the step");
@@ -184,7 +190,7 @@ public final class CurvatureInstruments {
     return reading;
   }
 
-  /** Two vectors of which a sweep sums the product and the squares. */
+  /** The angle between two vectors, from their product and squares, which a sweep sums. */
   private final class Angle {
     private final Sweep sweep;
     private final Reduction sums = inside.reduction();
@@ -199,7 +205,7 @@ public final class CurvatureInstruments {
       this.otherSquare = sums.overall(sweep.sum(otherSquare));
     }
 
-    /** NaN where one of the two is 0. */
+    /** The cosine of the angle; NaN if one of the vectors is 0. */
     double cosine() {
       sweep.run();
       sweep.await();
@@ -209,14 +215,16 @@ public final class CurvatureInstruments {
     }
   }
 
-  /** All readings so far; not to be changed. */
+  /** All readings so far, as an unmodifiable list. */
   public List<Reading> readings() {
     return Collections.unmodifiableList(readings);
   }
 
   /**
-   * Writes readings as a table with a heading, separated by commas: for any program that plots.
+   * Writes readings as comma-separated values with a header line.
    *
+   * @param file where to write
+   * @param readings one line each
    * @throws UncheckedIOException if it cannot be written
    */
   public static void write(Path file, List<Reading> readings) {

@@ -14,19 +14,19 @@ import java.util.List;
  * p &lt;- (1 - eta lambda)^2 p,    lambda &lt;- lambda + eta (a - b p),    y = eta lambda - 2            equations 4 and 5
  * </pre>
  *
- * and y = 0 is the edge of stability. What chooses eta makes the difference: kept constant, lambda swings about 2 / eta (wider from swing
- * to swing: the model holds for a while, not for ever); kept below the edge, y never turns positive, p vanishes, and lambda grows for
- * ever; by CDAT, y comes back to the edge by itself.
+ * and y = 0 is the edge of stability. The behaviour depends on the choice of eta. At a constant eta, lambda swings about 2 / eta; the
+ * swings widen, so the model holds only for a while. With an eta kept below the edge, y never becomes positive, p vanishes, and lambda
+ * keeps growing. With CDAT, y returns to the edge by itself.
  */
 public final class EdgeModel {
   /**
-   * A moment.
+   * The state of a model at one step.
    *
-   * @param x the signed distance in the first model, which starts from one; NaN in the others
-   * @param p its square
+   * @param x the signed distance, which only {@link #constantRate} has; NaN in the others
+   * @param p the squared distance x^2
    * @param lambda the sharpness
    * @param eta the rate
-   * @param g the squared distance in the direction of curvature nu; NaN in models without
+   * @param g the squared distance in the direction of curvature nu; NaN in models without that direction
    */
   public record State(double x, double p, double lambda, double eta, double g) {
     /** The sharpness relative to the edge, eta lambda - 2. */
@@ -44,10 +44,10 @@ public final class EdgeModel {
   }
 
   /**
-   * A model.
+   * A model with its two constants.
    *
-   * @param a by how much the sharpness grows, per unit of rate; finite
-   * @param b by how much the distance p lets it shrink; finite and not negative
+   * @param a the growth of the sharpness per unit of rate; finite
+   * @param b the decrease of the sharpness per unit of rate and of p; finite and not negative
    */
   public static EdgeModel of(double a, double b) {
     if (!Double.isFinite(a)) throw new IllegalArgumentException("a must be finite, not " + a);
@@ -58,6 +58,10 @@ public final class EdgeModel {
   /**
    * Gradient descent at a constant rate, equation 4.
    *
+   * @param rate eta, finite and positive
+   * @param x the distance at the start, finite
+   * @param lambda the sharpness at the start, finite and positive
+   * @param steps 0 or more
    * @return {@code steps + 1} states, the first one included
    */
   public List<State> constantRate(double rate, double x, double lambda, int steps) {
@@ -74,6 +78,13 @@ public final class EdgeModel {
   /**
    * A tuner that keeps below the edge, equation 6: {@code eta = 2 (1 - epsilon) / lambda} after the first step, so that y is {@code -2
    * epsilon}. (The paper's text says {@code -epsilon}.)
+   *
+   * @param epsilon the relative distance to the edge, finite
+   * @param rate eta of the first step, finite and positive
+   * @param p the squared distance at the start, finite and positive
+   * @param lambda the sharpness at the start, finite and positive
+   * @param steps 0 or more
+   * @return {@code steps + 1} states, the first one included
    */
   public List<State> belowTheEdge(double epsilon, double rate, double p, double lambda, int steps) {
     finite("epsilon", epsilon);
@@ -92,7 +103,16 @@ public final class EdgeModel {
    * eta &lt;- sigma (lambda^2 p + nu^2 g) / (lambda^3 p + nu^3 g),    g &lt;- (1 - eta nu)^2 g
    * </pre>
    *
-   * with everything on the right from the moment before.
+   * where the right sides have the values of the state before.
+   *
+   * @param sigma of CDAT, finite and positive
+   * @param nu the constant curvature of the second direction, finite and positive
+   * @param rate eta of the first step, finite and positive
+   * @param p the squared distance at the start, finite and positive
+   * @param g the squared distance in the second direction at the start, finite and positive
+   * @param lambda the sharpness at the start, finite and positive
+   * @param steps 0 or more
+   * @return {@code steps + 1} states, the first one included
    */
   public List<State> cdat(double sigma, double nu, double rate, double p, double g, double lambda, int steps) {
     check("sigma", sigma);

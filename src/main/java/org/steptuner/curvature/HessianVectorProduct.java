@@ -5,10 +5,10 @@ package org.steptuner.curvature;
 @FunctionalInterface
 public interface HessianVectorProduct {
   /**
-   * {@code product <- H vector}.
+   * Computes {@code product <- H vector}. Both vectors are memory of the library, to be used only during the call.
    *
-   * @param vector only to be read
-   * @param product full of zeros, so that it may be written or added to; both are the library's memory, only for the duration of the call
+   * @param vector may only be read
+   * @param product receives the product; it is filled with zeros, so that the trainer may write or add
    */
   void multiply(ParameterVector vector, ParameterVector product);
 }

@@ -2,11 +2,11 @@
 package org.steptuner.curvature;
 
 /**
- * The loss at parameters on trial. A tuner moves the parameters in place, calls this, and moves them back; the gradients and the batch
- * are those of the step. What one process of several returns must be the loss of all of them.
+ * The loss at trial parameters, on the batch of the step. A tuner moves the parameters in place, calls this, and moves them back. If
+ * several processes train together, each must return the loss over all of them.
  */
 @FunctionalInterface
 public interface LossFunction {
-  /** The loss at the parameters as they are in memory now; not finite where there is none. */
+  /** The loss at the parameters as they are in memory now; infinite or NaN where it is not defined. */
   double loss();
 }

@@ -15,15 +15,16 @@ import org.steptuner.internal.engine.SlotVector;
 import org.steptuner.internal.engine.Sweep;
 
 /**
- * The largest eigenvalue of the Hessian H, or of {@code P^-1/2 H P^-1/2}, by Lanczos' iteration from a random vector, always the same one:
+ * The largest eigenvalue of the Hessian H, or of {@code P^-1/2 H P^-1/2}, by Lanczos' iteration from a pseudo-random vector, which is
+ * always the same:
  *
  * <pre>
  * w = A v_k,  alpha_k = &lt;w, v_k&gt;,  r = w - alpha_k v_k - beta_(k-1) v_(k-1),  beta_k = |r|,  v_(k+1) = r / beta_k
  * </pre>
  *
  * The largest eigenvalue theta of the tridiagonal matrix of alpha and beta is within {@code beta_k |s_k|} of one of A, s being its
- * eigenvector. Vectors are not orthogonalised again: that yields copies of eigenvalues, not wrong ones, and it takes two vectors whatever
- * the number of iterations. The eigenvector, sum of s_k v_k, takes the iteration a second time. Paige (1972); Parlett, "The Symmetric
+ * eigenvector. Vectors are not orthogonalised again. This yields copies of eigenvalues, but not wrong ones, and two vectors are enough for
+ * any number of iterations. Forming the eigenvector, the sum of s_k v_k, repeats the iteration. Paige (1972); Parlett, "The Symmetric
  * Eigenvalue Problem", chapter 13.
  */
 public final class LargestEigenvalue {
@@ -49,8 +50,8 @@ public final class LargestEigenvalue {
 
   /**
    * @param tolerance the relative error to stop at
-   * @param mostIterations and the number of products to stop at
-   * @param preconditioned whether by the square that the optimizer's rule keeps, which must have one
+   * @param mostIterations the number of products to stop at
+   * @param preconditioned whether H is preconditioned by the square that the optimizer's rule keeps; the rule must have one
    * @param eigenvector whether {@link #eigenvector} will be asked for
    */
   public LargestEigenvalue(
@@ -99,7 +100,7 @@ public final class LargestEigenvalue {
     }
   }
 
-  /** After {@link #find}: makes its eigenvector, of length 1, in the slot "eigenvector". */
+  /** Forms the eigenvector to the result of {@link #find}, of length 1, in the slot "eigenvector". */
   public void eigenvector() {
     plan.fill("eigenvector", 0);
     begin();

@@ -13,7 +13,7 @@ import org.bytedeco.javacpp.annotation.Platform;
 import org.steptuner.DataType;
 import org.steptuner.DeviceException;
 
-/** The C ABI of {@code steptuner.h}, and its errors as exceptions. */
+/** Calls the C functions of {@code steptuner.h} and turns their errors into exceptions. */
 @Platform(include = "steptuner.h", link = "steptuner", library = "jnisteptuner")
 @NoException
 public final class Natives {
@@ -136,17 +136,17 @@ public final class Natives {
     return device[0];
   }
 
-  /** What a device calls itself. */
+  /** The name that a device gives itself. */
   public static String deviceName(long device) {
     return deviceNamePointer(device).getString();
   }
 
-  /** What a kernel says of itself: "sweep|rule|name:place:access,...|coefficient,...|sum,...". */
+  /** The description of a kernel: "sweep|rule|name:place:access,...|coefficient,...|sum,...". */
   public static String describeKernel(int kernel) {
     return kernelDescription(kernel).getString();
   }
 
-  /** Where the CUDA library of the {@code -gpu} flavour lies, extracted from its jar if need be. */
+  /** The path of the CUDA library of the {@code -gpu} flavour, extracted from its jar if necessary. */
   public static String cudaLibrary() {
     final String name = Loader.getPlatform() + "-gpu/libsteptuner_cuda.so";
     final URL resource = Natives.class.getResource(name);

@@ -2,8 +2,9 @@
 package org.steptuner.internal;
 
 /**
- * The largest eigenvalue of a symmetric tridiagonal matrix and its eigenvector: by bisection on the signs of the pivots of T - x I, and
- * from a factorization of T - x I from both ends that meets where the eigenvector is largest (Parlett and Dhillon 1997).
+ * The largest eigenvalue of a symmetric tridiagonal matrix T, and its eigenvector. The eigenvalue is found by bisection on the signs of the
+ * pivots of T - x I; the eigenvector by factorizations of T - x I from both ends, which meet where it is largest (Parlett and Dhillon
+ * 1997).
  */
 public final class Tridiagonal {
   private final double[] diagonal;
@@ -25,7 +26,7 @@ public final class Tridiagonal {
     size = 0;
   }
 
-  /** The most rows there may be. */
+  /** The largest number of rows. */
   public int capacity() {
     return diagonal.length;
   }
@@ -34,7 +35,7 @@ public final class Tridiagonal {
     return size;
   }
 
-  /** One more row; {@code coupling} is its element beside the next one's diagonal. */
+  /** Adds a row; {@code coupling} is its element beside the next one's diagonal. */
   public void add(double element, double coupling) {
     diagonal[size] = element;
     below[size++] = coupling;

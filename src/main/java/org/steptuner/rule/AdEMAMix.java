@@ -20,12 +20,13 @@ package org.steptuner.rule;
  * @param beta2 in [0, 1)
  * @param beta3 in [0, 1), not less than beta1 where there is a warm-up
  * @param alpha the weight of the slow momentum, not negative
- * @param warmup T, steps until alpha and beta3 hold in full; 0 for none
+ * @param warmup T, the steps until alpha and beta3 have their full values; 0 for none
  * @param epsilon not negative
  * @param weightDecay not negative
  */
 public record AdEMAMix(double beta1, double beta2, double beta3, double alpha, long warmup, double epsilon, double weightDecay)
     implements Rule {
+  /** Makes the rule; throws {@link IllegalArgumentException} if a value is out of its range. */
   public AdEMAMix {
     Adam.check(beta1, beta2, epsilon, weightDecay);
     Check.decay("beta3", beta3);
@@ -40,27 +41,27 @@ public record AdEMAMix(double beta1, double beta2, double beta3, double alpha, l
     return new AdEMAMix(0.9, 0.999, 0.9999, 5, 0, 1e-8, 0.01);
   }
 
-  /** The same with other betas. */
+  /** The same with other betas, each in [0, 1); with a warm-up, 0 &lt; beta1 &lt;= beta3. */
   public AdEMAMix betas(double first, double second, double third) {
     return new AdEMAMix(first, second, third, alpha, warmup, epsilon, weightDecay);
   }
 
-  /** The same with another weight of the slow momentum. */
+  /** The same with another weight of the slow momentum, 0 or more. */
   public AdEMAMix alpha(double value) {
     return new AdEMAMix(beta1, beta2, beta3, value, warmup, epsilon, weightDecay);
   }
 
-  /** The same with another warm-up, in steps. */
+  /** The same with another warm-up, in steps, 0 or more. */
   public AdEMAMix warmup(long steps) {
     return new AdEMAMix(beta1, beta2, beta3, alpha, steps, epsilon, weightDecay);
   }
 
-  /** The same with another epsilon. */
+  /** The same with another epsilon, 0 or more. */
   public AdEMAMix epsilon(double value) {
     return new AdEMAMix(beta1, beta2, beta3, alpha, warmup, value, weightDecay);
   }
 
-  /** The same with another weight decay. */
+  /** The same with another weight decay, 0 or more. */
   public AdEMAMix weightDecay(double value) {
     return new AdEMAMix(beta1, beta2, beta3, alpha, warmup, epsilon, value);
   }
@@ -72,8 +73,7 @@ public record AdEMAMix(double beta1, double beta2, double beta3, double alpha, l
 
   @Override
   public void coefficients(double rate, long step, Coefficients to) {
-    final double part = step < warmup ? (double) step / warmup : 1;
-    // Half-lives go with 1 / ln b: they rise evenly from that of beta1 to that of beta3.
+    final double part = step < warmup ? (double) step / warmup : 1; // half-lives, as 1 / ln b, rise evenly from beta1's to beta3's
     final double b3 = step < warmup ? Math.exp(1 / ((1 - part) / Math.log(beta1) + part / Math.log(beta3))) : beta3;
     to.put("rate", rate).put("shrinkage", rate * weightDecay);
     to.put("beta1", beta1).put("oneMinusBeta1", 1 - beta1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);

@@ -12,12 +12,13 @@ package org.steptuner.rule;
  *
  * State: one word per element. Duchi, Hazan and Singer (2011), algorithm 1.
  *
- * @param rateDecay not negative
+ * @param rateDecay by which the rate falls as 1 / (1 + (t - 1) rateDecay), not negative
  * @param epsilon not negative
  * @param weightDecay added to the gradient, not negative
- * @param initialAccumulator not negative
+ * @param initialAccumulator what v starts at, not negative
  */
 public record AdaGrad(double rateDecay, double epsilon, double weightDecay, double initialAccumulator) implements Rule {
+  /** Makes the rule; throws {@link IllegalArgumentException} if a value is out of its range. */
   public AdaGrad {
     Check.notNegative("rateDecay", rateDecay);
     Check.notNegative("epsilon", epsilon);
@@ -30,18 +31,22 @@ public record AdaGrad(double rateDecay, double epsilon, double weightDecay, doub
     return new AdaGrad(0, 1e-10, 0, 0);
   }
 
+  /** The same with another rate decay, 0 or more. */
   public AdaGrad rateDecay(double value) {
     return new AdaGrad(value, epsilon, weightDecay, initialAccumulator);
   }
 
+  /** The same with another epsilon, 0 or more. */
   public AdaGrad epsilon(double value) {
     return new AdaGrad(rateDecay, value, weightDecay, initialAccumulator);
   }
 
+  /** The same with another weight decay, 0 or more. */
   public AdaGrad weightDecay(double value) {
     return new AdaGrad(rateDecay, epsilon, value, initialAccumulator);
   }
 
+  /** The same with another initial accumulator, 0 or more. */
   public AdaGrad initialAccumulator(double value) {
     return new AdaGrad(rateDecay, epsilon, weightDecay, value);
   }

@@ -19,6 +19,7 @@ package org.steptuner.rule;
  * @param weightDecay not negative
  */
 public record Adam(double beta1, double beta2, double epsilon, double weightDecay) implements Rule {
+  /** Makes the rule; throws {@link IllegalArgumentException} if a value is out of its range. */
   public Adam {
     check(beta1, beta2, epsilon, weightDecay);
   }
@@ -28,14 +29,17 @@ public record Adam(double beta1, double beta2, double epsilon, double weightDeca
     return new Adam(0.9, 0.999, 1e-8, 0);
   }
 
+  /** The same with other betas, both in [0, 1). */
   public Adam betas(double first, double second) {
     return new Adam(first, second, epsilon, weightDecay);
   }
 
+  /** The same with another epsilon, 0 or more. */
   public Adam epsilon(double value) {
     return new Adam(beta1, beta2, value, weightDecay);
   }
 
+  /** The same with another weight decay, 0 or more. */
   public Adam weightDecay(double value) {
     return new Adam(beta1, beta2, epsilon, value);
   }

@@ -18,6 +18,7 @@ package org.steptuner.rule;
  * @param weightDecay not negative
  */
 public record AdamW(double beta1, double beta2, double epsilon, double weightDecay) implements Rule {
+  /** Makes the rule; throws {@link IllegalArgumentException} if a value is out of its range. */
   public AdamW {
     Adam.check(beta1, beta2, epsilon, weightDecay);
   }
@@ -27,14 +28,17 @@ public record AdamW(double beta1, double beta2, double epsilon, double weightDec
     return new AdamW(0.9, 0.999, 1e-8, 0.01);
   }
 
+  /** The same with other betas, both in [0, 1). */
   public AdamW betas(double first, double second) {
     return new AdamW(first, second, epsilon, weightDecay);
   }
 
+  /** The same with another epsilon, 0 or more. */
   public AdamW epsilon(double value) {
     return new AdamW(beta1, beta2, value, weightDecay);
   }
 
+  /** The same with another weight decay, 0 or more. */
   public AdamW weightDecay(double value) {
     return new AdamW(beta1, beta2, epsilon, value);
   }

@@ -6,7 +6,7 @@ public interface Coefficients {
   /**
    * Puts one coefficient.
    *
-   * @param name a name of the formula's; give it as a literal, so that it is found without comparing letters
+   * @param name a coefficient of the formula; a string literal is found fastest, because it is compared by reference first
    * @param value its value from now on
    * @return this
    * @throws IllegalArgumentException if the formula has no such coefficient

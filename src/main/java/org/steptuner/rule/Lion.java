@@ -17,6 +17,7 @@ package org.steptuner.rule;
  * @param weightDecay not negative
  */
 public record Lion(double beta1, double beta2, double weightDecay) implements Rule {
+  /** Makes the rule; throws {@link IllegalArgumentException} if a value is out of its range. */
   public Lion {
     Check.decay("beta1", beta1);
     Check.decay("beta2", beta2);
@@ -28,10 +29,12 @@ public record Lion(double beta1, double beta2, double weightDecay) implements Ru
     return new Lion(0.9, 0.99, 0);
   }
 
+  /** The same with other betas, both in [0, 1). */
   public Lion betas(double first, double second) {
     return new Lion(first, second, weightDecay);
   }
 
+  /** The same with another weight decay, 0 or more. */
   public Lion weightDecay(double value) {
     return new Lion(beta1, beta2, value);
   }

@@ -14,16 +14,17 @@ package org.steptuner.rule;
  * x &lt;- momentum x + (1 - momentum) z
  * </pre>
  *
- * x0 is x before the first step. Where cbrt(v) + epsilon is 0, z is x0. At a rate of 0 the sums stand still and x goes on to z, as in
- * the release. State: three words per element; a step alone moves 9 (x0 is written at every step, since a rule has one formula for all
- * of them). Defazio and Jelassi, "Adaptivity without Compromise: A Momentumized, Adaptive, Dual Averaged Gradient Method for Stochastic
+ * x0 is x before the first step. Where cbrt(v) + epsilon is 0, z is x0. At a rate of 0 the sums do not change and x still moves towards z,
+ * as in the release. State: three words per element; a step alone moves 9 (x0 is written at every step, because all steps of a rule have
+ * one formula). Defazio and Jelassi, "Adaptivity without Compromise: A Momentumized, Adaptive, Dual Averaged Gradient Method for Stochastic
  * Optimization" (2021), algorithm 1; epsilon in w as in the authors' release.
  *
  * @param momentum in [0, 1)
  * @param epsilon not negative
- * @param weightDecay added to the gradient, not negative; it works against momentum here, and much less of it is needed than for SGD
+ * @param weightDecay added to the gradient, not negative; the method needs much less of it than SGD with momentum
  */
 public record MADGRAD(double momentum, double epsilon, double weightDecay) implements Rule {
+  /** Makes the rule; throws {@link IllegalArgumentException} if a value is out of its range. */
   public MADGRAD {
     Check.decay("momentum", momentum);
     Check.notNegative("epsilon", epsilon);
@@ -35,14 +36,17 @@ public record MADGRAD(double momentum, double epsilon, double weightDecay) imple
     return new MADGRAD(0.9, 1e-6, 0);
   }
 
+  /** The same with another momentum, in [0, 1). */
   public MADGRAD momentum(double value) {
     return new MADGRAD(value, epsilon, weightDecay);
   }
 
+  /** The same with another epsilon, 0 or more. */
   public MADGRAD epsilon(double value) {
     return new MADGRAD(momentum, value, weightDecay);
   }
 
+  /** The same with another weight decay, 0 or more. */
   public MADGRAD weightDecay(double value) {
     return new MADGRAD(momentum, epsilon, value);
   }

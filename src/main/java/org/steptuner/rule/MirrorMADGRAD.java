@@ -7,18 +7,19 @@ package org.steptuner.rule;
  * <pre>
  * d = g + weightDecay x
  * v &lt;- sqrt((t - 1) / t) v + d^2
- * z &lt;- z - (rate + epsilon) cbrt(t) d / (cbrt(v) + epsilon)     (z starts at x; a rate of 0 stays 0)
+ * z &lt;- z - (rate + epsilon) cbrt(t) d / (cbrt(v) + epsilon)     (z starts at x; at a rate of 0 z stays)
  * x &lt;- momentum x + (1 - momentum) z
  * </pre>
  *
- * Where cbrt(v) + epsilon is 0, z stays. State: two words per element; a step alone moves 7. The form of the authors' release; Defazio
- * and Jelassi (2021) describe the method it comes from.
+ * Where cbrt(v) + epsilon is 0, z stays. State: two words per element; a step alone moves 7. The form of the authors' release; the method
+ * that it comes from is that of Defazio and Jelassi (2021).
  *
  * @param momentum in [0, 1)
  * @param epsilon not negative
  * @param weightDecay added to the gradient, not negative
  */
 public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay) implements Rule {
+  /** Makes the rule; throws {@link IllegalArgumentException} if a value is out of its range. */
   public MirrorMADGRAD {
     Check.decay("momentum", momentum);
     Check.notNegative("epsilon", epsilon);
@@ -30,14 +31,17 @@ public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay)
     return new MirrorMADGRAD(0.9, 0, 0);
   }
 
+  /** The same with another momentum, in [0, 1). */
   public MirrorMADGRAD momentum(double value) {
     return new MirrorMADGRAD(value, epsilon, weightDecay);
   }
 
+  /** The same with another epsilon, 0 or more. */
   public MirrorMADGRAD epsilon(double value) {
     return new MirrorMADGRAD(momentum, value, weightDecay);
   }
 
+  /** The same with another weight decay, 0 or more. */
   public MirrorMADGRAD weightDecay(double value) {
     return new MirrorMADGRAD(momentum, epsilon, value);
   }

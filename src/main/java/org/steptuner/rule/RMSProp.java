@@ -15,13 +15,14 @@ package org.steptuner.rule;
  * State: one word per element, two with momentum. Tieleman and Hinton, lecture 6.5 of "Neural Networks for Machine Learning" (2012).
  *
  * @param alpha in [0, 1)
- * @param epsilon not negative; with 0, an element whose gradients have all been 0 is 0/0
+ * @param epsilon not negative; with 0, the step of an element whose gradients have all been 0 is 0/0
  * @param weightDecay added to the gradient, not negative
  * @param momentum in [0, 1)
- * @param epsilonInsideRoot where epsilon stands
+ * @param epsilonInsideRoot whether epsilon is inside of the root, the second form of e
  */
 public record RMSProp(double alpha, double epsilon, double weightDecay, double momentum, boolean epsilonInsideRoot)
     implements Rule {
+  /** Makes the rule; throws {@link IllegalArgumentException} if a value is out of its range. */
   public RMSProp {
     Check.decay("alpha", alpha);
     Check.notNegative("epsilon", epsilon);
@@ -34,22 +35,27 @@ public record RMSProp(double alpha, double epsilon, double weightDecay, double m
     return new RMSProp(0.99, 1e-8, 0, 0, false);
   }
 
+  /** The same with another alpha, in [0, 1). */
   public RMSProp alpha(double value) {
     return new RMSProp(value, epsilon, weightDecay, momentum, epsilonInsideRoot);
   }
 
+  /** The same with another epsilon, 0 or more. */
   public RMSProp epsilon(double value) {
     return new RMSProp(alpha, value, weightDecay, momentum, epsilonInsideRoot);
   }
 
+  /** The same with another weight decay, 0 or more. */
   public RMSProp weightDecay(double value) {
     return new RMSProp(alpha, epsilon, value, momentum, epsilonInsideRoot);
   }
 
+  /** The same with another momentum, in [0, 1). */
   public RMSProp momentum(double value) {
     return new RMSProp(alpha, epsilon, weightDecay, value, epsilonInsideRoot);
   }
 
+  /** The same with epsilon inside of the root, or outside of it. */
   public RMSProp epsilonInsideRoot(boolean value) {
     return new RMSProp(alpha, epsilon, weightDecay, momentum, value);
   }

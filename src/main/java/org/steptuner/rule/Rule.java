@@ -5,8 +5,8 @@ package org.steptuner.rule;
  * A base update formula with its hyperparameters: gradient and state in, step out. Used alone at a fixed rate, or under a tuner.
  * Rules are immutable records; {@code defaults()} gives the usual values and the methods named after a component change one.
  *
- * <p>A rate is not among them: it belongs to the tuner, which hands it in for every step. Whatever a tuner must know of a rule, the rule
- * says here.
+ * <p>The rate is not a hyperparameter of the rule: the tuner passes it in at every step. The methods below tell a tuner all that it must
+ * know of a rule.
  */
 public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMix, Lion, MADGRAD, MirrorMADGRAD, SuppliedUpdate {
   /** The name of the native formula. */
@@ -17,11 +17,15 @@ public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMi
    *
    * @param rate the rate of this step, 0 or more
    * @param step the number of this step, from 1
-   * @param to takes them by name
+   * @param to takes the coefficients by name
    */
   void coefficients(double rate, long step, Coefficients to);
 
-  /** What a slot holds before the first step. */
+  /**
+   * The value that all elements of a state slot have before the first step.
+   *
+   * @param slot the name of one of the rule's slots
+   */
   default double initialValue(String slot) {
     return 0;
   }
@@ -41,7 +45,7 @@ public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMi
     return this;
   }
 
-  /** Whether a step is its rate times what the step would be at the rate 1, so that a loss can be followed along it. */
+  /** Whether the step at a rate is that rate times the step at the rate 1. Tuners that look along the step need this. */
   default boolean stepIsMultipleOfRate() {
     return true;
   }

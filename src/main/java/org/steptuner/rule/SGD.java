@@ -15,10 +15,11 @@ package org.steptuner.rule;
  * State: nothing, or one word per element with momentum. Sutskever, Martens, Dahl and Hinton (2013), section 2.
  *
  * @param momentum in [0, 1)
- * @param nesterov whether to look ahead; needs momentum
+ * @param nesterov whether to use Nesterov's form, which needs a momentum above 0
  * @param weightDecay added to the gradient, not negative
  */
 public record SGD(double momentum, boolean nesterov, double weightDecay) implements Rule {
+  /** Makes the rule; throws {@link IllegalArgumentException} if a value is out of its range. */
   public SGD {
     Check.decay("momentum", momentum);
     Check.notNegative("weightDecay", weightDecay);
@@ -30,14 +31,17 @@ public record SGD(double momentum, boolean nesterov, double weightDecay) impleme
     return new SGD(0, false, 0);
   }
 
+  /** The same with another momentum, in [0, 1). */
   public SGD momentum(double value) {
     return new SGD(value, nesterov, weightDecay);
   }
 
+  /** The same with or without Nesterov's momentum, which needs a momentum above 0: give that first. */
   public SGD nesterov(boolean value) {
     return new SGD(momentum, value, weightDecay);
   }
 
+  /** The same with another weight decay, 0 or more. */
   public SGD weightDecay(double value) {
     return new SGD(momentum, nesterov, value);
   }

@@ -2,12 +2,12 @@
 package org.steptuner.rule;
 
 /**
- * Any base algorithm at all: before each step the caller writes its update u, the step that the algorithm would make alone at rate 1,
- * into the buffers that were given as {@code updateAddress}.
+ * Any base algorithm: before each step the caller writes its update u, the step that the algorithm would make alone at the rate 1, into the
+ * buffers that were given as {@code updateAddress}.
  *
  * <pre>x &lt;- x + rate u</pre>
  *
- * State: none here; it is the caller's. This is how Mechanic wraps an algorithm that the library does not have.
+ * The rule has no state; the algorithm keeps its own. In this way Mechanic can tune an algorithm that the library does not have.
  */
 public record SuppliedUpdate() implements Rule {
   @Override

@@ -19,19 +19,19 @@ import org.steptuner.rule.Rule;
  * x  &lt;- x + eta u
  * </pre>
  *
- * f(x) is the loss given to {@link Optimizer#step(double)}. For the others the optimizer moves the parameters in place to {@code x + eta
- * u} and calls the trainer's {@link LossFunction}, on the batch of the step; then it puts them back bit for bit, and if that was the last
- * trial it makes the step, which ends where the trial was. A trial's loss that is not finite is one that is too high. Where none of {@link
- * #maxTrials} is accepted, the last and smallest eta is taken, unless its loss is not finite: then the step is skipped. A trainer that
- * throws leaves everything as it was. Where u ascends the condition allows an ascent as well.
+ * f(x) is the loss given to {@link Optimizer#step(double)}. For each trial the optimizer moves the parameters in place to {@code x + eta u}
+ * and calls the trainer's {@link LossFunction}, on the batch of the step. After the last trial it puts them back bit for bit and makes the
+ * step, which ends exactly at the parameters of that trial. A trial whose loss is NaN or positive infinity fails. If all {@link #maxTrials}
+ * trials fail, the last and smallest eta is taken. If the loss of the last trial is not finite, the step is skipped. If the trainer throws,
+ * nothing has changed. If u is an ascent direction, the condition allows an ascent.
  *
- * <p>g and f are the trainer's: a weight decay of the rule is part of u alone, clipping changes u and not g. A schedule multiplies eta
- * wherever it is used, in the condition too.
+ * <p>g and f are those of the trainer's loss. A weight decay of the rule and clipping change only u. A schedule multiplies eta wherever it
+ * is used, in the condition too.
  *
  * <p>State over the rule's: none. Scratch memory: two words per element. Words moved per element, beside what the trainer moves: SGD 9, SGD
  * with momentum and RMSProp 12, Adam and AdamW 15, and 3 for each trial and for the way back.
  *
- * <p>{@link org.steptuner.StepReport#learnedScale()} is eta. {@link Optimizer#scalars} has eta, backtracks (how often it was decreased at
+ * <p>{@link org.steptuner.StepReport#learnedScale()} is eta. {@link Optimizer#scalars} has eta, backtracks (how often it was decreased in
  * the last step) and trial_loss, the loss at the end of the last step.
  */
 public final class Armijo extends TunerBuilder<Armijo> {
@@ -53,20 +53,20 @@ public final class Armijo extends TunerBuilder<Armijo> {
    * A line search over a base rule.
    *
    * @param base SGD, RMSProp, Adam or AdamW
-   * @param loss on the batch of the step
+   * @param loss the loss on the batch of the step, at the parameters as they are in memory
    */
   public static Armijo tuning(Rule base, LossFunction loss) {
     return new Armijo(base, loss);
   }
 
-  /** The part of the decrease that the slope promises which must come true, in [0, 1). The default is 1e-4; the paper has 0, 1e-4, 0.5. */
+  /** c, the required part of the decrease that the slope predicts, in [0, 1). The default is 1e-4; the paper has 0, 1e-4, 0.5. */
   public Armijo sufficientDecrease(double value) {
     if (!(value >= 0 && value < 1)) throw new IllegalArgumentException("sufficientDecrease must be in [0, 1), not " + value);
     c = value;
     return this;
   }
 
-  /** c+, by which eta may grow from step to step, at least 1; infinity begins every search at firstGuess. The default is 4. */
+  /** c+, the factor by which eta may grow from step to step, at least 1; infinity begins every search at firstGuess. The default is 4. */
   public Armijo increase(double value) {
     increase = checkLimit("increase", value, 1);
     return this;

@@ -5,7 +5,7 @@ import org.steptuner.StepReport.Skip;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Scalars;
 
-/** The line search: u, trials along it, and the step that the last of them was. */
+/** The line search: forms u, makes trials along it, and makes the step of the last trial. */
 final class ArmijoOptimizer extends DirectedOptimizer {
   private final Armijo settings;
   private final ArmijoScalars scalars;

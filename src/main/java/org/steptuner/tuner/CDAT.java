@@ -24,16 +24,16 @@ import org.steptuner.rule.Rule;
  * x  &lt;- x + eta u
  * </pre>
  *
- * sigma 1 is the minimum of the quadratic model of the loss along u, sigma 2 the farthest point of it that is no higher than x. The paper
- * recommends values near 2 on full batches, smaller ones on small batches, and an average with Adam. g and H are of the loss as the
- * trainer has it: a weight decay of the rule is part of u and not of the loss, clipping changes u and not g.
+ * sigma 1 is the minimum of the quadratic model of the loss along u, sigma 2 the farthest point along u at which that model is not higher
+ * than at x. The paper recommends values near 2 on full batches, smaller ones on small batches, and an average with Adam. g and H are those
+ * of the trainer's loss. A weight decay of the rule and clipping change only u.
  *
- * <p>The trainer supplies the curvature, in one of three ways: {@link #curvature}, {@link #hessian}, {@link #finiteDifference}. It is asked
- * for within {@link Optimizer#step}, at the parameters and on the batch of that step. If it throws, nothing has changed.
+ * <p>The trainer supplies the curvature, in one of three ways: {@link #curvature}, {@link #hessian}, {@link #finiteDifference}. The tuner
+ * asks for it within {@link Optimizer#step}, at the parameters and on the batch of that step. If it throws, nothing has changed.
  *
- * <p>On a problem whose curvature vanishes (separable classes, cross-entropy) eta grows without bounds: hence {@link #maxRate}, which is 1
- * unless told otherwise; the greedy form has no limit. A curvature that is
- * not finite, or such an eta, makes the step be skipped. A schedule multiplies eta where it is used, a group's factor its part of u.
+ * <p>On a problem whose curvature vanishes (separable classes, cross-entropy) eta grows without bounds. Therefore there is {@link
+ * #maxRate}, which is 1 by default; the greedy form has no limit. If the curvature or eta is not finite, the step is skipped. A schedule
+ * multiplies eta where it is used; a group's factor multiplies its part of u.
  *
  * <p>State over the rule's: none. Scratch memory: u, one word per element; with a Hessian-vector product one more, with a finite difference
  * two more. Words moved per element, beside what the trainer moves, over SGD / SGD with momentum and RMSProp / Adam and AdamW:
@@ -44,7 +44,7 @@ import org.steptuner.rule.Rule;
  * finite difference 18 / 21 / 24
  * </pre>
  *
- * With {@link #every} N steps the others move what the rule moves alone: 3 / 5 / 7 and 1 for the guard, which comes before every step then.
+ * With {@link #every}(N), the steps in between move only the rule's own words, 3 / 5 / 7, and every step moves 1 more for the guard.
  *
  * <p>{@link org.steptuner.StepReport#learnedScale()} is eta. {@link Optimizer#scalars} has eta, n, d, n_avg, d_avg.
  */
@@ -76,7 +76,7 @@ public final class CDAT extends TunerBuilder<CDAT> {
 
   /**
    * The quadratically greedy rate, {@code eta = -<g, u> / <u, H u>}: CDAT with sigma 1, without the guards. n and d keep their signs and
-   * there is no maxRate, unless one is given; where the model is concave or u ascends, eta is negative or the wrong way.
+   * there is no maxRate, unless one is given. eta may be negative, and where the model is concave along u, the step goes to its maximum.
    *
    * @param base SGD, RMSProp, Adam or AdamW
    */
@@ -84,13 +84,13 @@ public final class CDAT extends TunerBuilder<CDAT> {
     return new CDAT(base, true);
   }
 
-  /** The place aimed at, positive: 1 greedy, 2 on the edge. The default is 2, for the greedy form 1. */
+  /** sigma, positive: 1 aims at the minimum of the model, 2 at the edge of stability. The default is 2; the greedy form has 1. */
   public CDAT sigma(double value) {
     sigma = checkPositive("sigma", value);
     return this;
   }
 
-  /** The retention of the averages of n and d, in [0, 1). The default is 0, no averaging; the paper has 0.9 and 0.99. */
+  /** The weight of the old averages of n and d, in [0, 1). The default is 0, no averaging; the paper has 0.9 and 0.99. */
   public CDAT ema(double value) {
     if (!(value >= 0 && value < 1)) throw new IllegalArgumentException("ema must be in [0, 1), not " + value);
     ema = value;
@@ -111,33 +111,36 @@ public final class CDAT extends TunerBuilder<CDAT> {
     return this;
   }
 
-  /** Finds eta at every N-th step, from the first on, and keeps it in between. The default is 1. */
+  /** Finds eta at every N-th step, from the first on, and keeps it in between. N is 1 or more; the default is 1. */
   public CDAT every(int steps) {
     if (steps < 1) throw new IllegalArgumentException("every must be 1 or more, not " + steps);
     every = steps;
     return this;
   }
 
-  /** The trainer gives {@code <u, H u>}. */
+  /** The trainer computes {@code <u, H u>}. */
   public CDAT curvature(DirectionalCurvature value) {
     source = new CurvatureSource.Directional(Objects.requireNonNull(value, "curvature"));
     return this;
   }
 
-  /** The trainer gives H u, and the library multiplies it by u. */
+  /** The trainer computes H u, and the library multiplies it by u. */
   public CDAT hessian(HessianVectorProduct value) {
     source = new CurvatureSource.Product(Objects.requireNonNull(value, "hessian"));
     return this;
   }
 
   /**
-   * {@code <u, H u> = (<g(x + h u), u> - <g(x), u>) / h}: one more gradient, at parameters that are moved and put back bit for bit. The
-   * displacement h u is of length {@code sqrt(e (1 + |x|)) / 8}, with e the machine epsilon of the parameters (2^-23, or 2^-52 where all are
-   * float64). Without the 8 it is the usual length, at which the error of the difference, in proportion to h, and that of rounding, to 1 /
-   * h, are equal if derivatives are of one size (Knoll and Keyes, "Jacobian-free Newton-Krylov methods", 2004, section 3.2); along u third
-   * derivatives of networks are larger, and rounding is less, since a scalar product averages it.
+   * {@code <u, H u> = (<g(x + h u), u> - <g(x), u>) / h}: the trainer computes one more gradient, at parameters that are moved and put back
+   * bit for bit. The displacement h u is of length {@code sqrt(e (1 + |x|)) / 8}, with e the machine epsilon of the parameters (2^-23, or
+   * 2^-52 where all are float64). Without the 8 it is the usual length, at which the error of the difference (proportional to h) and that
+   * of rounding (to 1 / h) are equal if all derivatives have the same size (Knoll and Keyes, "Jacobian-free Newton-Krylov methods", 2004,
+   * section 3.2). For networks the third derivative along u is larger, and the error of rounding is smaller, because a scalar product
+   * averages it.
    *
-   * <p>Not for 16-bit parameters, which such a displacement does not change.
+   * <p>16-bit parameters are refused, because such a displacement does not change them.
+   *
+   * @param gradient computes the gradient on the batch of the step
    */
   public CDAT finiteDifference(GradientFunction gradient) {
     source = new CurvatureSource.Difference(Objects.requireNonNull(gradient, "gradient"), Double.NaN);
@@ -147,6 +150,7 @@ public final class CDAT extends TunerBuilder<CDAT> {
   /**
    * The same, with another displacement.
    *
+   * @param gradient computes the gradient on the batch of the step
    * @param step the length |h u|, positive
    */
   public CDAT finiteDifference(GradientFunction gradient, double step) {

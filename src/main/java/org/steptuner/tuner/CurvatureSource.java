@@ -21,7 +21,7 @@ sealed interface CurvatureSource {
     }
   }
 
-  /** @param step the length of the displacement; NaN for the default, which hangs on |x| */
+  /** @param step the length of the displacement; NaN for the default, which depends on |x| */
   record Difference(GradientFunction gradient, double step) implements CurvatureSource {
     @Override
     public String toString() {

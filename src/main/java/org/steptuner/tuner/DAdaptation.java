@@ -13,8 +13,8 @@ import org.steptuner.rule.Rule;
  * D-Adaptation: learns the rate as a lower bound d of the distance from the start to the solution, which only grows. Defazio and
  * Mishchenko, "Learning-Rate-Free Learning by D-Adaptation" (2023), in the forms of the authors' release.
  *
- * <p>The rule says which form, and its hyperparameters are those of the form; x0 is x before the first step, r the step's rate, which
- * has the d from before the step.
+ * <p>The rule selects the form and gives its hyperparameters. x0 is x before the first step. r is the rate of the step; it uses the d from
+ * before the step.
  *
  * <pre>
  * SGD (algorithm 4)       r = d rate / |g_1|;  n &lt;- n + r &lt;g, s&gt;;  s &lt;- s + r g;  e = 2 n / |s|
@@ -33,21 +33,21 @@ import org.steptuner.rule.Rule;
  *
  * Decay is added to g by SGD, Adam and AdaGrad, and applied to x by AdamW and Lion. c is Adam's bias correction, or 1.
  *
- * <p>Words moved per element, of which 1 is the guard against non-finite gradients (clipping needs it too): SGD 7, Adam 10, AdaGrad 9,
- * Lion 8. State: SGD and Lion two words per element, Adam and AdaGrad three. Since a step takes the d from before it, its sums are read
- * back with those of the next step's guard, or when the report is asked for the learned scale.
+ * <p>Words moved per element, of which 1 is the guard against non-finite gradients (clipping needs it too): SGD 7, Adam 10, AdaGrad 9, Lion
+ * 8. State: SGD and Lion two words per element, Adam and AdaGrad three. A step uses the d from before it, so its own sums are not needed at
+ * once. They are read back with those of the next step's guard, or when the report is asked for the learned scale.
  *
- * <p>Where the rate is 0 (a schedule may begin or end so, a group's factor may be 0), SGD and Adam leave x, the state, d and the count of
- * steps alone, as the release does. AdaGrad adds up its squares and goes on averaging, and Lion's averages fade, as the release has it;
- * a group with the factor 0 does not move. Where the first gradients are 0 (the release divides by 0), SGD waits for one that is not.
+ * <p>Where the rate is 0 (a schedule may begin or end so, a group's factor may be 0), SGD and Adam do not change x, the state, d and t, as
+ * in the release. AdaGrad still adds up squares and averages iterates, and Lion's averages still decay, as in the release; a group with the
+ * factor 0 does not move. While the first gradients are 0, SGD does not move and waits for one that is not (the release divides by 0).
  *
  * <p>{@link org.steptuner.Optimizer#scalars} has d; n, or A and B; s_norm, which is |s| for SGD and |s|_1 for the others; SGD's g1_norm,
- * |g_1|; and t, the steps that were not left out.
+ * |g_1|; and t, the number of steps that were not left out.
  *
  * <p>Known to fail: Lion's d can grow without bound (1e16 on iris in the recorded runs); use {@link #growthRate} or {@link #maxRate}.
  */
 public final class DAdaptation extends TunerBuilder<DAdaptation> {
-  /** Which of the forms a rule stands for: its state slots beside the rule's, and what its sweep sums, the weighted one first. */
+  /** The form that a rule selects: its state slots beside the rule's, and the names of its sums, the weighted one first. */
   enum Form {
     SGD("sgd", List.of("sum", "reference"), List.of("gradientSum", "sumSquare")),
     ADAM("adam", List.of("momentum", "square", "sum"), List.of("gradientSum", "sumNorm")),
@@ -129,32 +129,32 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
     return super.group(name, groupRule, rateFactor);
   }
 
-  /** A factor on the learned rate; 1 by default, and best left there. */
+  /** A factor on the learned rate, finite and not negative. The default is 1, which is best. */
   public DAdaptation baseRate(double value) {
     rate = checkRate(value);
     return this;
   }
 
-  /** d0, the first estimate: positive, and far below the right one. The default is 1e-6. */
+  /** d0, the first estimate: finite, positive, and far below the right one. The default is 1e-6. */
   public DAdaptation initialRate(double value) {
     initialRate = checkPositive("initialRate", value);
     return this;
   }
 
-  /** What d never exceeds; positive, unlimited by default. It must not be less than {@link #initialRate}. */
+  /** The largest d: positive and not less than {@link #initialRate}. The default is infinity, no limit. */
   public DAdaptation maxRate(double value) {
     maxRate = checkLimit("maxRate", value, 0);
     return this;
   }
 
-  /** How much d may grow in a step: at least 1, unlimited by default. 1.02 may help where training is unstable. */
+  /** The largest factor on d in a step, at least 1. The default is infinity, no limit. 1.02 may help where training is unstable. */
   public DAdaptation growthRate(double value) {
     growthRate = checkLimit("growthRate", value, 1);
     return this;
   }
 
   /**
-   * AdaGrad's averaging of iterates; SGD takes its momentum from the rule, and the others have none.
+   * The momentum with which AdaGrad averages iterates. SGD takes its momentum from the rule; the other forms have none of this kind.
    *
    * @param value in [0, 1), 0 by default
    */
@@ -172,7 +172,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
     return this;
   }
 
-  /** What shares a d. The default is ALL, as in the paper; {@link Scope#GROUP} learns one per parameter group. */
+  /** Which tensors share a d. The default is ALL, as in the paper; {@link Scope#GROUP} learns one per parameter group. */
   public DAdaptation scope(Scope value) {
     scope = Objects.requireNonNull(value, "scope");
     return this;

@@ -11,11 +11,11 @@ import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
- * A tuner that forms the base rule's step u at the rate 1, finds a rate eta for it, and then makes the step {@code x + eta u}. Until eta
- * is known only scratch memory is written, and the parameters where a trial needs them displaced; those are put back bit for bit.
+ * A tuner that forms the base rule's step u at the rate 1, finds a rate eta for it, and then makes the step {@code x + eta u}. Until eta is
+ * known, only scratch memory is written. Trials also displace the parameters, and put them back bit for bit.
  */
 abstract class DirectedOptimizer extends TunedOptimizer {
-  /** How a tuner makes itself known in checkpoints and reports. */
+  /** The name of the rate in checkpoints and scalars. */
   static final String RATE = "eta";
 
   private final boolean trials;

@@ -21,15 +21,15 @@ import org.steptuner.rule.Rule;
  * x  &lt;- x + eta u                                 u: the base rule's step at the rate 1
  * </pre>
  *
- * lambda_max is the largest eigenvalue of the Hessian H of the loss as the trainer has it, by Lanczos' iteration on Hessian-vector products
- * within {@link Optimizer#step}: some dozens of products, which are the cost of this tuner. It knows nothing of the direction of u. H is
- * not preconditioned: with RMSProp and Adam, whose steps are, sigma has no meaning of its own, and CDAT is the better choice.
+ * lambda_max is the largest eigenvalue of the Hessian H of the trainer's loss, by Lanczos' iteration on Hessian-vector products within
+ * {@link Optimizer#step}. These products, some dozens per rate, are what this tuner costs. It ignores the direction of u. H is not
+ * preconditioned. The steps of RMSProp and Adam are, so with them sigma 2 is not the edge of stability, and CDAT is the better choice.
  *
  * <p>State over the rule's: none. Scratch memory: three words per element. Words moved: those of the rule, 1 for the guard, and 11 per
  * Hessian-vector product beside what the trainer moves.
  *
- * <p>{@link org.steptuner.StepReport#learnedScale()} is eta. {@link Optimizer#scalars} has eta and lambda_max. An eigenvalue that is not
- * finite makes the step be skipped.
+ * <p>{@link org.steptuner.StepReport#learnedScale()} is eta. {@link Optimizer#scalars} has eta and lambda_max. If the eigenvalue is not
+ * finite, the step is skipped.
  */
 public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
   private final HessianVectorProduct hessian;
@@ -49,13 +49,13 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
    * Exact sharpness over a base rule.
    *
    * @param base SGD, RMSProp, Adam or AdamW
-   * @param hessian of the loss and the batch of the step
+   * @param hessian of the loss on the batch of the step
    */
   public static ExactSharpness tuning(Rule base, HessianVectorProduct hessian) {
     return new ExactSharpness(base, hessian);
   }
 
-  /** The multiple, positive. The default is 2, the edge of stability of gradient descent. */
+  /** The factor sigma, positive. The default is 2, the edge of stability of gradient descent. */
   public ExactSharpness sigma(double value) {
     sigma = checkPositive("sigma", value);
     return this;
@@ -67,7 +67,7 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
     return this;
   }
 
-  /** Finds eta at every N-th step, from the first on, and keeps it in between. The default is 1. */
+  /** Finds eta at every N-th step, from the first on, and keeps it in between. N is 1 or more; the default is 1. */
   public ExactSharpness every(int steps) {
     if (steps < 1) throw new IllegalArgumentException("every must be 1 or more, not " + steps);
     every = steps;
@@ -75,11 +75,11 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
   }
 
   /**
-   * When the iteration ends.
+   * Sets when the iteration ends.
    *
-   * @param relative the residual of the eigenvector, relative to the eigenvalue, whose own error is smaller still; positive. The default is
-   *     1e-3
-   * @param mostProducts at most so many products, 1 or more. The default is 100
+   * @param relative the residual of the eigenvector relative to the eigenvalue, positive; the error of the eigenvalue is smaller. The
+   *     default is 1e-3
+   * @param mostProducts the largest number of products, 1 or more. The default is 100
    */
   public ExactSharpness tolerance(double relative, int mostProducts) {
     if (mostProducts < 1) throw new IllegalArgumentException("mostProducts must be 1 or more, not " + mostProducts);

@@ -8,7 +8,7 @@ import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
- * A rule at the rate that it is told: {@code x <- x + u(g, x; rate * schedule)}.
+ * A rule at a given rate, times the schedule: {@code x <- x + u(g, x; rate * schedule)}, with the step u of the rule.
  *
  * <p>Words per element: AdamW 7, RMSProp 5, AdaGrad 5, Lion 5, SGD with momentum 5, SGD 3; one more for the guard against non-finite
  * gradients or for clipping, unless both are off.
@@ -25,6 +25,7 @@ public final class FixedRate extends TunerBuilder<FixedRate> {
    * A rule at a rate.
    *
    * @param rate finite and not negative
+   * @param rule any rule
    */
   public static FixedRate of(double rate, Rule rule) {
     return new FixedRate(rate, rule);

@@ -11,8 +11,8 @@ import org.steptuner.rule.Rule;
 
 /**
  * Hypergradient descent: moves the rate of a base rule along the derivative of the loss by the rate of the last step. Baydin, Cornish,
- * Martinez Rubio, Schmidt and Wood, "Online Learning Rate Adaptation with Hypergradient Descent" (2018). It is what MetaOptimize becomes
- * when it looks no further than the next loss (that paper's appendix B.2).
+ * Martinez Rubio, Schmidt and Wood, "Online Learning Rate Adaptation with Hypergradient Descent" (2018). MetaOptimize becomes this method
+ * when its discount gamma is 0 (appendix B.2 of its paper).
  *
  * <pre>
  * u'   = the base rule's step at the rate 1, of the last step          (u' = 0 at first)
@@ -21,11 +21,13 @@ import org.steptuner.rule.Rule;
  * x    &lt;- x + rate u
  * </pre>
  *
- * <p>A weight decay that the rule adds to the gradient ({@link Rule#coupledDecay}) is part of g here as well. Where g or u' is 0 the rate stays. The rate may become
- * negative; see {@link #rateBounds}. A multiplicative hyperRate of 1 or more makes the rate 0 for good as soon as two steps agree.
+ * <p>A weight decay that the rule adds to the gradient ({@link Rule#coupledDecay}) is part of g here as well. Where g or u' is 0, the rate
+ * stays. The rate may become negative; see {@link #rateBounds}. In the multiplicative form the rate becomes 0 or negative when the cosine
+ * between g and u' is 1 / hyperRate or more, which can happen from a hyperRate of 1 on; a rate of 0 stays 0.
  *
  * <p>State: u', one word per element over the base rule's. Words moved per element: SGD 6, SGD with momentum, RMSProp, AdaGrad and Lion 8,
- * Adam and AdamW 10; 1 more with a decay that is part of the gradient. Non-finite gradients are seen before anything is written, for free.
+ * Adam and AdamW 10; 1 more with a decay that is part of the gradient. Non-finite gradients are noticed before anything is written, without
+ * an extra pass.
  *
  * <p>{@link org.steptuner.StepReport#learnedScale(int)} is the rate that the step used. A schedule and a group's factor multiply it where
  * it is used.
@@ -65,9 +67,10 @@ public final class Hypergradient extends TunerBuilder<Hypergradient> {
   /**
    * Hypergradient descent over a base rule.
    *
+   * @param base the base rule
    * @param initialRate the first rate, finite and not negative
-   * @param hyperRate the rate of the rate, finite and not negative. The additive form's has the dimension of rate^2 / loss, and must be
-   *     chosen for a problem; the multiplicative one's has none.
+   * @param hyperRate the rate of the rate, finite and not negative. In the additive form it has the dimension of rate^2 / loss and must be
+   *     chosen for each problem; in the multiplicative form it has no dimension
    */
   public static Hypergradient tuning(Rule base, double initialRate, double hyperRate) {
     return new Hypergradient(base, initialRate, hyperRate);
@@ -79,7 +82,12 @@ public final class Hypergradient extends TunerBuilder<Hypergradient> {
     return this;
   }
 
-  /** Bounds of the rate. The default is none: it may become negative. */
+  /**
+   * Bounds of the rate. By default there are none, and the rate may become negative.
+   *
+   * @param smallest may be negative, or negative infinity for no bound
+   * @param largest not less than smallest; infinity for no bound
+   */
   public Hypergradient rateBounds(double smallest, double largest) {
     if (!(smallest <= largest)) throw new IllegalArgumentException("rate bounds must be ordered, not " + smallest + " and " + largest);
     smallestRate = smallest;
@@ -87,15 +95,16 @@ public final class Hypergradient extends TunerBuilder<Hypergradient> {
     return this;
   }
 
-  /** What shares a rate. The default is ALL. */
+  /** Which tensors share a rate. The default is ALL. */
   public Hypergradient scope(Scope value) {
     scope = Objects.requireNonNull(value, "scope");
     return this;
   }
 
   /**
-   * Updates the one rate tensor by tensor, in the order in which they were added, each tensor using what the ones before and itself have
-   * made of it: as in the authors' release for Adam. Only for a scope of ALL; a report then has the rate of each tensor.
+   * Updates the one rate tensor by tensor, in the order in which they were added, so each tensor uses the rate after its own update and
+   * those of the tensors before it. The authors' release for Adam does this. Only for the scope ALL; a report then has the rate of each
+   * tensor.
    */
   public Hypergradient inTensorOrder() {
     tensorOrder = true;

@@ -10,9 +10,9 @@ import org.steptuner.internal.engine.TunedOptimizer;
 /**
  * The sweeps of hypergradient descent: observe, then apply.
  *
- * <p>With s what multiplies gradients and w a group's decay, the rule's gradient is s g + w x. What clipping makes of s is known only when
- * |g|^2 has been added over all processes, so that the sums go there as they are, and are put together behind it. Decays of groups are
- * weighed against the largest of them, which is then a factor of its own.
+ * <p>With s what multiplies gradients and w a group's decay, the rule's gradient is s g + w x. Clipping changes s, which is therefore known
+ * only when |g|^2 has been added over all processes. So the sums are reduced without s, and combined after that. Decays of groups are taken
+ * relative to the largest of them, which is then a separate factor.
  */
 final class HypergradientOptimizer extends TunedOptimizer {
   private final Hypergradient settings;

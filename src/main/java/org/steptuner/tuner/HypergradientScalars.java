@@ -19,9 +19,9 @@ final class HypergradientScalars {
   }
 
   /**
-   * Moves the rate. One that would not be finite stays.
+   * Moves the rate. It stays if it would not be finite otherwise.
    *
-   * @param before the rate to start from: this scope's own, or what the tensor before has made of it
+   * @param before the rate to start from: this scope's own, or that after the update of the tensor before
    * @param product {@code <g, u'>}
    * @param gradientSquare {@code |g|^2}
    * @param directionSquare {@code |u'|^2}

@@ -21,7 +21,7 @@ import org.steptuner.rule.Rule;
  * S = sum of s_i, which n learners bet with the feedback h          (see MechanicScalars)
  * </pre>
  *
- * <p>The base rate matters little, since S makes up for it; leave it at 1 and give a schedule if training wants one.
+ * <p>The base rate matters little, because S adapts to it. Leave it at 1, and give a schedule if training needs one.
  *
  * <p>State: two words per element over the base rule's (Delta and the reference), one with {@link Delta#RECOMPUTED}. Words moved per
  * element over AdamW: 11 (TORCH with decay: 12, of which 1 is the guard against non-finite gradients).
@@ -30,11 +30,11 @@ import org.steptuner.rule.Rule;
  * reference is what x holds at the first step.
  */
 public final class Mechanic extends TunerBuilder<Mechanic> {
-  /** Which of the published forms. They differ in the scalars and in the decay term's y. */
+  /** The published forms. They differ in the scalars and in the y of the decay term. */
   public enum Variant {
     /**
-     * The authors' PyTorch release: y is x after the base's own step. To know it, the state must be written before the new scale is
-     * known, so with decay the gradients are read once more, by the guard.
+     * The authors' PyTorch release: y is x after the base rule's own step. To compute y, the state must be written before the new scale is
+     * known. So with decay, the guard reads the gradients once more.
      */
     TORCH(1e-8),
     /** The release in optax, with which the paper's experiments were made: y is x, as printed in the paper. */
@@ -49,18 +49,19 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
     }
   }
 
-  /** How the sum of the base's steps is kept. */
+  /** How Delta, the sum of the base rule's steps, is kept. */
   public enum Delta {
     /** As a sum, in the state's type. */
     STORED,
     /**
-     * As a sum that is multiplied by {@code S / (S + epsilon)} at every step: in exact arithmetic what {@link #RECOMPUTED} gives,
-     * without its loss of precision. The releases recompute, so this matches them.
+     * As a sum that is multiplied by {@code S / (S + epsilon)} at every step. In exact arithmetic this equals {@link #RECOMPUTED}; it
+     * avoids the loss of precision of that form. It matches the releases, which recompute.
      */
     DISCOUNTED,
     /**
-     * Not: {@code (x - reference) / (S + epsilon)}. Saves a word of memory per element. While S is small, x - reference rounds to 0
-     * in any type but float64, h is then 0 and S never grows: refused for other types unless {@link Mechanic#allowFreezing} is set.
+     * It is not kept, but computed as {@code (x - reference) / (S + epsilon)} at every step. This saves a word of memory per element. While
+     * S is small, x - reference rounds to 0 in all types but float64; then h is 0 and S never grows. So other types are refused, unless
+     * {@link Mechanic#allowFreezing} is called.
      */
     RECOMPUTED
   }
@@ -78,7 +79,11 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
     super(rule);
   }
 
-  /** Mechanic over a base rule, with nothing to tune. */
+  /**
+   * Mechanic over a base rule, with nothing to tune.
+   *
+   * @param rule the base rule
+   */
   public static Mechanic tuning(Rule rule) {
     return new Mechanic(rule);
   }
@@ -89,7 +94,7 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
     return this;
   }
 
-  /** How Delta is kept. The default is STORED for TORCH and THEORETICAL, and DISCOUNTED for OPTAX, which recomputes. */
+  /** How Delta is kept. The default is STORED for TORCH and THEORETICAL, and DISCOUNTED for OPTAX. */
   public Mechanic delta(Delta value) {
     delta = Objects.requireNonNull(value, "delta");
     return this;
@@ -101,14 +106,14 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
     return this;
   }
 
-  /** The rate of the base rule. The default is 1. */
+  /** The rate of the base rule, finite and not negative. The default is 1. */
   public Mechanic baseRate(double value) {
     rate = checkRate(value);
     return this;
   }
 
   /**
-   * The discounts of the learners, one each.
+   * The discounts of the learners, one for each.
    *
    * @param values one or more, in [0, 1]; the default is 0.9, 0.99, ... 0.999999
    */
@@ -121,7 +126,7 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
     return this;
   }
 
-  /** lambda, the weight of the decay term in h; not negative, 0.01 by default. Not the base rule's own weight decay. */
+  /** lambda, the weight of the decay term in h; not negative, 0.01 by default. It is not the base rule's weight decay. */
   public Mechanic decay(double value) {
     if (!(value >= 0 && value <= Double.MAX_VALUE))
       throw new IllegalArgumentException("decay must be finite and not negative, not " + value);
@@ -129,7 +134,7 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
     return this;
   }
 
-  /** s_init, the first scale: far below the right one. The default is the variant's: 1e-8, and 1e-6 for OPTAX. */
+  /** s_init, the first scale: finite, positive, and far below the right one. The default is 1e-6 for OPTAX, and 1e-8 for the others. */
   public Mechanic initialScale(double value) {
     if (!(value > 0 && value <= Double.MAX_VALUE))
       throw new IllegalArgumentException("initialScale must be finite and positive, not " + value);
@@ -137,7 +142,7 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
     return this;
   }
 
-  /** Keeps divisions finite; positive, 1e-8 by default. */
+  /** Added to divisors so that they are not 0; finite and positive. The default is 1e-8. */
   public Mechanic epsilon(double value) {
     if (!(value > 0 && value <= Double.MAX_VALUE))
       throw new IllegalArgumentException("epsilon must be finite and positive, not " + value);
@@ -146,8 +151,8 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
   }
 
   /**
-   * What shares a scale. The default is ALL, as in the paper. {@link Scope#TENSOR} learns one per tensor; biases and last layers may
-   * then get very small scales, which cost a little accuracy on Fashion-MNIST (examples/results): a group per layer is the milder
+   * Which tensors share a scale. The default is ALL, as in the paper. {@link Scope#TENSOR} learns one per tensor. Biases and last layers
+   * may then get very small scales, which cost a little accuracy on Fashion-MNIST (examples/results); a group per layer is a milder
    * choice.
    */
   public Mechanic scope(Scope value) {

@@ -12,8 +12,8 @@ import org.steptuner.internal.engine.TunedOptimizer;
  *
  * <ul>
  *   <li>Observe, then apply: the sums first, then the base step and the new x in one pass. Nothing is written before the new scale is
- *       known, so a non-finite gradient is seen for free.
- *   <li>Accumulate, then scale: where h needs x after the base's own step (TORCH with decay), the base step goes into Delta first.
+ *       known, so a gradient that is not finite is noticed without an extra pass.
+ *   <li>Accumulate, then scale: where h needs x after the base rule's own step (TORCH with decay), that step is added to Delta first.
  *   <li>Recomputed: without a stored Delta, observe and apply rebuild it from x.
  * </ul>
  */

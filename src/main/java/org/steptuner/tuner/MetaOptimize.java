@@ -26,11 +26,11 @@ import org.steptuner.rule.SGD;
  * beta &lt;- beta + metaStepSize u_meta(z)                    the meta rule takes z for its gradient
  * </pre>
  *
- * <p>Any of the base rules SGD (with momentum or without), RMSProp, Adam, AdamW and Lion goes with any of the meta rules SGD, RMSProp,
- * Adam and Lion. What shares a beta is a {@link #scope}: everything, each parameter group (a block of the paper), or each tensor. With
+ * <p>Any of the base rules SGD (with momentum or without), RMSProp, Adam, AdamW and Lion goes with any of the meta rules SGD, RMSProp, Adam
+ * and Lion. The {@link #scope} says which tensors share a beta: all, those of a parameter group (a block of the paper), or none. With
  * {@link #perWeight} every element has its own.
  *
- * <p>Everything is done in one pass over memory, since the step uses the old beta and z the old h. Words per element that it moves:
+ * <p>A step is one pass over memory, because x needs only the old beta, and z only the old h. Words per element that it moves:
  *
  * <pre>
  * base rule            SGD   SGD with momentum   RMSProp   Adam, AdamW   Lion
@@ -47,20 +47,19 @@ import org.steptuner.rule.SGD;
  * 1 more for its guard, and 2 more where every weight has its own B. State over the base rule's: h, one word per element, in the slot
  * {@code trace}; one per weight, also beta and the meta rule's state.
  *
- * <p>A weight decay is taken from the base rule and is decoupled, {@code x <- x - alpha weightDecay x}, with every rule: also with those
- * that add it to the gradient elsewhere. A schedule and a group's factor multiply alpha where it is used. {@link
- * org.steptuner.StepReport#learnedScale(int)} is alpha, as the next step will use it; where every weight has its own, their geometric
- * mean. {@link Optimizer#scalars} has beta and z, and the meta rule's m and v where it has them; one per weight, it has z and the mean of
- * ln(alpha / alpha_0). A z that is not finite leaves beta as it is.
+ * <p>The weight decay is that of the base rule and is decoupled, {@code x <- x - alpha weightDecay x}, also with rules that otherwise add
+ * it to the gradient. A schedule and a group's factor multiply alpha where it is used. {@link org.steptuner.StepReport#learnedScale(int)}
+ * is alpha, as the next step will use it; where every weight has its own, their geometric mean. {@link Optimizer#scalars} has beta and z,
+ * and the meta rule's m and v where it has them; one per weight, it has z and the mean of ln(alpha / alpha_0). If z is not finite, beta
+ * stays as it is.
  *
- * <p>x is the parameter in its own type: in 16-bit parameters a small step may round away, as with a fixed rate. A z is the change of the
- * loss per change of beta, so that only RMSProp, Adam and Lion are meta rules that do not care for the scale of the loss.
+ * <p>x is the parameter in its own type: in 16-bit parameters a small step may round away, as with a fixed rate. z has the unit of the
+ * loss: the meta rules RMSProp, Adam and Lion do not depend on that unit, apart from epsilon, and SGD does.
  */
 public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   /**
-   * What the trace h takes of the Hessian H of the loss, which the caller writes into the buffers of {@code updateAddress} before each
-   * step: of the same batch as the gradient, at the same parameters, multiplied by the same loss scale. With g = g(x) and S the part of h
-   * that stays,
+   * The part that the Hessian H of the loss has in the trace h. The caller writes it into the buffers of {@code updateAddress} before each
+   * step, for the same batch and parameters as the gradient, and multiplied by the same loss scale. With S the part of h that stays,
    *
    * <pre>
    * h &lt;- gamma S h + b step
@@ -70,7 +69,7 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
    * DIAGONAL_RECTIFIED   the same where it is positive, else 0
    * </pre>
    *
-   * The order of a step with a product, its buffer having been given to {@code ParameterSet.Builder.add}:
+   * The order of a step with a product, whose buffer was given to {@code ParameterSet.Builder.add}:
    *
    * <pre>{@code
    * StateTensor trace = optimizer.state("trace", "w"); // stays where it is
@@ -79,35 +78,35 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
    * }</pre>
    *
    * Only for the base rule SGD without momentum, and PAPER_CODE. {@link Approximation} says what b is. With several step sizes h is the
-   * derivative of x by all betas moved together, the sum of the columns of the paper's matrix: z is then a block's own derivative only
-   * as far as the Hessian ties no two blocks. h is held within +-1e15. A curvature that is not finite is treated as a gradient that is
-   * not.
+   * derivative of x by all betas together: the sum of the columns of the paper's matrix. Then z is a block's own derivative only if the
+   * Hessian does not couple that block with others. h is kept within +-1e15. A curvature that is not finite is treated like such a
+   * gradient.
    */
   public enum Curvature {
-    /** Free of Hessians: the buffers are not needed. */
+    /** No Hessian: the buffers are not needed. */
     NONE,
     /** The buffers hold H h, with h read from {@link Optimizer#state} as {@code "trace"}. */
     PRODUCT,
     /** The buffers hold the diagonal of H. */
     DIAGONAL,
-    /** The same, and an element that would overshoot forgets its h: IDBD. */
+    /** The same, but an element with a negative S forgets its h, as in IDBD. */
     DIAGONAL_RECTIFIED
   }
 
-  /** How a beta's own past enters (section 5 of the paper). */
+  /** How the past of a beta enters its trace (section 5 of the paper). */
   public enum Approximation {
-    /** Not at all: b = 1. Equation 17. */
+    /** It does not: b = 1. Equation 17. */
     L,
     /**
-     * With z's dependence on x: {@code b = gamma B + 1 - gamma}, then {@code B <- b - gamma metaStepSize <h, H h>} from 1, with the old
-     * h. Equation 15 without its last block row and column. For the meta rule SGD; for Lion it is the same as L (its appendix A.1.3).
-     * Bounds of step sizes and their changes are not differentiated. {@link Optimizer#scalars} has B as {@code betaTrace}, or the state
-     * slot of that name where every weight has its own.
+     * With z's dependence on x: {@code b = gamma B + 1 - gamma}, then {@code B <- b - gamma metaStepSize <h, H h>} from 1, with the old h.
+     * Equation 15 without its last block row and column. For the meta rule SGD; for Lion it is the same as L (its appendix A.1.3). Bounds
+     * on step sizes and on their changes are not differentiated. {@link Optimizer#scalars} has B as {@code betaTrace}, or the state slot of
+     * that name where every weight has its own.
      */
     TWO_BY_TWO
   }
 
-  /** Which of the published forms. They differ in the rules and in the trace h. */
+  /** The published forms. They differ in the rules and in the trace h. */
   public enum Variant {
     /**
      * The code of the paper's experiments. Its rules are not the usual ones. With mu = (1 - discount) / (1 - discount^t) and the
@@ -125,10 +124,10 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
      */
     PAPER_CODE,
     /**
-     * The authors' package, which has AdamW as base and Lion as meta rule; the other combinations are ours, by the same pattern. The
-     * rules are the usual ones, with their own epsilon. The trace takes what the base rule makes of the gradient alone, without
-     * momentum, and has the opposite sign: for AdamW {@code h <- gamma (1 - weightDecay alpha) h + alpha g / (sqrt(v) / sqrt(1 -
-     * beta2^t) + epsilon)}; RMSProp likewise, g for SGD, sign(g) for Lion. A meta rule Lion brings its m up to date before it uses it.
+     * The authors' package, which has AdamW as base and Lion as meta rule; the other combinations are ours, by the same pattern. The rules
+     * are the usual ones, with their own epsilon. The trace takes what the base rule makes of the gradient alone, without momentum, and has
+     * the opposite sign: for AdamW {@code h <- gamma (1 - weightDecay alpha) h + alpha g / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)};
+     * RMSProp likewise, g for SGD, sign(g) for Lion. The meta rule Lion updates its m before it uses it.
      */
     PACKAGE
   }
@@ -229,10 +228,10 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   }
 
   /**
-   * By what a step size may be multiplied or divided at most in one step: the meta rules Adam and SGD know no such bound. The default is
-   * infinity.
+   * The largest factor by which a step size may grow or shrink in one step. The meta rule Lion keeps to exp(metaStepSize) anyway; SGD has
+   * no bound of its own.
    *
-   * @param factor more than 1
+   * @param factor more than 1; infinity, the default, is no limit
    */
   public MetaOptimize largestChange(double factor) {
     if (!(factor > 1)) throw new IllegalArgumentException("largestChange must be more than 1, not " + factor);
@@ -241,8 +240,8 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   }
 
   /**
-   * Keeps the roots of PAPER_CODE away from 0, for base and meta rule; positive, 1e-10 by default. It is inside of the root, so that it
-   * compares with g^2 and z^2. The epsilon of the rules themselves is that of PACKAGE.
+   * Keeps the roots of PAPER_CODE away from 0, for base and meta rule; positive, 1e-10 by default. It is inside of the root, so it is
+   * compared with g^2 and z^2. PACKAGE uses the epsilon of the rules instead.
    */
   public MetaOptimize epsilon(double value) {
     if (!(value > 0 && value <= Double.MAX_VALUE))
@@ -251,13 +250,13 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
     return this;
   }
 
-  /** What shares a step size. The default is ALL; GROUP makes parameter groups the blocks of the paper, TENSOR makes tensors. */
+  /** Which tensors share a step size. The default is ALL; GROUP makes parameter groups the blocks of the paper, TENSOR makes tensors. */
   public MetaOptimize scope(Scope value) {
     scope = Objects.requireNonNull(value, "scope");
     return this;
   }
 
-  /** A step size for every element, for PAPER_CODE. The scope then only says what a report sums up. */
+  /** A step size for every element, for PAPER_CODE. The scope then only says which elements a report combines. */
   public MetaOptimize perWeight() {
     perWeight = true;
     return this;
@@ -269,13 +268,13 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
     return this;
   }
 
-  /** What h takes of the Hessian. The default is NONE. */
+  /** The part that the Hessian has in h. The default is NONE. */
   public MetaOptimize curvature(Curvature value) {
     curvature = Objects.requireNonNull(value, "curvature");
     return this;
   }
 
-  /** How a beta's own past enters, with a curvature. The default is L. */
+  /** How the past of a beta enters its trace, with a curvature. The default is L. */
   public MetaOptimize approximation(Approximation value) {
     approximation = Objects.requireNonNull(value, "approximation");
     return this;

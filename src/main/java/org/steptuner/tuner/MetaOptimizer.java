@@ -11,8 +11,8 @@ import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
 
 /**
- * MetaOptimize's one sweep. What it sums serves the next step, so a step ends when the sweep is on its way: a GPU's sums are taken when
- * the next step begins or somebody asks for them.
+ * MetaOptimize's one sweep. Only the next step needs its sums, so a step ends when the sweep has been started. The sums are taken when the
+ * next step begins, or when a report or a checkpoint needs them.
  */
 final class MetaOptimizer extends TunedOptimizer {
   private final MetaOptimize settings;

@@ -27,7 +27,7 @@ final class MetaScalars {
   double m;
   double v;
   double z; // the last one
-  double betaTrace = 1; // B: what its own past has made of beta; 1 in the L-approximation
+  double betaTrace = 1; // B: the trace of beta itself; 1 in the L-approximation
 
   MetaScalars(MetaOptimize settings) {
     variant = settings.variant;
@@ -53,7 +53,7 @@ final class MetaScalars {
     return Math.exp(beta);
   }
 
-  /** b: how much of a step is the doing of beta. */
+  /** b: the weight of a step in the trace h. */
   double stepWeight() {
     return twoByTwo ? gamma * betaTrace + (1 - gamma) : 1;
   }

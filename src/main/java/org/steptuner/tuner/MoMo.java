@@ -24,23 +24,23 @@ import org.steptuner.rule.Rule;
  *
  * Without bias correction the averages start at the first loss, gradient and product. Where {@code <m, m / D>} is 0, tau is 0.
  *
- * <p>A step needs the loss at x: {@code step(loss)}. tau is reported as the learned scale. There is one tau for all tensors, since there
- * is one loss; in a sharded training every process must be given the loss of all.
+ * <p>A step needs the loss at x: {@code step(loss)}. tau is reported as the learned scale. There is one tau for all tensors, because there
+ * is one loss; in a sharded training every process must be given the loss over all of them.
  *
  * <p>{@link org.steptuner.Optimizer#scalars} has loss_avg (f), gamma, lb (the bound), tau, tau_unlimited (what tau would be without the
  * upper limit) and t.
  *
- * <p>State: one word per element (m), for MoMo-Adam two (v). Words moved per element: MoMo 8, MoMo-Adam 11; the guard against
- * non-finite gradients is free, clipping costs one more. A step reads sums back once.
+ * <p>State: one word per element (m), for MoMo-Adam two (v). Words moved per element: MoMo 8, MoMo-Adam 11; the guard against non-finite
+ * gradients moves no more, clipping moves one more. A step reads sums back once.
  *
- * <p>Where the rate is 0, tau is 0: x stays, and the averages go on, as in the release.
+ * <p>Where the rate is 0, tau is 0: x stays, and the averages are still updated, as in the release.
  *
  * <p>Known to fail: with a bound above the least loss, steps are too short; with one far below it (the default, 0, where the loss cannot
  * reach 0), tau is only the upper limit, {@code rate}. {@link #estimateBound} stalls on full-batch iris (loss 0.84 instead of 0.08 in
  * the recorded runs).
  */
 public final class MoMo extends TunerBuilder<MoMo> {
-  /** Which of the published forms. They differ in the decay and in the least {@code <m, m / D>}. */
+  /** The published forms. They differ in the decay and in the least {@code <m, m / D>}. */
   public enum Variant {
     /** The authors' PyTorch release. */
     TORCH,
@@ -50,7 +50,7 @@ public final class MoMo extends TunerBuilder<MoMo> {
 
   /** How MoMo-Adam applies decay. */
   public enum Decay {
-    /** x is divided by k after the step: what the model says. */
+    /** x is divided by k after the step, as the model gives it. */
     DIVIDE,
     /** x is multiplied by {@code 1 - rate decay} before the step, as AdamW does; not in optax's form. */
     MULTIPLY
@@ -90,7 +90,7 @@ public final class MoMo extends TunerBuilder<MoMo> {
     return new MoMo(rule);
   }
 
-  /** The largest rate: what tau (times c) never exceeds. 1 by default, 0.01 for MoMo-Adam. */
+  /** The largest rate, finite and not negative: tau is at most maxRate / c. The default is 1, and 0.01 for MoMo-Adam. */
   public MoMo maxRate(double value) {
     rate = checkRate(value);
     return this;
@@ -115,13 +115,13 @@ public final class MoMo extends TunerBuilder<MoMo> {
     return this;
   }
 
-  /** MoMo*: takes {@link #bound} for the least value of a bound that is estimated while training. Off by default. */
+  /** MoMo*: estimates the bound while training; {@link #bound} is then the least value of the estimate. Off by default. */
   public MoMo estimateBound(boolean value) {
     estimateBound = value;
     return this;
   }
 
-  /** Averages that start at 0 and are corrected. Off by default; MoMo-Adam always has it. */
+  /** Starts averages at 0 and corrects their bias. Off by default; MoMo-Adam always does it. */
   public MoMo biasCorrection(boolean value) {
     biasCorrection = value;
     return this;

@@ -11,8 +11,8 @@ import org.steptuner.internal.engine.TunedOptimizer;
 /**
  * Two sweeps: |g|^2, then the step.
  *
- * <p>z is not kept. With b what x was above the z that it was drawn to, {@code b <- momentum b + c g; x <- x - (1 - momentum) b}: a heavy
- * ball at the rate 1 - momentum, whose gradients are multiplied by c.
+ * <p>z is not stored. With b = x - z, of the x before a step and the z after it, the step is {@code b <- momentum b + c g; x <- x - (1 -
+ * momentum) b}: SGD with momentum at the rate 1 - momentum, whose gradients are multiplied by c.
  */
 final class MovingTargetOptimizer extends TunedOptimizer implements PartedOptimizer {
   private final MovingTarget settings;

@@ -22,26 +22,27 @@ import org.steptuner.rule.Rule;
  * w &lt;- x,  u &lt;- u'
  * </pre>
  *
- * The difference of consecutive directions takes the Hessian's place: {@code b - a = <u, u - u'>} is K^2 rate times the curvature along u,
- * by finite difference. Windows should be long enough for the noise of batches to average out.
+ * The difference of consecutive directions replaces the Hessian: {@code b - a = <u, u - u'>} is K^2 rate times the curvature along u, by
+ * finite difference. Windows should be long enough for the noise of batches to average out.
  *
- * <p>K is {@link #interval} steps or a share of an {@link #epoch}; one of them must be called. The paper's share is 0.2, its gamma 0.33. It
- * can not prove convergence: a rate that has become too large may not come back. {@link #rateBounds} limits it.
+ * <p>K is {@link #interval} steps or a share of an {@link #epoch}; one of them must be called. The paper has a share of 0.2 and a gamma of
+ * 0.33. It does not prove convergence, and a rate that has become too large may stay so. {@link #rateBounds} limits it.
  *
  * <p>State over the rule's: w and u, two words per element. Words moved: those of the rule, 1 for the guard, and 5 every K steps.
  *
  * <p>{@link org.steptuner.StepReport#learnedScale(int)} is the rate after the step. {@link Optimizer#scalars} has rate and factor, by which
- * it was multiplied at the last step: 0 where it was no window's last. A schedule and a group's factor multiply the rate where it is
- * used and not where u' is formed.
+ * the last step multiplied it: 0 if that step ended no window. A schedule and a group's factor multiply the rate where it is used and not
+ * where u' is formed.
  */
 public final class NewtonRate extends TunerBuilder<NewtonRate> {
   /** The published forms. */
   public enum Variant {
-    /** As printed, with the guards of the text. The first window begins before the first step, the second one acts. */
+    /** As printed, with the guards of the text. The first window begins before the first step; the second one first changes the rate. */
     PAPER,
     /**
-     * The authors' code: windows end after steps K + 1, 2 K + 1, ..., the first one begins at its end, so that the third one acts; the
-     * factor is {@code 1 + gamma a / (b - a + 1e-10)}, of any sign and size. The rate may become negative, and may diverge.
+     * The authors' code: windows end after steps K + 1, 2 K + 1, ... The first of these ends only begins a window; the third is the first
+     * to change the rate. The factor is {@code 1 + gamma a / (b - a + 1e-10)}, of any sign and size. The rate may become negative, and may
+     * diverge.
      */
     RELEASED
   }
@@ -62,7 +63,8 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
   /**
    * A trainable rate for a base rule.
    *
-   * @param initialRate the first rate, finite and positive; too small rather than too large
+   * @param base the base rule
+   * @param initialRate the first rate, finite and positive; rather too small than too large
    */
   public static NewtonRate tuning(Rule base, double initialRate) {
     return new NewtonRate(base, initialRate);
@@ -88,13 +90,17 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
     return this;
   }
 
-  /** K as the paper's 20 % of an epoch, rounded, at least 1. */
+  /**
+   * Sets K to 20 % of an epoch, as in the paper, rounded, at least 1.
+   *
+   * @param stepsPerEpoch 1 or more
+   */
   public NewtonRate epoch(long stepsPerEpoch) {
     return epoch(stepsPerEpoch, 0.2);
   }
 
   /**
-   * K as a share of an epoch, rounded, at least 1.
+   * Sets K to a share of an epoch, rounded, at least 1.
    *
    * @param stepsPerEpoch 1 or more
    * @param share finite and positive
@@ -104,13 +110,18 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
     return interval(Math.max(1, Math.round(checkPositive("share", share) * stepsPerEpoch)));
   }
 
-  /** The largest factor on the rate, at least 1; of PAPER only. The default is 100. */
+  /** The largest factor on the rate, at least 1; only for PAPER. The default is 100. */
   public NewtonRate maxFactor(double value) {
     maxFactor = checkLimit("maxFactor", value, 1);
     return this;
   }
 
-  /** Bounds of the rate, of PAPER only. The default is 0 and infinity. */
+  /**
+   * Bounds of the rate, only for PAPER. The default is 0 and infinity.
+   *
+   * @param smallest not negative
+   * @param largest not less than smallest
+   */
   public NewtonRate rateBounds(double smallest, double largest) {
     if (!(smallest >= 0 && smallest <= largest))
       throw new IllegalArgumentException("rate bounds must be ordered and not negative, not " + smallest + " and " + largest);
@@ -119,7 +130,7 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
     return this;
   }
 
-  /** What shares a rate. The default is ALL; a rate for each layer is what the paper suggests for further work. */
+  /** Which tensors share a rate. The default is ALL; the paper suggests a rate for each layer as further work. */
   public NewtonRate scope(Scope value) {
     scope = Objects.requireNonNull(value, "scope");
     return this;

@@ -11,13 +11,13 @@ import org.steptuner.rule.Rule;
  * (1987); as in Roulet et al., "Stepping on the Edge: Curvature Aware Learning Rate Tuners" (2024), equation 14, with a limit.
  *
  * <pre>
- * eta = min((f - bound) / |g|^2, maxRate)         not less than 0; 0 where g is 0; maxRate is 1 unless told otherwise
+ * eta = min((f - bound) / |g|^2, maxRate)         not less than 0; 0 where g is 0; maxRate is 1 by default
  * x  &lt;- x + eta u                                 u: the base rule's step at the rate 1
  * </pre>
  *
- * |g|^2 is the decrease of f along u per unit of eta for SGD without momentum or decay, where u = -g. Over other rules {@link #alongUpdate}
- * puts {@code -<g, u>} in its place, which is what the model is about there. g is the gradient before clipping, and what the trainer's f
- * has: a weight decay of the rule is part of u alone.
+ * |g|^2 is the decrease of f along u per unit of eta for SGD without momentum or decay, where u = -g. For other rules this decrease is
+ * {@code -<g, u>}, which {@link #alongUpdate} uses instead. g and f are those of the trainer's loss. A weight decay of the rule and
+ * clipping change only u.
  *
  * <p>A step needs the loss: {@link Optimizer#step(double)}. State over the rule's: none. Words moved: those of the rule alone and 1 for the
  * norm of the gradient; along the update 6 over SGD, 9 over SGD with momentum and RMSProp, 12 over Adam and AdamW, and one word of scratch
@@ -57,7 +57,7 @@ public final class Polyak extends TunerBuilder<Polyak> {
     return this;
   }
 
-  /** Divides by {@code -<g, u>}; where u does not descend, eta is 0. */
+  /** Divides by {@code -<g, u>} instead of |g|^2. If u is not a descent direction, eta is 0. */
   public Polyak alongUpdate() {
     alongUpdate = true;
     return this;

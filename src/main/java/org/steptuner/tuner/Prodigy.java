@@ -25,20 +25,20 @@ import org.steptuner.rule.Rule;
  * x &lt;- x - decay r x - r m / (sqrt(v) + d epsilon)
  * </pre>
  *
- * The last line has the new d where it is written, and r has the old one. Everything else about Adam (betas, epsilon, decay, which
- * {@link Adam} adds to g and {@link AdamW} applies to x) comes from the rule.
+ * In the last line d is the new one, and r contains the old one. The rule gives the betas, epsilon and the decay, which {@link Adam} adds
+ * to g and {@link AdamW} applies to x.
  *
- * <p>State: five words per element (m, v, s, x0, x0 - x), one less with {@link Displacement#ACCUMULATED} or RECOMPUTED, one less with
- * beta1 = 0. Words moved per element: 14, with a decay in the gradient 15; RECOMPUTED 13; two less with beta1 = 0. The guard against
- * non-finite gradients is free, clipping costs one more. A step reads sums back once. With STORED x is rebuilt from x0 and x0 - x at every
- * step: a change that the trainer makes to x in between is overwritten.
+ * <p>State: five words per element (m, v, s, x0, x0 - x), one less with {@link Displacement#ACCUMULATED} or RECOMPUTED, one less with beta1
+ * = 0. Words moved per element: 14, with a decay in the gradient 15; RECOMPUTED 13; two less with beta1 = 0. The guard against non-finite
+ * gradients moves no more, clipping moves one more. A step reads sums back once. With STORED x is rebuilt from x0 and x0 - x at every step:
+ * a change that the trainer makes to x in between is overwritten.
  *
  * <p>A step whose rate is 0 (a schedule may begin or end so) changes nothing at all: not x, not the state, not the count of steps in the
- * bias correction. That is the release's behaviour. So does one whose gradients have all been 0 so far. A group with a rate factor of 0
- * stays as it is and has no part in d; the release still applies decoupled decay to it.
+ * bias correction. That is the release's behaviour. A step changes nothing either while all gradients so far have been 0. A group with a
+ * rate factor of 0 stays as it is and does not influence d; the release still applies decoupled decay to it.
  *
- * <p>{@link org.steptuner.Optimizer#scalars} has d, d_max (the largest e), d_hat (the last e), n, s_norm (|s|_1) and t, the steps that
- * were not left out.
+ * <p>{@link org.steptuner.Optimizer#scalars} has d, d_max (the largest e), d_hat (the last e), n, s_norm (|s|_1) and t, the number of steps
+ * that were not left out.
  *
  * <p>Known to fail: with a schedule that warms up from a very small rate, d can be overestimated; use {@link #safeguardWarmup}. On
  * gradients that do not depend on x, d grows without bound; {@link #maxRate} stops it.
@@ -49,18 +49,17 @@ import org.steptuner.rule.Rule;
 public final class Prodigy extends TunerBuilder<Prodigy> {
   /** How x0 - x, of which the estimate is made, is kept. */
   public enum Displacement {
-    /** As a sum of steps in the state's type; x is rebuilt from x0 and it, so that state and not x has all its bits. */
+    /** As a sum of steps in the state's type. x is rebuilt from x0 and this sum, so short types of x do not lose small steps. */
     STORED,
     /**
-     * As a sum of steps in the state's type, without x0: x takes the same steps in its own. Saves a word of memory per element and, while
-     * d is small, gives nearly the d of STORED, where x alone is short of bits. Refused for 16-bit parameters, and for a decay in the
-     * gradient.
+     * As a sum of steps in the state's type, without x0; x takes the same steps in its own type. This saves a word of memory per element.
+     * Its d is nearly that of STORED, even while d is small. Refused for 16-bit parameters, and for a decay in the gradient.
      */
     ACCUMULATED,
     /**
-     * Not: from x0 and x, as the releases do. Saves a word of memory per element and one moved. While d is small, x does not move, or
-     * moves by a few units in its last place, in any type but float64: the estimate is wrong by some percent in float32, and stays 0
-     * for ever in 16 bits. Refused for 16-bit parameters.
+     * It is not kept, but computed from x0 and x at every step, as the releases do. This saves a word of memory per element, and one moved.
+     * While d is small, x does not move, or moves by a few units in its last place, in all types but float64. The estimate is then wrong by
+     * some percent in float32, and would stay 0 in 16 bits. Refused for 16-bit parameters.
      */
     RECOMPUTED
   }
@@ -102,7 +101,7 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
     return new Prodigy(rule);
   }
 
-  /** A factor on the learned rate; 1 by default, and best left there: use {@link #coefficient}. */
+  /** A factor on the learned rate, finite and not negative. The default is 1, which is best; use {@link #coefficient} instead. */
   public Prodigy baseRate(double value) {
     rate = checkRate(value);
     return this;
@@ -115,25 +114,25 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
     return this;
   }
 
-  /** d0, the first estimate: positive, and far below the right one. The default is 1e-6. */
+  /** d0, the first estimate: finite, positive, and far below the right one. The default is 1e-6. */
   public Prodigy initialRate(double value) {
     initialRate = checkPositive("initialRate", value);
     return this;
   }
 
-  /** What d never exceeds; positive. The default is not to hold it. It must not be less than {@link #initialRate}. */
+  /** The largest d: positive and not less than {@link #initialRate}. The default is infinity, no limit. */
   public Prodigy maxRate(double value) {
     maxRate = checkLimit("maxRate", value, 0);
     return this;
   }
 
-  /** A factor on the estimate; positive, 1 by default. The release's advice: if anything must be tuned, this, between 0.5 and 2. */
+  /** A factor on the estimate; positive, 1 by default. The release advises to tune this first, if anything, between 0.5 and 2. */
   public Prodigy coefficient(double value) {
     coefficient = checkPositive("coefficient", value);
     return this;
   }
 
-  /** How much d may grow in a step: at least 1, unlimited by default. 1.02 gives a kind of warm-up. */
+  /** The largest factor on d in a step, at least 1. The default is infinity, no limit. 1.02 gives a kind of warm-up. */
   public Prodigy growthRate(double value) {
     growthRate = checkLimit("growthRate", value, 1);
     return this;
@@ -152,8 +151,8 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
   }
 
   /**
-   * Takes only elements 0, p, 2p, ... of each tensor into the estimate. 1 by default; the release suggests 11. In the release this saves
-   * the memory of s and x0 elsewhere; here it does not: {@link Displacement#ACCUMULATED} saves that of x0.
+   * Takes only the elements 0, p, 2p, ... of each tensor into the estimate. 1 by default; the release suggests 11. In the release this
+   * saves the memory of s and x0 for the other elements. Here it does not; {@link Displacement#ACCUMULATED} saves that of x0.
    *
    * @param p from 1 to 2^30
    */
@@ -169,7 +168,7 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
     return this;
   }
 
-  /** What shares a d. The default is ALL, as in the paper; {@link Scope#GROUP} learns one per parameter group. */
+  /** Which tensors share a d. The default is ALL, as in the paper; {@link Scope#GROUP} learns one per parameter group. */
   public Prodigy scope(Scope value) {
     scope = Objects.requireNonNull(value, "scope");
     return this;

@@ -20,8 +20,8 @@ import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
- * What every tuner can be told. Settings may be given in any order; {@link #build} checks them together and takes them as they are then:
- * a builder that is changed afterwards changes no optimizer.
+ * The settings that all tuners have. They may be given in any order, and every setting returns the builder. {@link #build} checks them
+ * together and copies them: changing a builder afterwards changes no optimizer.
  *
  * @param <B> the tuner's own builder
  */
@@ -43,13 +43,13 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
     this.rule = Objects.requireNonNull(rule, "rule");
   }
 
-  /** A factor on the base rate, by step. The default is constant. */
+  /** The schedule: a factor on the rate, by step. The default is the constant 1. */
   public B schedule(Schedule value) {
     schedule = Objects.requireNonNull(value, "schedule");
     return self();
   }
 
-  /** What to do about a gradient or loss that is infinite or not a number. The default is {@link NonFinite#SKIP}. */
+  /** What a step does about a gradient or a loss that is infinite or not a number. The default is {@link NonFinite#SKIP}. */
   public B nonFinite(NonFinite value) {
     nonFinite = Objects.requireNonNull(value, "nonFinite");
     return self();
@@ -62,7 +62,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   }
 
   /**
-   * Clips the gradient to a norm over all tensors: g is multiplied by {@code min(1, norm / (|g| + 1e-6))}. The default is not to.
+   * Clips the gradient to a norm over all tensors: g is multiplied by {@code min(1, norm / (|g| + 1e-6))}. The default is no clipping.
    *
    * @param norm positive
    */
@@ -73,9 +73,9 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   }
 
   /**
-   * Whether reports have |g|_1 beside |g|: what {@link org.steptuner.ScheduleRefinement} takes for rules like Adam. It is summed by the
-   * sweep that sees the gradients first, for no word more: by the guard, or by what Mechanic, Prodigy (their default forms) and MoMo
-   * look with. Other tuners that have no guard get one: one word more per element. Off by default.
+   * Whether reports have |g|_1 beside |g|. {@link org.steptuner.ScheduleRefinement} needs it for rules like Adam. The first sweep over the
+   * gradients sums it without moving more words: that of the guard, or the first sweep of Mechanic and Prodigy (in their default forms) and
+   * MoMo. Other tuners without a guard get one, which moves one word more per element. Off by default.
    */
   public B gradientL1(boolean value) {
     gradientL1 = value;
@@ -83,7 +83,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   }
 
   /**
-   * Hyperparameters of a parameter group. Groups without a call have those of the tuner.
+   * Sets the hyperparameters of a parameter group. Other groups have those of the tuner.
    *
    * @param name a group of the parameter set
    * @param groupRule the same kind of rule with other values
@@ -95,7 +95,9 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   /**
    * The same, with a factor on the rate.
    *
-   * @param rateFactor not negative; 0 leaves only what does not depend on the rate
+   * @param name a group of the parameter set
+   * @param groupRule the same kind of rule with other values
+   * @param rateFactor finite and not negative
    */
   public B group(String name, Rule groupRule, double rateFactor) {
     Objects.requireNonNull(name, "name");
@@ -109,7 +111,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
     return self();
   }
 
-  /** Adds the sums over all processes of a sharded training. The default is one process. */
+  /** How sums are added over all processes of a sharded training; null, the default, is for one process. */
   public B sumReducer(SumReducer value) {
     sumReducer = value;
     return self();
@@ -127,8 +129,10 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   }
 
   /**
-   * Allocates the state and binds the parameters.
+   * Makes the optimizer: allocates its state and binds the parameters.
    *
+   * @param parameters the tensors to optimize
+   * @return the optimizer, which must be closed
    * @throws IllegalArgumentException if settings and parameters do not fit together
    * @throws org.steptuner.DeviceException if there is not enough memory
    */
@@ -170,12 +174,12 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   /** Everything that a resumed run must share with the run that was saved. */
   abstract String description();
 
-  /** What a segment must not be larger than: the scope, unless a tuner must look closer. */
+  /** The largest part that may share coefficients: the scope, unless a tuner needs smaller ones. */
   Scope planScope() {
     return scope;
   }
 
-  /** The state slots of the rule. A tuner whose formula is not made of the rule's says which of them it has a use for. */
+  /** The state slots of the rule. A tuner with a formula of its own names those that it uses. */
   List<String> ruleSlots() {
     return Plan.slotsOf(rule.kernel());
   }
@@ -193,7 +197,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
     return false;
   }
 
-  /** Whether something must know the gradients' norm before a sweep that cannot be taken back. */
+  /** Whether the norm of the gradients must be known before a sweep that writes parameters or state. */
   final boolean needsNorm() {
     return nonFinite != NonFinite.UNCHECKED || clips();
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Tuners: what sets the rate of a rule, from a fixed rate with a schedule to methods that learn it. Each builds an
- * {@link org.steptuner.Optimizer}; its page gives the formula, the paper, the state per element and the words that a step moves.
+ * Tuners set the rate of a rule, from a fixed rate with a schedule to methods that learn it. Each builds an {@link
+ * org.steptuner.Optimizer}; its page gives the formula, the paper, the state per element and the words that a step moves.
  */
 package org.steptuner.tuner;

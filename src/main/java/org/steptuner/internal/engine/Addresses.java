@@ -8,10 +8,11 @@ import java.util.TreeMap;
 import org.steptuner.ParameterSet;
 
 /**
- * Where the tensors of an optimizer are now, and what may overlap: a range of parameters touches no other range; gradients and updates are
- * only read and may coincide.
+ * The current addresses of the tensors of an optimizer, and the check of what may overlap: a range of parameters must not overlap any other
+ * range; gradients and updates are only read and may coincide.
  *
- * <p>Parameters overlap nothing, so they are ordered by address and a move of gradients, which trainers make often, costs a look-up.
+ * <p>Parameters are kept ordered by address, which is possible because they overlap nothing. So checking a move of gradients, which
+ * trainers make often, takes one look-up.
  */
 public final class Addresses {
   /** A move that has been checked. */

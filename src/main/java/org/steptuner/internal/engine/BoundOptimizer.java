@@ -13,8 +13,8 @@ import org.steptuner.StateTensor;
 import org.steptuner.StepReport;
 
 /**
- * An optimizer apart from its steps: what it is bound to, where its state lies, its scalars by name, saving, restoring, closing; and that
- * one call has it at a time.
+ * An optimizer without its steps: its parameters, its state, its scalars by name, saving, restoring and closing. It also ensures that only
+ * one call uses the optimizer at a time.
  */
 abstract class BoundOptimizer implements Optimizer, Instrumented {
   protected final Plan plan;
@@ -42,7 +42,7 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
   /** Names the scalars that make a resumed run equal an uninterrupted one. */
   protected abstract void name(Scalars scalars);
 
-  /** What a scope's steps are scaled by now; 1 where nothing is learned. */
+  /** The current scale of the steps of a scope; 1 where nothing is learned. */
   protected double learnedScale(int scope) {
     return 1;
   }

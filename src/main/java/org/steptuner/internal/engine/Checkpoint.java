@@ -65,7 +65,7 @@ final class Checkpoint {
         }
         Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
       } finally {
-        Files.deleteIfExists(temporary); // gone already where the move was made
+        Files.deleteIfExists(temporary); // does nothing if the file was moved
       }
     } catch (IOException e) {
       throw new UncheckedIOException("cannot save the optimizer to " + file + ": " + e.getMessage(), e);

@@ -7,7 +7,7 @@ import java.util.Objects;
 import java.util.function.Function;
 import org.steptuner.ParameterSet;
 
-/** What an optimizer runs on: its plan with the state in place, its groups, its guard, its report. */
+/** The parts that an optimizer is built from: its plan with the state allocated, its groups, its guard, its report. */
 public final class Engine {
   final Settings settings;
   final Plan plan;

@@ -3,7 +3,7 @@ package org.steptuner.internal.engine;
 
 import java.util.concurrent.atomic.AtomicReference;
 
-/** Who may use an optimizer when: one call at a time, and none after it was closed. */
+/** Ensures that only one call uses an optimizer at a time, and none after it was closed. */
 final class ExclusiveUse {
   private enum Use { IDLE, BUSY, CLOSED }
 

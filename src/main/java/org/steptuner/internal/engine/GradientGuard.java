@@ -5,10 +5,11 @@ import org.steptuner.NonFinite;
 import org.steptuner.StepReport.Skip;
 
 /**
- * What a step does with the gradients as a whole: it refuses those that are not finite before anything is written, clips their norm, sums
- * |g|_1 where that was asked for, and knows what sweeps multiply them by.
+ * Handles the gradients of a step as a whole: refuses them before anything is written if they are not finite, clips their norm, sums |g|_1
+ * if the optimizer was built with it, and gives the factor by which sweeps multiply them.
  *
- * <p>The norm is that of a sweep of its own ({@link #guard}), or of the tuner's first sweep where that writes nothing ({@link #accept}).
+ * <p>The norm comes from a sweep of the guard's own ({@link #guard}), or from the tuner's first sweep if that writes neither parameters nor
+ * state ({@link #accept}).
  */
 public final class GradientGuard {
   private static final double CLIP_EPSILON = 1e-6;
@@ -21,7 +22,7 @@ public final class GradientGuard {
   private final Sweep sweep; // null: the tuner's own sweep is the guard
   private final Reduction reduction;
   private final Reduction.Term square;
-  private Reduction.Term l1; // null where nobody asked
+  private Reduction.Term l1; // null if it is not summed
   private double multiplier;
   private boolean badLoss;
 
@@ -39,7 +40,11 @@ public final class GradientGuard {
     if (reads && wantsL1) l1 = reduction.overall(sweep.sum("gradientL1"));
   }
 
-  /** Begins a step: whether the loss that it was given is one that nothing is to be made of. */
+  /**
+   * Begins a step.
+   *
+   * @param badLossOfStep whether the step must be skipped because of its loss
+   */
   void begin(boolean badLossOfStep) {
     badLoss = badLossOfStep;
     report.gradientNorm = Double.NaN;
@@ -47,7 +52,7 @@ public final class GradientGuard {
     report.clipFactor = 1;
   }
 
-  /** Reads the gradients ahead of the tuner's sweeps, where that was asked for. False: skip the step. */
+  /** Reads the gradients before the tuner's sweeps, if the guard has a sweep. False: skip the step. */
   public boolean guard() {
     if (sweep == null) return true;
     sweep.run();
@@ -67,7 +72,7 @@ public final class GradientGuard {
     return sweep != null;
   }
 
-  /** Binds the sweep that sees the gradients first, in its form with |g|_1 where that was asked for and the guard does not sum it. */
+  /** Binds the sweep that sees the gradients first, in its form with |g|_1 if reports need it and the guard does not sum it. */
   public Sweep bindObserver(String name, String rule) {
     return plan.bind(wantsL1 && sweep == null ? name + "_l1" : name, rule);
   }
@@ -89,7 +94,7 @@ public final class GradientGuard {
   }
 
   /**
-   * Notes the norm of the gradients, and what clipping makes of them. False: skip the step.
+   * Takes the norm of the gradients and finds the factor of clipping. False: skip the step.
    *
    * @param gradientSquare |g|^2 of the gradients as they are in memory, over all tensors
    */
@@ -108,7 +113,7 @@ public final class GradientGuard {
     if (Double.isNaN(report.gradientNorm)) report.gradientNorm = norm;
   }
 
-  /** Skips a step of which a sum or a rate is not finite, unless nobody is to look. */
+  /** Skips a step if a sum or a rate is not finite, unless such values are not checked. */
   public boolean refuses(double value, Skip why) {
     if (Double.isFinite(value) || nonFinite == NonFinite.UNCHECKED) return false;
     report.skip = why;
@@ -125,7 +130,7 @@ public final class GradientGuard {
     return !sums.isFinite() && refuses(Double.NaN);
   }
 
-  /** What gradients in memory are to be multiplied by, clipping aside. */
+  /** The factor on the gradients in memory, without clipping. */
   public double multiplier() {
     return multiplier;
   }
@@ -134,7 +139,7 @@ public final class GradientGuard {
     multiplier = checkMultiplier(value);
   }
 
-  /** What sweeps multiply gradients by. */
+  /** The factor by which sweeps multiply gradients. */
   public double scale() {
     return multiplier * report.clipFactor;
   }

@@ -3,7 +3,7 @@ package org.steptuner.internal.engine;
 
 import org.steptuner.rule.Coefficients;
 
-/** An optimizer as instruments see it: they work in its plan, with slots of their own. */
+/** What instruments need of an optimizer. They work in its plan, with slots of their own. */
 public interface Instrumented {
   /** The optimizer's plan. */
   Plan plan();
@@ -18,10 +18,10 @@ public interface Instrumented {
    * Puts what the base rule divides by, see {@link org.steptuner.rule.Rule#preconditioner}, once a step has been made.
    *
    * @param group a parameter group, by its place
-   * @throws IllegalStateException if the rule does not, or no step has been made
+   * @throws IllegalStateException if the rule does not precondition, or no step has been made
    */
   void preconditioner(int group, Coefficients to);
 
-  /** A reduction of the optimizer's: sums of scopes, and over processes. */
+  /** A new reduction: adds sums over segments and over processes. */
   Reduction reduction();
 }

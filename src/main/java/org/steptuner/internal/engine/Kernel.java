@@ -6,7 +6,7 @@ import java.util.List;
 import org.steptuner.internal.Natives;
 
 /**
- * A native formula as it describes itself.
+ * The description of a native formula.
  *
  * @param number its place in the native table
  * @param operands what it reads and writes, in order

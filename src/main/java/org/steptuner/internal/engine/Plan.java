@@ -18,7 +18,7 @@ import org.steptuner.internal.Natives;
 /**
  * The native side of one optimizer: tensors in the order of their segments, state slots, bound kernels.
  *
- * <p>A segment is what shares coefficients and sums: the tensors of a group, or one tensor where every tensor is a scope.
+ * <p>The tensors of a segment share coefficients and sums. A segment has all tensors of a group, or one tensor if the scope is TENSOR.
  */
 public final class Plan implements AutoCloseable {
   private static final Cleaner CLEANER = Cleaner.create();
@@ -39,7 +39,7 @@ public final class Plan implements AutoCloseable {
 
   /**
    * @param slots names of the state slots, which a checkpoint holds
-   * @param scope what a segment must not be larger than
+   * @param scope the largest extent of a segment
    */
   public Plan(ParameterSet parameters, List<String> slots, Scope scope) {
     this.parameters = parameters;
@@ -86,7 +86,7 @@ public final class Plan implements AutoCloseable {
     memory = new Memory(handle);
   }
 
-  /** Adds a slot, zeroed, for what is made anew where it is needed: no checkpoint holds it. Does nothing where it is there already. */
+  /** Adds a zeroed slot for values that need not be saved: no checkpoint holds it. Does nothing if there is such a slot already. */
   public void addScratch(String name) {
     if (slots.contains(name)) return;
     final int[] slot = new int[1];
@@ -102,7 +102,7 @@ public final class Plan implements AutoCloseable {
   /**
    * The same.
    *
-   * @param slotOfOperand the slots of operands that are not called like them
+   * @param slotOfOperand the slots of operands whose names differ
    */
   public Sweep bind(String sweep, String rule, Map<String, String> slotOfOperand) {
     final Kernel kernel = Kernel.find(sweep, rule);
@@ -145,7 +145,7 @@ public final class Plan implements AutoCloseable {
     return stateSlots;
   }
 
-  /** What is optimized, where it is now. */
+  /** The tensors, with their current addresses. */
   public synchronized ParameterSet parameters() {
     if (moved) parameters = addresses.applyTo(parameters);
     moved = false;
@@ -194,7 +194,7 @@ public final class Plan implements AutoCloseable {
     return Natives.planBytes(handle, slot(slot), position[tensor]);
   }
 
-  /** Where a tensor's elements lie in a slot, on the device. */
+  /** The address of a tensor's elements in a slot, on the device. */
   public long address(String slot, int tensor) {
     return Natives.planAddress(handle(), slot(slot), position[tensor]);
   }
@@ -219,7 +219,7 @@ public final class Plan implements AutoCloseable {
     handle = 0;
   }
 
-  /** Host memory of a slot as a buffer, which stays readable for as long as anyone has it, past {@link #close}: it is Java's to misuse. */
+  /** Host memory of a slot as a buffer. The memory is not freed while the buffer is reachable, not even by {@link #close}. */
   ByteBuffer buffer(long address, long bytes) {
     handle();
     final ByteBuffer buffer = new NativeBytes(address).capacity(bytes).asByteBuffer().order(ByteOrder.nativeOrder());
@@ -237,7 +237,7 @@ public final class Plan implements AutoCloseable {
     return name == null ? -1 : slots.indexOf(name);
   }
 
-  /** The native plan, destroyed when the last of its holders has let go: the plan itself, and every buffer. */
+  /** The native plan. It is destroyed when the plan is closed and no buffer of it is reachable any more. */
   private static final class Memory implements Runnable {
     private final long handle;
     private int holders = 1;

@@ -5,10 +5,10 @@ import java.util.Arrays;
 import org.steptuner.SumReducer;
 
 /**
- * The sums of a step: from segments to scopes, and from this process to all of them, in one call of the trainer's {@link SumReducer}.
+ * Adds the sums of a step: over the segments of each scope, and over all processes, in one call of the trainer's {@link SumReducer}.
  *
- * <p>A term is a sum that a tuner needs, once per scope or once over everything. One that a sweep sums is taken from there; others are
- * added by the tuner. All terms lie in one array, so that several processes add them together.
+ * <p>A term is a sum that a tuner needs, once per scope or once over everything. It is taken from a sweep, or the tuner adds it up. All
+ * terms are in one array, so that one call adds them over all processes.
  */
 public final class Reduction {
   private final Plan plan;

@@ -4,7 +4,7 @@ package org.steptuner.internal.engine;
 import java.util.Arrays;
 import org.steptuner.StepReport;
 
-/** The report that an optimizer fills. */
+/** The report of an optimizer, which overwrites it at every step. */
 public final class Report implements StepReport {
   long step;
   long skippedSteps;

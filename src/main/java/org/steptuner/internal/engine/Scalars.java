@@ -18,7 +18,7 @@ import java.util.function.ToDoubleFunction;
  * The scalars of a tuner by name: those that make a resumed run equal an uninterrupted one. A tuner names each of them once; reports,
  * checkpoints and restoring use that.
  *
- * <p>Public names are those of the papers. What only the implementation knows is {@linkplain #internal kept}, but not shown.
+ * <p>Public names are those of the papers. Values that only the implementation uses are saved, but not shown ({@link #internal}).
  */
 public final class Scalars {
   private record Entry(String name, boolean shown, int count, BiConsumer<double[], Boolean> move) {}
@@ -26,7 +26,7 @@ public final class Scalars {
   private final List<Entry> entries = new ArrayList<>();
   private boolean shown = true;
 
-  /** What is named from now on goes into checkpoints and is not shown. */
+  /** From now on names are for checkpoints only, and not shown. */
   public Scalars internal() {
     shown = false;
     return this;

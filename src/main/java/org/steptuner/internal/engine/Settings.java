@@ -10,12 +10,12 @@ import org.steptuner.SumReducer;
 import org.steptuner.rule.Rule;
 
 /**
- * What every optimizer is told, as it was when it was built.
+ * The settings that all optimizers have. They do not change after the optimizer was built.
  *
  * @param rule the base rule
  * @param groups hyperparameters of groups that have their own
  * @param schedule the factor on the rate, by step
- * @param scope what a segment must not be larger than
+ * @param scope the largest extent of a segment
  * @param nonFinite what to do about a gradient that is not finite
  * @param gradientMultiplier the first factor on every gradient
  * @param clipNorm the norm to clip to; infinity for none
@@ -23,8 +23,8 @@ import org.steptuner.rule.Rule;
  * @param gradientL1 whether reports have |g|_1
  * @param stream the stream of a GPU
  * @param description everything that a resumed run must share with the run that was saved
- * @param ruleSlots the rule's state slots that the tuner has a use for
- * @param tunerSlots the tuner's own
+ * @param ruleSlots the rule's state slots that the tuner uses
+ * @param tunerSlots the tuner's own state slots
  * @param guarded whether a read of the gradients must come before the tuner's sweeps
  * @param observesL1 whether the tuner's first sweep has a form that sums |g|_1
  */

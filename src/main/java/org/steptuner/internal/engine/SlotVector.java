@@ -9,7 +9,7 @@ import org.steptuner.DataType;
 import org.steptuner.ParameterSet;
 import org.steptuner.curvature.ParameterVector;
 
-/** A slot of a plan as trainers see it. */
+/** A slot of a plan as a vector for the trainer. */
 public final class SlotVector implements ParameterVector {
   private final Plan plan;
   private final ParameterSet parameters;

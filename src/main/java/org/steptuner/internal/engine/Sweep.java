@@ -11,11 +11,11 @@ import org.steptuner.internal.Natives;
 import org.steptuner.rule.Coefficients;
 
 /**
- * A kernel bound to a plan: coefficients in, one pass over memory, sums out. Both have one row per segment.
+ * A kernel bound to a plan: it takes coefficients, makes one pass over memory and gives sums. Both have one row per segment.
  *
- * <p>Coefficients are put by name into one row, which keeps them, and {@link #set} gives that row to a segment: what all segments share
- * is put once. Sums are taken by the handles that {@link #sum} gives. Names are looked up when a sweep is bound and when a put comes out
- * of the formula's order; otherwise a put compares two references and stores a number.
+ * <p>Coefficients are put by name into one row, which keeps them, and {@link #set} copies that row to a segment, so that a value which all
+ * segments share is put once. {@link #sum} gives handles to the sums. Names are looked up when a sweep is bound, and when a put is not in
+ * the order of the formula; otherwise a put compares two references and stores a number.
  */
 public final class Sweep implements Coefficients {
   private final Plan plan;

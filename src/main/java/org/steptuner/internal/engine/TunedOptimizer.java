@@ -11,7 +11,7 @@ import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
 
 /**
- * A step from its beginning to its report, as all tuners share it. A tuner adds its sweeps and its scalars in {@link #advance}.
+ * The part of a step that all tuners share, from its beginning to its report. A tuner adds its sweeps and its scalars in {@link #advance}.
  *
  * <p>A tuner's constructor takes an {@link Engine} and binds its sweeps; {@link Engine#build} closes the engine if that fails.
  */
