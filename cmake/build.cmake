@@ -1,26 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Configures and builds in one command: cmake -DBUILD=<build folder> [-D<option>=...] -P cmake/build.cmake
-# Every STEPTUNER_* option is passed on. An unchanged tree does nothing.
+# Configures and builds in one command: cmake -DBUILD=<build folder> [-DPRESET=<of CMakePresets.json>] [-D<option>=...] -P cmake/build.cmake
+# Every STEPTUNER_* option is passed on. An unchanged tree does nothing, whatever links it is reached by: all folders are real ones.
+file(MAKE_DIRECTORY "${BUILD}")
+file(REAL_PATH "${BUILD}" BUILD)
+file(REAL_PATH "${CMAKE_CURRENT_LIST_DIR}" HERE)
 set(options)
 get_cmake_property(variables VARIABLES)
 foreach(variable ${variables})
   if(variable MATCHES "^STEPTUNER_" AND NOT "${${variable}}" STREQUAL "")
+    if(variable MATCHES "_OUTPUT$")
+      file(MAKE_DIRECTORY "${${variable}}")
+      file(REAL_PATH "${${variable}}" ${variable})
+    endif()
     string(REPLACE ";" "\\;" value "${${variable}}")
     list(APPEND options "-D${variable}=${value}")
   endif()
 endforeach()
-file(MAKE_DIRECTORY ${BUILD})
+if(PRESET)
+  list(PREPEND options --preset ${PRESET})
+endif()
 # A build folder that came with a copied checkout belongs to another source folder, and CMake would refuse it.
 if(EXISTS ${BUILD}/CMakeCache.txt)
   load_cache(${BUILD} READ_WITH_PREFIX cached_ CMAKE_HOME_DIRECTORY)
-  if(NOT "${cached_CMAKE_HOME_DIRECTORY}" STREQUAL "${CMAKE_CURRENT_LIST_DIR}")
+  if(NOT "${cached_CMAKE_HOME_DIRECTORY}" STREQUAL "${HERE}")
     file(REMOVE_RECURSE ${BUILD})
     file(MAKE_DIRECTORY ${BUILD})
   endif()
 endif()
-execute_process(COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${BUILD} -DCMAKE_BUILD_TYPE=None ${options}
-                OUTPUT_FILE ${BUILD}/configure.log RESULT_VARIABLE failed)
+execute_process(COMMAND ${CMAKE_COMMAND} -S ${HERE} -B ${BUILD} -DCMAKE_BUILD_TYPE=None ${options}
+                WORKING_DIRECTORY ${HERE} OUTPUT_FILE ${BUILD}/configure.log RESULT_VARIABLE failed)
 file(STRINGS ${BUILD}/configure.log lines REGEX "No nvcc|CUDA compiler identification")
 foreach(line ${lines})
   message("${line}")

@@ -24,7 +24,7 @@ set(CMAKE_CUDA_STANDARD 17)
 
 add_library(steptuner_cuda SHARED ${CUDA_SOURCES} ${SOURCES}/core/memory_map.cpp)
 # One answer: no fused multiply-add, IEEE division and root. The options are in a file, for builds without CMake.
-set(CUDA_OPTIONS --options-file ${CMAKE_CURRENT_SOURCE_DIR}/nvcc.options --compress-mode=size)
+set(CUDA_OPTIONS --options-file ${CMAKE_CURRENT_SOURCE_DIR}/nvcc.options --compress-mode=size -Xcompiler=-Werror)
 set_source_files_properties(${CUDA_SOURCES} PROPERTIES OBJECT_DEPENDS
   ${CMAKE_CURRENT_SOURCE_DIR}/nvcc.options)
 target_compile_options(steptuner_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_OPTIONS}>"

@@ -226,13 +226,16 @@ inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t
   return result;
 }
 
-// The instruction sets that this library and processor have, each with threads of its own; for memory beyond the caches, or not.
+// The instruction sets that this library and processor have (the others say why not), each with threads of its own; for memory beyond the caches, or not.
 inline std::vector<int64_t> openAll(int32_t threads, bool beyondCaches) {
   std::vector<int64_t> devices;
   if (beyondCaches) setenv("STEPTUNER_CACHE_BYTES", "0", 1);
   int64_t opened = 0;
   for (const char* isa : {"sse2", "avx2", "avx512"})
-    if (st_device_open(nullptr, 0, threads, isa, &opened) == ST_OK) devices.push_back(opened);
+    if (st_device_open(nullptr, 0, threads, isa, &opened) == ST_OK)
+      devices.push_back(opened);
+    else  // "sse2 (not built into this library)", "avx512 (not on this processor)"
+      CHECK(std::string(st_last_error()).find(std::string(isa) + " (not ") != std::string::npos);
   unsetenv("STEPTUNER_CACHE_BYTES");
   CHECK(!devices.empty());
   return devices;
