@@ -42,10 +42,9 @@ public interface Schedule {
    */
   static Schedule cosine(long warmupSteps, long totalSteps) {
     checkSteps(warmupSteps, totalSteps);
-    return step ->
-        step <= warmupSteps
-            ? (double) step / warmupSteps
-            : 0.5 * (1 - Math.cos(Math.PI * remaining(step, warmupSteps, totalSteps)));
+    return step -> step <= warmupSteps
+        ? (double) step / warmupSteps
+        : 0.5 * (1 - Math.cos(Math.PI * remaining(step, warmupSteps, totalSteps)));
   }
 
   /**

@@ -33,21 +33,21 @@ class AllocationTest {
 
   static Stream<Configuration> configurations() {
     return Stream.of(
-            TestOptimizers.all(),
-            TestOptimizers.others(),
-            List.of(
-                new Configuration("MetaOptimize per weight", () -> MetaOptimize.tuning(Lion.defaults()).perWeight()),
-                new Configuration(
-                    "MetaOptimize, 2x2",
-                    () -> MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).metaStepSize(0)
-                        .curvature(MetaOptimize.Curvature.PRODUCT).approximation(MetaOptimize.Approximation.TWO_BY_TWO)),
-                new Configuration("IDBD", () -> MetaOptimize.idbd(1e-6, 1e-3)),
-                new Configuration("CDAT", () -> CDAT.tuning(AdamW.defaults()).ema(0.9).curvature(u -> 1)),
-                new Configuration("CDAT with products", () -> CDAT.tuning(SGD.defaults()).every(2).hessian((vector, product) -> {})),
-                new Configuration("ExactSharpness", () -> ExactSharpness.tuning(SGD.defaults(), (vector, product) -> {})),
-                new Configuration("Polyak", () -> Polyak.tuning(AdamW.defaults()).alongUpdate()),
-                new Configuration("Armijo", () -> Armijo.tuning(AdamW.defaults(), () -> -1e9)),
-                new Configuration("NewtonRate", () -> NewtonRate.tuning(AdamW.defaults(), 1e-3).interval(3))))
+        TestOptimizers.all(),
+        TestOptimizers.others(),
+        List.of(
+            new Configuration("MetaOptimize per weight", () -> MetaOptimize.tuning(Lion.defaults()).perWeight()),
+            new Configuration(
+                "MetaOptimize, 2x2",
+                () -> MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).metaStepSize(0)
+                    .curvature(MetaOptimize.Curvature.PRODUCT).approximation(MetaOptimize.Approximation.TWO_BY_TWO)),
+            new Configuration("IDBD", () -> MetaOptimize.idbd(1e-6, 1e-3)),
+            new Configuration("CDAT", () -> CDAT.tuning(AdamW.defaults()).ema(0.9).curvature(u -> 1)),
+            new Configuration("CDAT with products", () -> CDAT.tuning(SGD.defaults()).every(2).hessian((vector, product) -> {})),
+            new Configuration("ExactSharpness", () -> ExactSharpness.tuning(SGD.defaults(), (vector, product) -> {})),
+            new Configuration("Polyak", () -> Polyak.tuning(AdamW.defaults()).alongUpdate()),
+            new Configuration("Armijo", () -> Armijo.tuning(AdamW.defaults(), () -> -1e9)),
+            new Configuration("NewtonRate", () -> NewtonRate.tuning(AdamW.defaults(), 1e-3).interval(3))))
         .flatMap(List::stream);
   }
 

@@ -126,12 +126,11 @@ class CheckpointTest {
   @EnumSource(Scope.class)
   void scopesAndGroups(Scope scope) {
     assertResumes(
-        () ->
-            Mechanic.tuning(AdamW.defaults())
-                .scope(scope)
-                .clipNorm(10)
-                .schedule(Schedule.linear(3, 20))
-                .group("bias", AdamW.defaults().weightDecay(0), 0.5),
+        () -> Mechanic.tuning(AdamW.defaults())
+            .scope(scope)
+            .clipNorm(10)
+            .schedule(Schedule.linear(3, 20))
+            .group("bias", AdamW.defaults().weightDecay(0), 0.5),
         CPU, 4);
   }
 
@@ -499,7 +498,7 @@ class CheckpointTest {
   @Test
   void largeTensors() {
     try (TestTensors tensors =
-            new TestTensors().add("w", FLOAT32, 600_001).add("v", FLOAT64, 131_073).parameters(i -> i * 0.5).gradients(i -> 1);
+        new TestTensors().add("w", FLOAT32, 600_001).add("v", FLOAT64, 131_073).parameters(i -> i * 0.5).gradients(i -> 1);
         TestTensors other = new TestTensors().add("w", FLOAT32, 600_001).add("v", FLOAT64, 131_073);
         Optimizer one = FixedRate.of(1, SGD.defaults().momentum(0.9)).build(tensors.on(CPU));
         Optimizer two = FixedRate.of(1, SGD.defaults().momentum(0.9)).build(other.on(CPU))) {

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static org.steptuner.Refusal.assertRefused;
 
 import java.io.IOException;
@@ -58,6 +59,7 @@ class DeviceTest {
 
   @Test
   void namesAndThreads() {
+    assumeTrue(TestDevices.hasSse2());
     final Device device = Device.cpu(3, InstructionSet.SSE2);
     assertEquals("CPU, sse2, 3 threads", device.name());
     assertEquals(device.name(), device.toString());
@@ -92,6 +94,7 @@ class DeviceTest {
 
   @Test
   void systemProperties() {
+    assumeTrue(TestDevices.hasSse2());
     with("steptuner.isa", "sse2", () -> assertEquals("CPU, sse2, 2 threads", Device.cpu(2).name()));
     with("steptuner.isa", " SSE2 ", () -> assertEquals("CPU, sse2, 2 threads", Device.cpu(2).name()));
     with("steptuner.threads", "5", () -> assertEquals(5, Device.cpu().threads()));
@@ -117,6 +120,7 @@ class DeviceTest {
   /** In Turkish the lower case of SIMD has another i: names of instruction sets are not words of a language. */
   @Test
   void anyLocale() {
+    assumeTrue(TestDevices.hasSse2());
     final Locale before = Locale.getDefault();
     Locale.setDefault(new Locale("tr", "TR"));
     try {
@@ -181,6 +185,7 @@ class DeviceTest {
   /** Devices that were asked for by many threads at a time are the same one. */
   @Test
   void openedByManyThreads() {
+    assumeTrue(TestDevices.hasSse2());
     final long different = IntStream.range(0, 64).parallel().mapToObj(i -> Device.cpu(11, InstructionSet.SSE2)).distinct().count();
     assertEquals(1, different);
   }

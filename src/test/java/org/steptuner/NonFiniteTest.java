@@ -171,7 +171,7 @@ class NonFiniteTest {
       value = DataType.class,
       names = {"FLOAT32", "BFLOAT16"})
   void aSquareThatOverflowsIsSkipped(DataType type) {
-    for (Configuration configuration : TestOptimizers.some())
+    for (Configuration configuration : TestOptimizers.some()) {
       try (TestTensors tensors = TestTensors.of(type, 100).parameters(i -> 1);
           Optimizer optimizer = configuration.build(tensors.on(CPU))) {
         tensors.gradients(0).set(55, 1e18);
@@ -183,6 +183,7 @@ class NonFiniteTest {
         assertEquals(Double.POSITIVE_INFINITY, optimizer.report().gradientNorm());
         before.assertUnchanged(SavedState.of(optimizer), configuration.name());
       }
+    }
   }
 
   @Test

@@ -125,7 +125,8 @@ class ParameterSetTest {
       final ParameterSet.Builder builder = ParameterSet.on(CPU);
       assertRefused(NullPointerException.class, () -> builder.add("w", null, g, 3, FLOAT32), "parameters of tensor 'w'");
       assertRefused(
-          IllegalArgumentException.class, () -> builder.add("w", x, new FloatPointer(), 3, FLOAT32), "gradientAddress of tensor 'w' is null");
+          IllegalArgumentException.class, () -> builder.add("w", x, new FloatPointer(), 3, FLOAT32),
+          "gradientAddress of tensor 'w' is null");
       assertRefused(
           IllegalArgumentException.class, () -> builder.add("w", x, new BytePointer(g).position(1), 3, FLOAT32), "multiple of 4");
     }
@@ -262,11 +263,10 @@ class ParameterSetTest {
       // The update of one tensor is where another's parameters are.
       assertRefused(
           IllegalArgumentException.class,
-          () ->
-              ParameterSet.on(CPU)
-                  .add("a", x, FLOAT64, g, FLOAT64, u, 10)
-                  .add("b", u + 72, FLOAT64, g, FLOAT64, 0, 1)
-                  .build(),
+          () -> ParameterSet.on(CPU)
+              .add("a", x, FLOAT64, g, FLOAT64, u, 10)
+              .add("b", u + 72, FLOAT64, g, FLOAT64, 0, 1)
+              .build(),
           "overlap", "update", "'a'", "'b'");
       // Neighbours, empty tensors and shared gradients and updates are fine.
       ParameterSet.on(CPU)
@@ -341,7 +341,8 @@ class ParameterSetTest {
       final long high = Long.parseUnsignedLong(range[1], 16);
       if (Long.compareUnsigned(Long.parseUnsignedLong(range[0], 16), end) <= 0
           && Long.compareUnsigned(high, end) > 0
-          && line.contains(" rw")) end = high;
+          && line.contains(" rw"))
+        end = high;
     }
     return end;
   }

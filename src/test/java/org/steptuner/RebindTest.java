@@ -24,7 +24,9 @@ class RebindTest {
   @MethodSource("org.steptuner.TestOptimizers#some")
   void movingChangesNothing(Configuration configuration) {
     if (configuration.name().contains("Supplied")) return; // update buffers stay where they are
-    try (TestTensors still = tensors(0); TestTensors even = tensors(1); TestTensors odd = tensors(5);
+    try (TestTensors still = tensors(0);
+        TestTensors even = tensors(1);
+        TestTensors odd = tensors(5);
         Optimizer one = configuration.build(still.on(CPU));
         Optimizer other = configuration.build(even.on(CPU))) {
       for (int step = 0; step < 8; ++step) {
@@ -51,7 +53,8 @@ class RebindTest {
   /** The set that an optimizer shows is where its tensors are, not where they were. */
   @Test
   void theParametersOfAnOptimizerMoveWithIt() {
-    try (TestTensors first = tensors(0); TestTensors second = tensors(1);
+    try (TestTensors first = tensors(0);
+        TestTensors second = tensors(1);
         Optimizer optimizer = FixedRate.of(0.1, SGD.defaults()).build(first.on(CPU))) {
       final ParameterSet before = optimizer.parameters();
       optimizer.rebind("t1", second.parameters(1).address(), second.gradients(1).address());

@@ -82,18 +82,17 @@ class SameBitsTest {
                   configuration.name(),
                   IntStream.range(1, devices.size())
                       .mapToObj(
-                          d ->
-                              DynamicTest.dynamicTest(
-                                  devices.get(d).name(),
-                                  () -> {
-                                    final Device device = devices.get(d).open();
-                                    if (expected.isEmpty())
-                                      expected.add(run(configuration, number, TestDevices.reference(), 0, STEPS));
-                                    final int steps = devices.get(d).cpu() ? STEPS : FEW_STEPS;
-                                    final List<Outcome> actual = run(configuration, number, device, d, steps);
-                                    for (int i = 0; i < actual.size(); ++i)
-                                      assertSame(expected.get(0).get(i), actual.get(i), configuration + " on " + device);
-                                  })));
+                          d -> DynamicTest.dynamicTest(
+                              devices.get(d).name(),
+                              () -> {
+                                final Device device = devices.get(d).open();
+                                if (expected.isEmpty())
+                                  expected.add(run(configuration, number, TestDevices.reference(), 0, STEPS));
+                                final int steps = devices.get(d).cpu() ? STEPS : FEW_STEPS;
+                                final List<Outcome> actual = run(configuration, number, device, d, steps);
+                                for (int i = 0; i < actual.size(); ++i)
+                                  assertSame(expected.get(0).get(i), actual.get(i), configuration + " on " + device);
+                              })));
             });
   }
 
@@ -185,19 +184,18 @@ class SameBitsTest {
     return TestDevices.all().stream()
         .skip(1)
         .map(
-            candidate ->
-                DynamicTest.dynamicTest(
-                    candidate.name(),
-                    () -> {
-                      final Device device = candidate.open();
-                      for (Configuration configuration : configurations)
-                        try (TestTensors actual = large(configuration, device, 1)) {
-                          actual.assertSameParameters(
-                              LARGE.computeIfAbsent(configuration.name(), name -> large(configuration, TestDevices.reference(), 0)),
-                              configuration + " on " + device);
-                          actual.assertFencesStand(configuration.name());
-                        }
-                    }));
+            candidate -> DynamicTest.dynamicTest(
+                candidate.name(),
+                () -> {
+                  final Device device = candidate.open();
+                  for (Configuration configuration : configurations)
+                    try (TestTensors actual = large(configuration, device, 1)) {
+                      actual.assertSameParameters(
+                          LARGE.computeIfAbsent(configuration.name(), name -> large(configuration, TestDevices.reference(), 0)),
+                          configuration + " on " + device);
+                      actual.assertFencesStand(configuration.name());
+                    }
+                }));
   }
 
   private static TestTensors large(Configuration configuration, Device device, int offset) {
@@ -218,20 +216,19 @@ class SameBitsTest {
     return TestDevices.all().stream()
         .filter(candidate -> !candidate.name().matches(".* x [23]"))
         .map(
-            candidate ->
-                DynamicTest.dynamicTest(
-                    candidate.name(),
-                    () -> {
-                      final Device device = candidate.open();
-                      for (Mechanic.Variant variant : Mechanic.Variant.values())
-                        try (TestTensors expected = aligned(variant, TestDevices.reference(), 0)) {
-                          for (int offset = 1; offset <= 33; ++offset)
-                            try (TestTensors actual = aligned(variant, device, offset)) {
-                              actual.assertSameParameters(expected, variant + " on " + device + ", offset " + offset);
-                              actual.assertFencesStand(variant + " on " + device + ", offset " + offset);
-                            }
+            candidate -> DynamicTest.dynamicTest(
+                candidate.name(),
+                () -> {
+                  final Device device = candidate.open();
+                  for (Mechanic.Variant variant : Mechanic.Variant.values())
+                    try (TestTensors expected = aligned(variant, TestDevices.reference(), 0)) {
+                      for (int offset = 1; offset <= 33; ++offset)
+                        try (TestTensors actual = aligned(variant, device, offset)) {
+                          actual.assertSameParameters(expected, variant + " on " + device + ", offset " + offset);
+                          actual.assertFencesStand(variant + " on " + device + ", offset " + offset);
                         }
-                    }));
+                    }
+                }));
   }
 
   private static TestTensors aligned(Mechanic.Variant variant, Device device, int offset) {

@@ -65,10 +65,9 @@ class ScheduleTest {
   /** Every schedule is a factor that a step accepts, at every step. */
   @Test
   void valuesAreFiniteAndNotNegative() {
-    for (Schedule schedule :
-        new Schedule[] {
-          Schedule.linear(0, 1), Schedule.linear(10, 11), Schedule.cosine(0, 1), Schedule.cosine(10, 1000), Schedule.steps(3, 0, 1, 2)
-        })
+    for (Schedule schedule : new Schedule[] {
+      Schedule.linear(0, 1), Schedule.linear(10, 11), Schedule.cosine(0, 1), Schedule.cosine(10, 1000), Schedule.steps(3, 0, 1, 2)
+    })
       for (long step = 1; step < 2000; ++step) {
         final double value = schedule.at(step);
         assertTrue(value >= 0 && value <= 1, "step " + step + ": " + value);

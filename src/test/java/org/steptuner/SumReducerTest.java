@@ -219,7 +219,7 @@ class SumReducerTest {
           final int[] calls = {0};
           builder.sumReducer((sums, count) -> ++calls[0]);
           try (TestTensors tensors =
-                  new TestTensors().add("a", FLOAT64, 100).group("b").add("b", FLOAT64, 10).parameters(i -> 1).gradients(i -> 0.1);
+              new TestTensors().add("a", FLOAT64, 100).group("b").add("b", FLOAT64, 10).parameters(i -> 1).gradients(i -> 0.1);
               Optimizer optimizer = builder.build(tensors.on(Device.cpu(1)))) {
             optimizer.step(1);
             calls[0] = 0;

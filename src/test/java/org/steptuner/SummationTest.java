@@ -85,7 +85,7 @@ class SummationTest {
   @MethodSource("devices")
   void innerProducts(TestDevices.Candidate candidate) {
     for (DataType type : new DataType[] {FLOAT32, FLOAT64})
-      for (int size : new int[] {9001, 50_000, 100_003})
+      for (int size : new int[] {9001, 50_000, 100_003}) {
         try (TestTensors first = random(TestTensors.of(type, size), size);
             TestTensors tensors = random(TestTensors.of(type, size), size);
             Optimizer optimizer = WITHOUT_DECAY.build(tensors.on(candidate.open()))) {
@@ -95,6 +95,7 @@ class SummationTest {
           optimizer.step();
           assertEquals(new Summation().tensor(terms, type).total(), optimizer.scalars().get("h")[0], type + ", " + size);
         }
+      }
   }
 
   /** The same over 514 chunks in two tensors. The gradients of the second step are those of other tensors, made once for all devices. */

@@ -86,7 +86,7 @@ public final class LargestEigenvalue {
   public double find() {
     tridiagonal.clear();
     begin();
-    for (int k = 0; ; ++k) {
+    for (int k = 0;; ++k) {
       final int at = k % 2;
       multiply(at);
       final double alpha = overlap[at].product();

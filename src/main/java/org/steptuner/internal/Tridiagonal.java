@@ -57,9 +57,10 @@ public final class Tridiagonal {
       least = Math.max(least, diagonal[i]); // the largest eigenvalue is no less, and within Gershgorin's discs
       most = Math.max(most, diagonal[i] + (i > 0 ? Math.abs(below[i - 1]) : 0) + (i + 1 < size ? Math.abs(below[i]) : 0));
     }
-    for (double middle = least + (most - least) / 2; middle > least && middle < most; middle = least + (most - least) / 2)
+    for (double middle = least + (most - least) / 2; middle > least && middle < most; middle = least + (most - least) / 2) {
       if (isAbove(middle)) most = middle;
       else least = middle;
+    }
     solve(most);
     return most;
   }

@@ -81,14 +81,16 @@ final class MetaForm {
   static void checkCurvature(MetaOptimize settings, ParameterSet parameters) {
     if (!settings.curved()) {
       if (settings.approximation != MetaOptimize.Approximation.L)
-        throw new IllegalArgumentException("approximation " + settings.approximation + " needs a curvature; without one it is the same as L");
+        throw new IllegalArgumentException(
+            "approximation " + settings.approximation + " needs a curvature; without one it is the same as L");
       if (settings.stepSizeFirst) throw new IllegalArgumentException("stepSizeFirst needs a curvature");
       return;
     }
     if (settings.variant != MetaOptimize.Variant.PAPER_CODE)
       throw new IllegalArgumentException("curvature " + settings.curvature + " is of variant PAPER_CODE, not of " + settings.variant);
     if (!settings.rule.kernel().equals("sgd"))
-      throw new IllegalArgumentException("curvature " + settings.curvature + " is for the base rule SGD without momentum, not for " + settings.rule);
+      throw new IllegalArgumentException(
+          "curvature " + settings.curvature + " is for the base rule SGD without momentum, not for " + settings.rule);
     if (settings.approximation == MetaOptimize.Approximation.TWO_BY_TWO && hasSquare(settings.meta))
       throw new IllegalArgumentException("approximation TWO_BY_TWO is of the meta rules SGD and Lion, not of " + settings.meta);
     if (settings.stepSizeFirst && !settings.perWeight) throw new IllegalArgumentException("stepSizeFirst is of step sizes per weight");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-
 /**
  * The scalar half of MetaOptimize: one beta, the logarithm of a step size, which a meta rule moves along z (equation 9 of the paper).
  *

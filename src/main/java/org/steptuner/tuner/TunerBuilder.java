@@ -27,7 +27,7 @@ import org.steptuner.rule.Rule;
  */
 public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements Cloneable
     permits Armijo, CDAT, DAdaptation, ExactSharpness, FixedRate, Hypergradient, Mechanic, MetaOptimize, MoMo, MovingTarget, NewtonRate,
-        Polyak, Prodigy {
+    Polyak, Prodigy {
   final Rule rule;
   Map<String, Settings.Group> groups = new LinkedHashMap<>();
   Schedule schedule = Schedule.constant();

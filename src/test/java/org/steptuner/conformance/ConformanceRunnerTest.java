@@ -36,7 +36,8 @@ class ConformanceRunnerTest {
   private static final String MECHANIC = "mechanic_adamw_nodelta_decay0.01_open.json";
   private static final Map<String, Device> CPU = Map.of("cpu", Device.cpu(1));
 
-  @TempDir Path directory;
+  @TempDir
+  Path directory;
 
   @BeforeEach
   void copyData() throws IOException {

@@ -41,11 +41,10 @@ class ConformanceTest {
     final List<Result> failed = results.stream().filter(result -> result.status() == Result.Status.FAILED).toList();
     assertTrue(
         failed.isEmpty(),
-        () ->
-            failed.size() + " of " + results.size() + " failed:\n"
-                + failed.stream()
-                    .map(r -> r.name() + " (" + r.dtype() + ", " + r.device() + "): " + r.message())
-                    .collect(Collectors.joining("\n")));
+        () -> failed.size() + " of " + results.size() + " failed:\n"
+            + failed.stream()
+                .map(r -> r.name() + " (" + r.dtype() + ", " + r.device() + "): " + r.message())
+                .collect(Collectors.joining("\n")));
   }
 
   private static String summary(List<Result> results) {

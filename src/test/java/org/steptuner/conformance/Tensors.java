@@ -69,9 +69,10 @@ final class Tensors implements AutoCloseable {
 
   void getParameters(double[] flat) {
     int at = 0;
-    for (int i = 0; i < sizes.length; at += sizes[i++])
+    for (int i = 0; i < sizes.length; at += sizes[i++]) {
       if (parameters.get(i) instanceof DoublePointer doubles) doubles.get(flat, at, sizes[i]);
       else for (int k = 0; k < sizes[i]; ++k) flat[at + k] = ((FloatPointer) parameters.get(i)).get(k);
+    }
   }
 
   @Override
@@ -87,8 +88,9 @@ final class Tensors implements AutoCloseable {
 
   private void write(List<Pointer> tensors, double[] flat) {
     int at = 0;
-    for (int i = 0; i < sizes.length; at += sizes[i++])
+    for (int i = 0; i < sizes.length; at += sizes[i++]) {
       if (tensors.get(i) instanceof DoublePointer doubles) doubles.put(flat, at, sizes[i]);
       else for (int k = 0; k < sizes[i]; ++k) ((FloatPointer) tensors.get(i)).put(k, (float) flat[at + k]);
+    }
   }
 }

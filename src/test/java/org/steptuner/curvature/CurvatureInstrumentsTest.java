@@ -112,7 +112,7 @@ class CurvatureInstrumentsTest {
 
   @Test
   void sharpnessIsTheDenseEigenvalue() {
-    for (DataType type : DataType.values())
+    for (DataType type : DataType.values()) {
       try (Quadratic problem = new Quadratic(type);
           Optimizer optimizer = FixedRate.of(0.01, SGD.defaults()).build(problem.tensors.on(Device.cpu(1)))) {
         final double expected = dense(problem.a, new double[N]);
@@ -120,6 +120,7 @@ class CurvatureInstrumentsTest {
         if (type == DataType.FLOAT64)
           assertEquals(expected, CurvatureInstruments.on(optimizer, problem::multiply, 1e-8, 60).sharpness(), 1e-12 * expected);
       }
+    }
   }
 
   /** P from its definition, applied to the whole matrix. */
@@ -130,7 +131,7 @@ class CurvatureInstrumentsTest {
       RMSProp.defaults().alpha(0.9).epsilon(0.1).epsilonInsideRoot(true),
       Adam.defaults().epsilon(0.1)
     };
-    for (Rule rule : rules)
+    for (Rule rule : rules) {
       try (Quadratic problem = new Quadratic(DataType.FLOAT64);
           Optimizer optimizer = FixedRate.of(0.01, rule).build(problem.tensors.on(Device.cpu(1)))) {
         final CurvatureInstruments instruments = CurvatureInstruments.on(optimizer, problem::multiply, 1e-7, 80);
@@ -158,6 +159,7 @@ class CurvatureInstrumentsTest {
         final double expected = dense(scaled, new double[N]);
         assertEquals(expected, instruments.preconditionedSharpness(), 1e-9 * expected, rule + "");
       }
+    }
   }
 
   @Test

@@ -53,13 +53,14 @@ class LionTest {
   @ParameterizedTest
   @MethodSource("devicesAndTypes")
   void zeroMovesNothing(TestDevices.Candidate candidate, DataType type) {
-    for (double zero : new double[] {0.0, -0.0})
+    for (double zero : new double[] {0.0, -0.0}) {
       try (TestTensors tensors = TestTensors.of(type, ELEMENTS).parameters(i -> i % 7 - 3).gradients(i -> zero);
           Optimizer optimizer = FixedRate.of(0.25, Lion.defaults()).build(tensors.on(candidate.open()))) {
         final double[] before = tensors.values();
         for (int step = 0; step < 3; ++step) optimizer.step();
         for (int i = 0; i < ELEMENTS; ++i) assertEquals(before[i], tensors.values()[i], 0.0);
       }
+    }
   }
 
   /** Decay shrinks x beside the sign; were it added to the gradient it would turn the sign of a small gradient. */

@@ -178,12 +178,13 @@ class RuleFormulaTest {
   void adamAndAdamWDecayDifferently() {
     final double[] x = new double[2];
     final Rule[] rules = {new Adam(0.9, 0.999, 0, 0.5), new AdamW(0.9, 0.999, 0, 0.5)};
-    for (int r = 0; r < 2; ++r)
+    for (int r = 0; r < 2; ++r) {
       try (TestTensors tensors = TestTensors.of(DataType.FLOAT64, 1).parameters(i -> 4).gradients(i -> 1);
           Optimizer optimizer = FixedRate.of(0.1, rules[r]).build(tensors.on(Device.cpu(1)))) {
         optimizer.step();
         x[r] = tensors.parameters(0).get(0);
       }
+    }
     assertEquals(4 - 0.1, x[0], 1e-12);
     assertEquals(4 - 0.1 * 0.5 * 4 - 0.1, x[1], 1e-12);
   }

@@ -117,7 +117,7 @@ class CurvatureTunersTest extends TunerContract {
   /** On |x - target|^2 / 2, where H is I, sigma is the rate itself for gradient descent, and 1 goes to the minimum at once. */
   @Test
   void onABowlTheRateIsSigma() {
-    for (double sigma : new double[] {0.5, 1, 1.9})
+    for (double sigma : new double[] {0.5, 1, 1.9}) {
       try (Training training = new Training(DataType.FLOAT64, 0, 400, 300);
           Optimizer optimizer =
               CDAT.tuning(SGD.defaults()).sigma(sigma).maxRate(10).curvature(u -> square(u)).build(training.on(device()))) {
@@ -128,6 +128,7 @@ class CurvatureTunersTest extends TunerContract {
           if (sigma == 1) break;
         }
       }
+    }
   }
 
   @Test
@@ -158,7 +159,7 @@ class CurvatureTunersTest extends TunerContract {
   /** n = max(-<g, u>, 0): an update that ascends gets no rate; the greedy form follows the sign. */
   @Test
   void whatDoesNotDescend() {
-    for (boolean greedy : new boolean[] {false, true})
+    for (boolean greedy : new boolean[] {false, true}) {
       try (Training training = new Training(DataType.FLOAT64, 0, 50);
           Optimizer optimizer =
               (greedy ? CDAT.quadraticallyGreedy(SGD.defaults().momentum(0.99)) : CDAT.tuning(SGD.defaults().momentum(0.99)).sigma(1))
@@ -169,6 +170,7 @@ class CurvatureTunersTest extends TunerContract {
         final double rate = optimizer.step(1).learnedScale();
         assertEquals(greedy ? -0.1 / 0.89 : 0, rate, 1e-12);
       }
+    }
   }
 
   /** Between two findings the rate stays and the rule's own words are moved. */
@@ -189,7 +191,7 @@ class CurvatureTunersTest extends TunerContract {
   @Test
   void finiteDifferences() {
     for (DataType type : new DataType[] {DataType.FLOAT32, DataType.FLOAT64})
-      for (Rule rule : new Rule[] {SGD.defaults(), RMSProp.defaults().epsilon(1e-3), AdamW.defaults().epsilon(1e-3)})
+      for (Rule rule : new Rule[] {SGD.defaults(), RMSProp.defaults().epsilon(1e-3), AdamW.defaults().epsilon(1e-3)}) {
         try (Waves exact = new Waves(type, 3000);
             Waves difference = new Waves(type, 3000);
             Optimizer one = CDAT.tuning(rule).sigma(0.5).curvature(exact::along).build(exact.bound());
@@ -202,6 +204,7 @@ class CurvatureTunersTest extends TunerContract {
             assertEquals(wanted, other.scalars().get("d")[0], (type == DataType.FLOAT32 ? 0.01 : 1e-5) * wanted, rule + " in " + type);
           }
         }
+      }
   }
 
   /** sum of (1 + i % 5) x^2 / 2 + cos(2 x), whose curvature is known element by element. */
@@ -297,7 +300,7 @@ class CurvatureTunersTest extends TunerContract {
   void aSharpnessHasTheSameBitsEverywhere() {
     for (DataType type : new DataType[] {DataType.FLOAT32, DataType.FLOAT64}) {
       double expected = Double.NaN;
-      for (Device device : devices())
+      for (Device device : devices()) {
         try (Training training = new Training(type, 0.5, SIZES);
             Optimizer optimizer = ExactSharpness.tuning(SGD.defaults(), CurvatureTunersTest::diagonal).build(training.on(device))) {
           for (int step = 1; step <= 2; ++step) optimizer.step(training.backward(step));
@@ -305,13 +308,14 @@ class CurvatureTunersTest extends TunerContract {
           if (Double.isNaN(expected)) expected = sharpness;
           assertEquals(expected, sharpness, device.name());
         }
+      }
       assertTrue(expected > 2.9 && expected < 9.1, "" + expected);
     }
   }
 
   @Test
   void formulaOfPolyak() {
-    for (boolean along : new boolean[] {false, true})
+    for (boolean along : new boolean[] {false, true}) {
       try (Training training = new Training(DataType.FLOAT64, 0, 500);
           Optimizer optimizer = (along ? polyak().alongUpdate() : polyak()).build(training.on(device()))) {
         boolean limited = false, free = false;
@@ -330,6 +334,7 @@ class CurvatureTunersTest extends TunerContract {
         assertEquals(0, optimizer.step(19).learnedScale(), "below the bound");
         assertArrayEquals(before, training.parameterBytes());
       }
+    }
   }
 
   private static Polyak polyak() {
@@ -412,19 +417,19 @@ class CurvatureTunersTest extends TunerContract {
       final double[] trial = {1};
       final byte[][] seen = new byte[1][];
       try (TestTensors tensors =
-              new TestTensors()
-                  .add("a", type, 4099)
-                  .add("b", type, 33)
-                  .parameters(i -> i % 3 == 0 ? -0.0 : Math.sin(i))
-                  .gradients(i -> Math.cos(i) * 30);
+          new TestTensors()
+              .add("a", type, 4099)
+              .add("b", type, 33)
+              .parameters(i -> i % 3 == 0 ? -0.0 : Math.sin(i))
+              .gradients(i -> Math.cos(i) * 30);
           Optimizer optimizer =
               Armijo.tuning(
-                      AdamW.defaults(),
-                      () -> {
-                        seen[0] = tensors.parameters(0).toBytes();
-                        if (trial[0] == 0) throw new IllegalStateException("no loss today");
-                        return trial[0];
-                      })
+                  AdamW.defaults(),
+                  () -> {
+                    seen[0] = tensors.parameters(0).toBytes();
+                    if (trial[0] == 0) throw new IllegalStateException("no loss today");
+                    return trial[0];
+                  })
                   .maxTrials(3).build(tensors.on(device()))) {
         trial[0] = -1e9;
         optimizer.step(1);
@@ -487,7 +492,7 @@ class CurvatureTunersTest extends TunerContract {
   /** Curvature that vanishes: the limit holds; without one, the step is skipped. */
   @Test
   void curvatureOfZero() {
-    for (boolean limited : new boolean[] {true, false})
+    for (boolean limited : new boolean[] {true, false}) {
       try (Training training = new Training(DataType.FLOAT32, 0.5, 300);
           Optimizer optimizer =
               CDAT.tuning(SGD.defaults())
@@ -498,6 +503,7 @@ class CurvatureTunersTest extends TunerContract {
         assertEquals(limited ? StepReport.Skip.NONE : StepReport.Skip.NON_FINITE_CURVATURE, report.skip());
         if (limited) assertEquals(0.25, report.learnedScale());
       }
+    }
   }
 
   @Test
@@ -533,10 +539,9 @@ class CurvatureTunersTest extends TunerContract {
   void schedulesMultiplyTheRate() {
     try (Training training = new Training(DataType.FLOAT64, 0, 300)) {
       final LossFunction loss = training::loss;
-      for (TunerBuilder<?> builder :
-          List.of(
-              CDAT.tuning(SGD.defaults()).sigma(1).curvature(u -> square(u)),
-              Armijo.tuning(SGD.defaults(), loss).firstGuess(1)))
+      for (TunerBuilder<?> builder : List.of(
+          CDAT.tuning(SGD.defaults()).sigma(1).curvature(u -> square(u)),
+          Armijo.tuning(SGD.defaults(), loss).firstGuess(1)))
         try (Optimizer optimizer = builder.schedule(Schedule.of(0.5)).build(training.on(device()))) {
           final double before = training.backward(1);
           assertEquals(1, optimizer.step(before).learnedScale(), 1e-12);
@@ -576,7 +581,7 @@ class CurvatureTunersTest extends TunerContract {
   /** A rate a thousand times too small finds its way, globally and for each tensor by itself. */
   @Test
   void newtonFromFarBelow() {
-    for (Scope scope : new Scope[] {Scope.ALL, Scope.TENSOR})
+    for (Scope scope : new Scope[] {Scope.ALL, Scope.TENSOR}) {
       try (Training training = new Training(DataType.FLOAT64, 0, 90, 40);
           Optimizer optimizer = NewtonRate.tuning(SGD.defaults(), 1e-4).epoch(25).scope(scope).build(training.on(device()))) {
         final double first = training.backward(1);
@@ -584,6 +589,7 @@ class CurvatureTunersTest extends TunerContract {
         assertTrue(training.loss() < 1e-3 * first, scope + ": " + training.loss() + " of " + first);
         assertEquals(scope == Scope.ALL ? 1 : 2, optimizer.report().scopes());
       }
+    }
   }
 
   @Test
@@ -600,11 +606,12 @@ class CurvatureTunersTest extends TunerContract {
               Polyak.tuning(rules[r]).alongUpdate(),
               Armijo.tuning(rules[r], () -> 0),
               NewtonRate.tuning(rules[r], 1).interval(5));
-      for (int b = 0; b < builders.size(); ++b)
+      for (int b = 0; b < builders.size(); ++b) {
         try (Training training = new Training(DataType.FLOAT32, 0, 10);
             Optimizer optimizer = builders.get(b).build(training.on(device()))) {
           assertEquals(expected[r][b], optimizer.wordsPerElement(), rules[r] + ", " + b);
         }
+      }
     }
     try (Training training = new Training(DataType.FLOAT32, 0, 10);
         Optimizer optimizer = CDAT.tuning(SGD.defaults()).every(10).curvature(u -> 1).build(training.on(device()))) {

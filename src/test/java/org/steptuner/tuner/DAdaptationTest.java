@@ -42,7 +42,8 @@ class DAdaptationTest extends TunerContract {
     forms.put("AdamW", () -> over(AdamW.defaults()).biasCorrection(true).initialRate(0.01));
     forms.put("AdaGrad", () -> over(ADAGRAD).momentum(0.5));
     forms.put("Lion", () -> over(Lion.defaults().weightDecay(0.1)).growthRate(1.2));
-    forms.put("by group SGD", () -> over(SGD.defaults().momentum(0.9)).scope(Scope.GROUP).group("second", SGD.defaults().momentum(0.5), 0.5));
+    forms.put("by group SGD",
+        () -> over(SGD.defaults().momentum(0.9)).scope(Scope.GROUP).group("second", SGD.defaults().momentum(0.5), 0.5));
     forms.put("by tensor AdamW", () -> over(AdamW.defaults()).scope(Scope.TENSOR));
     forms.put("by tensor AdaGrad", () -> over(ADAGRAD).scope(Scope.TENSOR));
     forms.put("by group Lion", () -> over(Lion.defaults()).scope(Scope.GROUP));
@@ -51,23 +52,25 @@ class DAdaptationTest extends TunerContract {
 
   private static List<Supplier<DAdaptation>> rules() {
     return List.of(
-        () -> over(SGD.defaults().momentum(0.9)), () -> over(AdamW.defaults()), () -> over(ADAGRAD).momentum(0.5), () -> over(Lion.defaults()));
+        () -> over(SGD.defaults().momentum(0.9)), () -> over(AdamW.defaults()), () -> over(ADAGRAD).momentum(0.5),
+        () -> over(Lion.defaults()));
   }
 
   @Test
   void words() {
     final int[] expected = {7, 10, 9, 8};
     for (int i = 0; i < expected.length; ++i)
-      for (NonFinite guard : new NonFinite[] {NonFinite.SKIP, NonFinite.UNCHECKED})
+      for (NonFinite guard : new NonFinite[] {NonFinite.SKIP, NonFinite.UNCHECKED}) {
         try (Training training = new Training(DataType.FLOAT32, 0, 10);
             Optimizer optimizer = rules().get(i).get().nonFinite(guard).build(training.on(device()))) {
           assertEquals(expected[i] - (guard == NonFinite.SKIP ? 0 : 1), optimizer.wordsPerElement());
         }
+      }
   }
 
   @Test
   void aGroupByItselfLearnsAsIfAlone() {
-    for (Supplier<DAdaptation> rule : rules())
+    for (Supplier<DAdaptation> rule : rules()) {
       try (Training both = new Training(DataType.FLOAT64, 0.5, 300, 200);
           Training first = new Training(DataType.FLOAT64, 0.5, 300);
           Optimizer together = rule.get().scope(Scope.GROUP).build(both.on(device()));
@@ -81,11 +84,12 @@ class DAdaptationTest extends TunerContract {
         assertNotEquals(together.report().learnedScale(0), together.report().learnedScale(1));
         for (int i = 0; i < 300; ++i) assertEquals(first.get(i), both.get(i));
       }
+    }
   }
 
   @Test
   void theCapHolds() {
-    for (Supplier<DAdaptation> rule : rules())
+    for (Supplier<DAdaptation> rule : rules()) {
       try (Training training = new Training(DataType.FLOAT32, 0.1, 500);
           Optimizer optimizer = rule.get().maxRate(0.00102).build(training.on(device()))) {
         for (int step = 1; step <= 60; ++step) {
@@ -94,11 +98,12 @@ class DAdaptationTest extends TunerContract {
         }
         assertEquals(0.00102, optimizer.report().learnedScale(), rule.get().description());
       }
+    }
   }
 
   @Test
   void growthIsLimited() {
-    for (Supplier<DAdaptation> rule : rules())
+    for (Supplier<DAdaptation> rule : rules()) {
       try (Training training = new Training(DataType.FLOAT32, 0.1, 500);
           Optimizer optimizer = rule.get().growthRate(1.02).build(training.on(device()))) {
         double before = 1e-3;
@@ -112,12 +117,13 @@ class DAdaptationTest extends TunerContract {
         }
         assertTrue(limited, rule.get().description());
       }
+    }
   }
 
   /** A schedule that rests: SGD and Adam as if the step had not been. */
   @Test
   void aRateOfZeroFreezesSgdAndAdam(@TempDir Path folder) {
-    for (int i = 0; i < 2; ++i)
+    for (int i = 0; i < 2; ++i) {
       try (Training training = new Training(DataType.FLOAT32, 0.5, SIZES);
           Optimizer optimizer = rules().get(i).get().schedule(Schedule.of(1, 1, 0, 1)).build(training.on(device()))) {
         for (int step = 1; step <= 2; ++step) optimizer.step(training.backward(step));
@@ -132,6 +138,7 @@ class DAdaptationTest extends TunerContract {
         assertSame(before, after, "rest");
         optimizer.scalars().forEach((name, values) -> assertArrayEquals(scalars.get(name), values, name));
       }
+    }
   }
 
   @Test
@@ -150,7 +157,7 @@ class DAdaptationTest extends TunerContract {
 
   @Test
   void aGroupWithFactorZeroStaysAndHasNoPartInD() {
-    for (Supplier<DAdaptation> rule : rules())
+    for (Supplier<DAdaptation> rule : rules()) {
       try (Training both = new Training(DataType.FLOAT64, 0.5, 300, 200);
           Training first = new Training(DataType.FLOAT64, 0.5, 300);
           Optimizer together = rule.get().group("second", rule.get().rule, 0).build(both.on(device()));
@@ -166,6 +173,7 @@ class DAdaptationTest extends TunerContract {
         assertEquals(alone.report().learnedScale(), together.report().learnedScale(), rule.get().description());
         for (int i = 300; i < 500; ++i) assertEquals(start[i], both.get(i));
       }
+    }
   }
 
   @Test
@@ -188,7 +196,7 @@ class DAdaptationTest extends TunerContract {
   /** The sums of a step are taken late; the report has them all the same, at once and after closing. */
   @Test
   void theReportIsOfTheLastStep() {
-    for (Supplier<DAdaptation> rule : rules())
+    for (Supplier<DAdaptation> rule : rules()) {
       try (Training one = new Training(DataType.FLOAT32, 0.5, 300);
           Training two = new Training(DataType.FLOAT32, 0.5, 300)) {
         final Optimizer asked = rule.get().build(one.on(device()));
@@ -203,6 +211,7 @@ class DAdaptationTest extends TunerContract {
         assertEquals(asked.report().copy().learnedScale(), unasked.report().learnedScale());
         assertArrayEquals(one.parameterBytes(), two.parameterBytes());
       }
+    }
   }
 
   @Test

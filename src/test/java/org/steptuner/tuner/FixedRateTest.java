@@ -60,7 +60,7 @@ class FixedRateTest {
     final AdamW decaying = AdamW.defaults().weightDecay(0.5);
     final AdamW plain = AdamW.defaults().weightDecay(0).betas(0.5, 0.9);
     try (TestTensors all =
-            new TestTensors().add("w", FLOAT32, 5000).group("no decay").add("b", FLOAT32, 70).group("default").add("v", BFLOAT16, 300);
+        new TestTensors().add("w", FLOAT32, 5000).group("no decay").add("b", FLOAT32, 70).group("default").add("v", BFLOAT16, 300);
         TestTensors one = new TestTensors().add("w", FLOAT32, 5000).add("v", BFLOAT16, 300);
         TestTensors other = new TestTensors().add("b", FLOAT32, 70);
         Optimizer together = FixedRate.of(0.1, decaying).group("no decay", plain, 0.25).build(all.on(CPU));
@@ -117,7 +117,7 @@ class FixedRateTest {
 
   @Test
   void aScheduleThatGivesNonsenseIsRefusedAndNothingMoves() {
-    for (double bad : new double[] {-1e-9, Double.NaN, Double.POSITIVE_INFINITY})
+    for (double bad : new double[] {-1e-9, Double.NaN, Double.POSITIVE_INFINITY}) {
       try (TestTensors tensors = TestTensors.of(FLOAT64, 2).gradients(i -> 1);
           Optimizer optimizer = FixedRate.of(0.1, SGD.defaults()).schedule(step -> step == 2 ? bad : 1).build(tensors.on(CPU))) {
         optimizer.step();
@@ -126,6 +126,7 @@ class FixedRateTest {
         assertArrayEquals(before, tensors.values());
         assertEquals(1, optimizer.steps());
       }
+    }
   }
 
   @Test
@@ -156,10 +157,9 @@ class FixedRateTest {
             IllegalArgumentException.class, () -> tuner.group("bias", AdamW.defaults(), bad), "rateFactor", "'bias'", "" + bad);
       assertRefused(
           IllegalArgumentException.class,
-          () ->
-              FixedRate.of(1, AdaGrad.defaults())
-                  .group("bias", AdaGrad.defaults().initialAccumulator(1))
-                  .build(tensors.on(CPU)),
+          () -> FixedRate.of(1, AdaGrad.defaults())
+              .group("bias", AdaGrad.defaults().initialAccumulator(1))
+              .build(tensors.on(CPU)),
           "square", "same value");
       // Adam and AdamW are one formula and can share an optimizer.
       FixedRate.of(1, AdamW.defaults()).group("bias", Adam.defaults()).build(tensors.on(CPU)).close();

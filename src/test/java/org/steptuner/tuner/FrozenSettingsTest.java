@@ -46,7 +46,7 @@ class FrozenSettingsTest {
     add("MetaOptimize", () -> MetaOptimize.tuning(AdamW.defaults()).initialStepSize(1e-3),
         b -> b.meta(SGD.defaults()).metaStepSize(0.5).gamma(0.1).initialStepSize(1).stepSizeBounds(0.1, 1).largestChange(1.01).epsilon(1));
     add("MetaOptimize with a curvature", () -> MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).initialStepSize(1e-3)
-            .curvature(MetaOptimize.Curvature.DIAGONAL).approximation(MetaOptimize.Approximation.TWO_BY_TWO),
+        .curvature(MetaOptimize.Curvature.DIAGONAL).approximation(MetaOptimize.Approximation.TWO_BY_TWO),
         b -> b.approximation(MetaOptimize.Approximation.L).curvature(MetaOptimize.Curvature.NONE).metaStepSize(9));
     add("Hypergradient", () -> Hypergradient.tuning(SGD.defaults().weightDecay(0.1), 0.01, 1e-3),
         b -> b.variant(Hypergradient.Variant.MULTIPLICATIVE).rateBounds(0.1, 0.1).inTensorOrder());
@@ -94,7 +94,8 @@ class FrozenSettingsTest {
   private record Outcome(double[] parameters, String description) {}
 
   private static <B extends TunerBuilder<B>> Outcome run(B builder, Consumer<B> change) {
-    try (TestTensors tensors = new TestTensors().add("a", DataType.FLOAT64, 5).add("b", DataType.FLOAT64, 3).parameters(i -> 0.5 - 0.1 * i)) {
+    try (TestTensors tensors =
+        new TestTensors().add("a", DataType.FLOAT64, 5).add("b", DataType.FLOAT64, 3).parameters(i -> 0.5 - 0.1 * i)) {
       try (Optimizer optimizer = builder.build(tensors.on(Device.cpu(1)))) {
         change.accept(builder);
         final StringBuilder seen = new StringBuilder();

@@ -61,9 +61,10 @@ class HypergradientTest {
               gg[scopeOf[i]] += g[i] * g[i];
               uu[scopeOf[i]] += u[i] * u[i];
             }
-            for (int s = 0; s < scopes; ++s)
+            for (int s = 0; s < scopes; ++s) {
               if (variant != Hypergradient.Variant.MULTIPLICATIVE) rate[s] -= 1e-5 * gu[s];
               else if (step > 1) rate[s] *= 1 - 0.1 * gu[s] / Math.sqrt(gg[s] * uu[s]);
+            }
             for (int i = 0; i < x.length; ++i) {
               u[i] = 0.7 * u[i] - g[i];
               x[i] += rate[scopeOf[i]] * u[i];
@@ -84,7 +85,7 @@ class HypergradientTest {
         List.of(
             SGD.defaults().weightDecay(DECAY), RMSProp.defaults().weightDecay(DECAY), AdaGrad.defaults().weightDecay(DECAY),
             Adam.defaults().weightDecay(DECAY), MADGRAD.defaults().weightDecay(DECAY), MirrorMADGRAD.defaults().weightDecay(DECAY));
-    for (Rule rule : rules)
+    for (Rule rule : rules) {
       try (Toy toy = Toy.of(DataType.FLOAT64, 9);
           Optimizer optimizer = Hypergradient.tuning(rule, 0.01, 1e-5).build(toy.on(Device.cpu(1)))) {
         toy.backward(1);
@@ -97,6 +98,7 @@ class HypergradientTest {
         optimizer.step();
         assertEquals(0.01 - 1e-5 * product, optimizer.report().learnedScale(), 1e-12, rule.toString());
       }
+    }
   }
 
   private static int[] scopes(Scope scope) {

@@ -28,7 +28,8 @@ class MadgradTest extends TunerContract {
     forms.put("MADGRAD", () -> FixedRate.of(0.01, PLAIN.weightDecay(0.01)));
     forms.put("mirror MADGRAD", () -> FixedRate.of(0.01, MIRROR.epsilon(1e-6)));
     forms.put("Mechanic over MADGRAD", () -> Mechanic.tuning(PLAIN).baseRate(0.01).initialScale(0.1));
-    forms.put("Mechanic over mirror MADGRAD", () -> Mechanic.tuning(MIRROR).variant(Mechanic.Variant.TORCH).baseRate(0.01).initialScale(0.1));
+    forms.put("Mechanic over mirror MADGRAD",
+        () -> Mechanic.tuning(MIRROR).variant(Mechanic.Variant.TORCH).baseRate(0.01).initialScale(0.1));
     return forms;
   }
 
@@ -48,7 +49,7 @@ class MadgradTest extends TunerContract {
     final double rate = 0.05, momentum = 0.7, epsilon = 1e-4, decay = 0.1;
     for (boolean mirror : new boolean[] {false, true}) {
       final Rule rule = mirror ? new MirrorMADGRAD(momentum, epsilon, decay) : new MADGRAD(momentum, epsilon, decay);
-      for (Device device : devices())
+      for (Device device : devices()) {
         try (Training training = new Training(DataType.FLOAT64, 0.5, 700);
             Optimizer optimizer = FixedRate.of(rate, rule).schedule(Schedule.of(1, 1, 0, 0.5, 1)).build(training.on(device))) {
           final int n = training.count();
@@ -76,6 +77,7 @@ class MadgradTest extends TunerContract {
             assertArrayEquals(x, training.values(), 1e-13, rule + ", step " + t);
           }
         }
+      }
     }
   }
 
@@ -84,7 +86,7 @@ class MadgradTest extends TunerContract {
   void theCubeRootHoldsOverTheWholeRange() {
     final Rule rule = MIRROR.momentum(0);
     for (DataType type : new DataType[] {DataType.FLOAT32, DataType.FLOAT64})
-      for (Device device : devices())
+      for (Device device : devices()) {
         try (Training training = new Training(type, 0, 3001);
             Optimizer optimizer = FixedRate.of(1, rule).build(training.on(device))) {
           final int reach = type == DataType.FLOAT32 ? 60 : 500; // |g|^2 over all elements must not overflow
@@ -95,14 +97,16 @@ class MadgradTest extends TunerContract {
           optimizer.step();
           for (int i = 0; i < training.count(); ++i) {
             final double wanted = -Math.cbrt(training.gradient(i));
-            assertEquals(wanted, training.get(i), Math.abs(wanted) * (type == DataType.FLOAT32 ? 3e-7 : 6e-16), "g = " + training.gradient(i));
+            assertEquals(wanted, training.get(i), Math.abs(wanted) * (type == DataType.FLOAT32 ? 3e-7 : 6e-16),
+                "g = " + training.gradient(i));
           }
         }
+      }
   }
 
   @Test
   void zeroGradientsDoNotDivideByZero() {
-    for (Rule rule : new Rule[] {PLAIN.epsilon(0), MIRROR})
+    for (Rule rule : new Rule[] {PLAIN.epsilon(0), MIRROR}) {
       try (Training training = new Training(DataType.FLOAT32, 0.5, 100);
           Optimizer optimizer = FixedRate.of(0.1, rule).build(training.on(device()))) {
         final byte[] before = training.parameterBytes();
@@ -111,6 +115,7 @@ class MadgradTest extends TunerContract {
         optimizer.step(training.backward(1));
         for (double value : training.values()) assertTrue(Double.isFinite(value));
       }
+    }
   }
 
   @Test

@@ -220,7 +220,7 @@ class MechanicTest {
   void scaleFree(Variant variant) {
     final double[] scales = new double[2];
     final double[][] x = new double[2][];
-    for (int run = 0; run < 2; ++run)
+    for (int run = 0; run < 2; ++run) {
       try (TestTensors tensors = TestTensors.of(FLOAT64, 40);
           Optimizer optimizer = Mechanic.tuning(Adam.defaults()).variant(variant).build(tensors.on(CPU))) {
         final Bowl bowl = new Bowl(tensors);
@@ -229,6 +229,7 @@ class MechanicTest {
         scales[run] = optimizer.report().learnedScale();
         x[run] = tensors.values();
       }
+    }
     // The release begins with m = 1e-6, which is in the units of h.
     assertEquals(scales[0], scales[1], (variant == Variant.TORCH ? 1e-3 : 1e-5) * scales[0]);
     assertArrayEquals(x[0], x[1], variant == Variant.TORCH ? 1e-3 : 1e-5);
@@ -244,7 +245,7 @@ class MechanicTest {
     for (Rule rule : List.of(Lion.defaults(), new AdamW(0.9, 0.99, 0, 0.01)))
       for (DataType type : new DataType[] {FLOAT64, FLOAT32}) {
         if (delta == Delta.RECOMPUTED && type == FLOAT32) continue;
-        for (int run = 0; run < 2; ++run)
+        for (int run = 0; run < 2; ++run) {
           try (TestTensors tensors = TestTensors.of(type, 40);
               Optimizer optimizer = Mechanic.tuning(rule).delta(delta).epsilon(1e-300).build(tensors.on(CPU))) {
             final Bowl bowl = new Bowl(tensors);
@@ -253,6 +254,7 @@ class MechanicTest {
             scales[run] = optimizer.report().learnedScale();
             x[run] = tensors.values();
           }
+        }
         assertEquals(scales[0], scales[1], rule + " " + type);
         assertArrayEquals(x[0], x[1], rule + " " + type);
         assertTrue(scales[0] > 1e-3, rule + " " + type + ": " + scales[0]);
@@ -310,7 +312,7 @@ class MechanicTest {
       }
       assertEquals(scopes.length, optimizer.report().scopes());
       final Map<String, double[]> scalars = optimizer.scalars();
-      for (int s = 0; s < scopes.length; ++s)
+      for (int s = 0; s < scopes.length; ++s) {
         try (TestTensors alone = inGroups(scopes[s]);
             Optimizer own = form.over(AdamW.defaults()).build(alone.on(CPU))) {
           for (int step = 0; step < 12; ++step) {
@@ -322,6 +324,7 @@ class MechanicTest {
           for (int t = 0; t < scopes[s].length; ++t)
             TestTensors.assertSameBits(alone.parameters(t), together.parameters(scopes[s][t]), "scope " + s);
         }
+      }
       assertNotEquals(optimizer.report().learnedScale(0), optimizer.report().learnedScale(1));
     }
   }
@@ -337,7 +340,7 @@ class MechanicTest {
   @ParameterizedTest
   @MethodSource("forms")
   void suppliedUpdateEqualsSGD(Form form) {
-    for (DataType type : DataType.values())
+    for (DataType type : DataType.values()) {
       try (TestTensors one = TestTensors.of(type, 5003).parameters(i -> i % 3);
           TestTensors other = TestTensors.of(type, 5003).parameters(i -> i % 3);
           Optimizer descent = form.over(SGD.defaults()).build(one.on(CPU));
@@ -353,6 +356,7 @@ class MechanicTest {
         other.assertSameParameters(one, form + " " + type);
         assertTrue(descent.report().learnedScale() > 0);
       }
+    }
   }
 
   @Test
@@ -410,7 +414,7 @@ class MechanicTest {
   @ParameterizedTest
   @CsvSource({"FLOAT32, 100, 0.3", "FLOAT32, 1, 0.01", "BFLOAT16, 1, 0.3"})
   void recomputedFreezesAndStoredDoesNot(DataType type, double x0, double slope) {
-    for (Delta delta : Delta.values())
+    for (Delta delta : Delta.values()) {
       try (TestTensors tensors = TestTensors.of(type, 1).parameters(i -> x0).gradients(i -> slope);
           Optimizer optimizer =
               Mechanic.tuning(SGD.defaults()).variant(Variant.TORCH).delta(delta).allowFreezing().build(tensors.on(CPU))) {
@@ -419,6 +423,7 @@ class MechanicTest {
         if (delta == Delta.RECOMPUTED) assertEquals(start, tensors.parameters(0).get(0), "frozen");
         else assertTrue(tensors.parameters(0).get(0) < start - 0.1, delta + ": " + tensors.parameters(0).get(0));
       }
+    }
   }
 
   /** 16-bit parameters lose nothing between steps: reference and Delta are float32, and x is rounded from them afresh. */

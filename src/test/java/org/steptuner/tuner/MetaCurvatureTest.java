@@ -78,25 +78,23 @@ class MetaCurvatureTest extends TunerContract {
   @TestFactory
   Stream<DynamicTest> sameBitsOnOtherDevices() {
     return TestDevices.all().stream().filter(device -> !device.cpu()).map(
-        candidate ->
-            DynamicTest.dynamicTest(
-                candidate.name(),
-                () ->
-                    forms().forEach((name, builder) -> {
-                      try (Training here = new Training(DataType.FLOAT32, 0.5, 1, 130, 4097);
-                          Training there = new Training(DataType.FLOAT32, 0.5, 1, 130, 4097);
-                          Optimizer one = builder.get().build(here.on(TestDevices.reference()));
-                          Optimizer other = builder.get().build(there.on(candidate.open()))) {
-                        for (int step = 1; step <= 5; ++step) {
-                          one.step(here.backward(step));
-                          other.step(there.backward(step));
-                        }
-                        assertArrayEquals(here.parameterBytes(), there.parameterBytes(), name);
-                        for (String slot : one.slots())
-                          assertArrayEquals(Memory.bytes(one.state(slot, "t2")), Memory.bytes(other.state(slot, "t2")), name + ": " + slot);
-                        one.scalars().forEach((key, values) -> assertArrayEquals(values, other.scalars().get(key), name + ": " + key));
-                      }
-                    })));
+        candidate -> DynamicTest.dynamicTest(
+            candidate.name(),
+            () -> forms().forEach((name, builder) -> {
+              try (Training here = new Training(DataType.FLOAT32, 0.5, 1, 130, 4097);
+                  Training there = new Training(DataType.FLOAT32, 0.5, 1, 130, 4097);
+                  Optimizer one = builder.get().build(here.on(TestDevices.reference()));
+                  Optimizer other = builder.get().build(there.on(candidate.open()))) {
+                for (int step = 1; step <= 5; ++step) {
+                  one.step(here.backward(step));
+                  other.step(there.backward(step));
+                }
+                assertArrayEquals(here.parameterBytes(), there.parameterBytes(), name);
+                for (String slot : one.slots())
+                  assertArrayEquals(Memory.bytes(one.state(slot, "t2")), Memory.bytes(other.state(slot, "t2")), name + ": " + slot);
+                one.scalars().forEach((key, values) -> assertArrayEquals(values, other.scalars().get(key), name + ": " + key));
+              }
+            })));
   }
 
   /** Which weights share a step size. */
@@ -287,7 +285,7 @@ class MetaCurvatureTest extends TunerContract {
 
   @Test
   void aZeroHessianIsNone() {
-    for (boolean perWeight : new boolean[] {false, true})
+    for (boolean perWeight : new boolean[] {false, true}) {
       try (Chain plain = new Chain(0.5, 5, 6);
           Chain curved = new Chain(0.5, 5, 6);
           Optimizer without = (perWeight ? over(metas()[2]).perWeight() : over(metas()[2])).build(plain.on(Device.cpu(1)));
@@ -302,6 +300,7 @@ class MetaCurvatureTest extends TunerContract {
         }
         assertArrayEquals(plain.values(), curved.values(), 1e-13);
       }
+    }
   }
 
   @Test

@@ -43,17 +43,18 @@ class MoMoTest extends TunerContract {
 
   @Test
   void words() {
-    for (MoMo momo : new MoMo[] {plain(), adam()})
+    for (MoMo momo : new MoMo[] {plain(), adam()}) {
       try (Training training = new Training(DataType.FLOAT32, 0, 10);
           Optimizer optimizer = momo.build(training.on(device()))) {
         assertEquals(momo.adam ? 11 : 8, optimizer.wordsPerElement());
       }
+    }
   }
 
   @Test
   void aStepWithoutALossIsRefused() {
     for (NonFinite nonFinite : NonFinite.values())
-      for (MoMo momo : new MoMo[] {plain(), adam()})
+      for (MoMo momo : new MoMo[] {plain(), adam()}) {
         try (Training training = new Training(DataType.FLOAT32, 0.5, 100);
             Optimizer optimizer = momo.nonFinite(nonFinite).build(training.on(device()))) {
           final double loss = training.backward(1);
@@ -66,6 +67,7 @@ class MoMoTest extends TunerContract {
           optimizer.step(loss);
           assertEquals(1, optimizer.steps());
         }
+      }
   }
 
   /** Without momentum, decay and noise: the Polyak step (loss - bound) / |g|^2, at most maxRate. */
@@ -101,7 +103,7 @@ class MoMoTest extends TunerContract {
 
   @Test
   void zeroGradientsAndRatesMoveNothing() {
-    for (MoMo momo : new MoMo[] {MoMo.tuning(SGD.defaults().momentum(0.9)), MoMo.tuning(AdamW.defaults().weightDecay(0))})
+    for (MoMo momo : new MoMo[] {MoMo.tuning(SGD.defaults().momentum(0.9)), MoMo.tuning(AdamW.defaults().weightDecay(0))}) {
       try (Training training = new Training(DataType.FLOAT32, 0.5, 300);
           Optimizer optimizer = momo.schedule(Schedule.of(1, 0, 1)).build(training.on(device()))) {
         final byte[] before = training.parameterBytes();
@@ -111,6 +113,7 @@ class MoMoTest extends TunerContract {
         assertEquals(0, optimizer.report().learnedScale());
         assertArrayEquals(before, training.parameterBytes(), "no rate");
       }
+    }
   }
 
   @Test

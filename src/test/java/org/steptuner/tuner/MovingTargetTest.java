@@ -78,7 +78,7 @@ class MovingTargetTest extends TunerContract {
   void findsTheMinimumThatItsTargetIsAt() {
     final double least = 30;
     final double[] ends = new double[2]; // the mean of the last losses, above the least one
-    for (int k = 0; k < 2; ++k)
+    for (int k = 0; k < 2; ++k) {
       try (Training training = new Training(DataType.FLOAT64, 0, 50);
           PartedOptimizer optimizer =
               MovingTarget.tuning(SGD.defaults()).target(k * least).targetRate(0).build(training.on(device()))) {
@@ -88,6 +88,7 @@ class MovingTargetTest extends TunerContract {
           if (step > 200) ends[k] += above / 100;
         }
       }
+    }
     assertTrue(ends[1] < 0.005, "with the right target " + ends[1]);
     assertTrue(ends[0] > 1, "with 0 " + ends[0]);
   }
@@ -109,11 +110,12 @@ class MovingTargetTest extends TunerContract {
 
   @Test
   void words() {
-    for (double momentum : new double[] {0, 0.9})
+    for (double momentum : new double[] {0, 0.9}) {
       try (Training training = new Training(DataType.FLOAT32, 0, 10);
           Optimizer optimizer = MovingTarget.tuning(SGD.defaults().momentum(momentum)).build(training.on(device()))) {
         assertEquals(momentum == 0 ? 4 : 6, optimizer.wordsPerElement());
       }
+    }
   }
 
   @Test

@@ -38,12 +38,12 @@ class ProdigyTest extends TunerContract {
     forms.put("sliced and coupled", () -> plainCoupled().slice(5));
     forms.put("recomputed", () -> plain().displacement(Prodigy.Displacement.RECOMPUTED));
     forms.put("accumulated", () -> plain().displacement(Prodigy.Displacement.ACCUMULATED));
-    forms.put("sliced and accumulated, without momentum", () ->
-        Prodigy.tuning(AdamW.defaults().betas(0, 0.99)).initialRate(1e-3).slice(7).displacement(Prodigy.Displacement.ACCUMULATED));
+    forms.put("sliced and accumulated, without momentum",
+        () -> Prodigy.tuning(AdamW.defaults().betas(0, 0.99)).initialRate(1e-3).slice(7).displacement(Prodigy.Displacement.ACCUMULATED));
     forms.put("recomputed and coupled", () -> plainCoupled().displacement(Prodigy.Displacement.RECOMPUTED));
     forms.put("sliced and recomputed", () -> plain().slice(11).displacement(Prodigy.Displacement.RECOMPUTED));
-    forms.put("recomputed without momentum", () ->
-        Prodigy.tuning(AdamW.defaults().betas(0, 0.99)).initialRate(1e-3).growthRate(3).displacement(Prodigy.Displacement.RECOMPUTED));
+    forms.put("recomputed without momentum", () -> Prodigy.tuning(AdamW.defaults().betas(0, 0.99)).initialRate(1e-3).growthRate(3)
+        .displacement(Prodigy.Displacement.RECOMPUTED));
     forms.put("sliced", () -> plain().slice(11).safeguardWarmup(true));
     forms.put("without momentum", () -> Prodigy.tuning(AdamW.defaults().betas(0, 0.99)).initialRate(1e-3).growthRate(3));
     forms.put("by group", () -> plain().scope(Scope.GROUP).group("second", AdamW.defaults().betas(0.5, 0.9), 0.5));
@@ -82,7 +82,8 @@ class ProdigyTest extends TunerContract {
         try (Training training = new Training(DataType.FLOAT64, 0.5, sizes);
             Optimizer optimizer =
                 Prodigy.tuning(new AdamW(beta1, beta2, eps, decay)).beta3(beta3).initialRate(d0).coefficient(coefficient)
-                    .growthRate(growth).safeguardWarmup(safeguard).biasCorrection(true).slice(p).displacement(displacement).schedule(step -> 0.4 + 0.1 * step)
+                    .growthRate(growth).safeguardWarmup(safeguard).biasCorrection(true).slice(p).displacement(displacement)
+                    .schedule(step -> 0.4 + 0.1 * step)
                     .build(training.on(device()))) {
           final int n = training.count();
           final double[] x0 = training.values();

@@ -30,6 +30,7 @@ import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.DeviceException;
 import org.steptuner.InstructionSet;
+import org.steptuner.TestDevices;
 import org.steptuner.NonFinite;
 import org.steptuner.NonFiniteException;
 import org.steptuner.Optimizer;
@@ -59,7 +60,7 @@ abstract class TunerContract {
   }
 
   static Device device() {
-    return Device.cpu(1, InstructionSet.SSE2);
+    return TestDevices.reference();
   }
 
   @Test
@@ -68,7 +69,7 @@ abstract class TunerContract {
       for (DataType type : new DataType[] {DataType.FLOAT32, DataType.FLOAT64}) {
         byte[] expected = null;
         Map<String, double[]> expectedScalars = null;
-        for (Device device : devices())
+        for (Device device : devices()) {
           try (Training training = new Training(type, 0.5, SIZES);
               Optimizer optimizer = builder.get().clipNorm(90).build(training.on(device))) {
             for (int step = 1; step <= STEPS; ++step) {
@@ -83,8 +84,10 @@ abstract class TunerContract {
             }
             assertEquals(-1, Arrays.mismatch(expected, actual), name + " in " + type + " on " + device.name());
             final Map<String, double[]> scalars = optimizer.scalars();
-            expectedScalars.forEach((key, values) -> assertArrayEquals(values, scalars.get(key), name + ", " + key + " on " + device.name()));
+            expectedScalars
+                .forEach((key, values) -> assertArrayEquals(values, scalars.get(key), name + ", " + key + " on " + device.name()));
           }
+        }
       }
     });
   }
@@ -105,12 +108,13 @@ abstract class TunerContract {
     forms().forEach((name, builder) -> {
       if (name.startsWith("sliced") || name.startsWith("by ")) return; // every tensor has a first element, or its own scale
       final double[][] results = new double[2][];
-      for (int k = 0; k < 2; ++k)
+      for (int k = 0; k < 2; ++k) {
         try (Training training = k == 0 ? new Training(DataType.FLOAT64, 0.5, 700, 0) : new Training(DataType.FLOAT64, 0.5, 1, 0, 199, 500);
             Optimizer optimizer = builder.get().build(training.on(device()))) {
           for (int step = 1; step <= STEPS; ++step) optimizer.step(training.backward(step));
           results[k] = training.values();
         }
+      }
       assertArrayEquals(results[0], results[1], 1e-9, name);
     });
   }
@@ -119,7 +123,7 @@ abstract class TunerContract {
   void nonFiniteGradientsAndLossesLeaveEverything(@TempDir Path folder) {
     final double[] bad = {Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY};
     forms().forEach((name, builder) -> {
-      for (int warm : new int[] {0, 3})
+      for (int warm : new int[] {0, 3}) {
         try (Training training = new Training(DataType.FLOAT32, 0.5, SIZES);
             Optimizer optimizer = builder.get().build(training.on(device()))) {
           for (int step = 1; step <= warm; ++step) optimizer.step(training.backward(step));
@@ -145,6 +149,7 @@ abstract class TunerContract {
             assertArrayEquals(twin.parameterBytes(), training.parameterBytes(), name);
           }
         }
+      }
     });
   }
 
@@ -227,7 +232,7 @@ abstract class TunerContract {
   @Test
   void stateIsWhatASavedFileHolds(@TempDir Path folder) {
     forms().forEach((name, builder) -> {
-      for (DataType type : new DataType[] {DataType.FLOAT32, DataType.FLOAT64})
+      for (DataType type : new DataType[] {DataType.FLOAT32, DataType.FLOAT64}) {
         try (Training training = new Training(type, 0.5, 60, 0, 40);
             Optimizer optimizer = builder.get().build(training.on(device()))) {
           for (int step = 1; step <= 3; ++step) optimizer.step(training.backward(step));
@@ -244,6 +249,7 @@ abstract class TunerContract {
             }
           assertEquals(saved.keySet().stream().filter(entry -> entry.startsWith("state/")).count(), read, name);
         }
+      }
     });
   }
 

@@ -19,7 +19,7 @@ final class CeilingSuite {
   static void run(Settings settings, Results results) {
     if (!settings.wants("ceiling")) return;
     results.header("Ceilings of this machine");
-    for (long size : settings.sizes())
+    for (long size : settings.sizes()) {
       try (Memory to = Memory.filled(DataType.FLOAT32, size, 1, 1);
           Memory a = Memory.filled(DataType.FLOAT32, size, 2, 1);
           Memory b = Memory.filled(DataType.FLOAT32, size, 3, 1)) {
@@ -41,5 +41,6 @@ final class CeilingSuite {
           }
         }
       }
+    }
   }
 }

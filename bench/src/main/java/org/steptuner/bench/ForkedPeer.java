@@ -106,7 +106,7 @@ final class ForkedPeer implements Contender {
     questions.println(question);
     try {
       // Libraries print what they like at first; answers are marked.
-      for (String line; (line = answers.readLine()) != null; ) if (line.startsWith("> ")) return line.substring(2);
+      for (String line; (line = answers.readLine()) != null;) if (line.startsWith("> ")) return line.substring(2);
     } catch (IOException e) {
       throw new IllegalStateException(name + " does not answer '" + question + "'", e);
     }

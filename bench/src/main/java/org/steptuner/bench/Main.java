@@ -18,7 +18,7 @@ public final class Main {
     boolean quick = false;
     Path json = null;
     String filter = "";
-    for (int i = 0; i < arguments.length; ++i)
+    for (int i = 0; i < arguments.length; ++i) {
       switch (arguments[i]) {
         case "--quick" -> quick = true;
         case "--json" -> {
@@ -36,10 +36,12 @@ public final class Main {
           filter = arguments[i];
         }
       }
+    }
     final long begin = System.nanoTime();
     final Settings settings = new Settings(quick, Pattern.compile(filter));
     final Results results = new Results();
-    System.out.printf(Locale.ROOT, "%s, %d processors, %s; load %s%n", Machine.cpu(), Machine.processors(), Machine.caches(), Machine.load());
+    System.out.printf(Locale.ROOT, "%s, %d processors, %s; load %s%n", Machine.cpu(), Machine.processors(), Machine.caches(),
+        Machine.load());
     final List<ForkedPeer> forked = Peers.start(settings, results);
     try {
       CeilingSuite.run(settings, results);

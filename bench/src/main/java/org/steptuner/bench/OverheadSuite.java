@@ -24,10 +24,10 @@ final class OverheadSuite {
     try {
       runs =
           new Runner(
-                  new OptionsBuilder().include(OverheadBenchmark.class.getName()).forks(1).warmupIterations(3)
-                      .warmupTime(TimeValue.milliseconds(300)).measurementIterations(settings.quick() ? 3 : 10)
-                      .measurementTime(TimeValue.milliseconds(settings.quick() ? 300 : 1000)).addProfiler(GCProfiler.class)
-                      .shouldFailOnError(true).verbosity(VerboseMode.SILENT).build())
+              new OptionsBuilder().include(OverheadBenchmark.class.getName()).forks(1).warmupIterations(3)
+                  .warmupTime(TimeValue.milliseconds(300)).measurementIterations(settings.quick() ? 3 : 10)
+                  .measurementTime(TimeValue.milliseconds(settings.quick() ? 300 : 1000)).addProfiler(GCProfiler.class)
+                  .shouldFailOnError(true).verbosity(VerboseMode.SILENT).build())
               .run();
     } catch (RunnerException e) {
       throw new IllegalStateException("JMH failed", e);

@@ -41,8 +41,10 @@ final class Page {
     page.append("# Benchmarks, ").append(run.cpu()).append("\n\n");
     page.append(
         String.format(
-            Locale.ROOT, "`%s` on %s, %.0f minutes. How it is measured, and what the words mean: [../README.md](../README.md). All %,d rows: "
-                + "[%s.json](%s.json).%n%n", run.command(), run.date(), run.minutes(), run.rows().size(), name, name));
+            Locale.ROOT,
+            "`%s` on %s, %.0f minutes. How it is measured, and what the words mean: [../README.md](../README.md). All %,d rows: "
+                + "[%s.json](%s.json).%n%n",
+            run.command(), run.date(), run.minutes(), run.rows().size(), name, name));
     page.append("- ").append(run.cpu()).append(", ").append(run.processors()).append(" processors; caches of one: ").append(run.caches())
         .append("\n- ").append(run.java()).append("; load average at the end: ").append(run.load()).append('\n');
     for (String note : run.notes()) page.append("- ").append(note).append('\n');
@@ -73,7 +75,8 @@ final class Page {
       page.append(" | ").append(target.verdict()).append(" |\n");
     }
     if (measured.size() < all.size())
-      page.append("\nThis run did not measure ").append(all.size() - measured.size()).append(" of the ").append(all.size()).append(" targets.\n");
+      page.append("\nThis run did not measure ").append(all.size() - measured.size()).append(" of the ").append(all.size())
+          .append(" targets.\n");
   }
 
   private static void rows(StringBuilder page, Run run) {
@@ -82,7 +85,8 @@ final class Page {
     for (Shown shown : shown()) {
       final List<Row> found = run.rows().stream().filter(shown::is).toList();
       if (found.isEmpty()) continue;
-      table.append("| ").append(shown.benchmark).append(" | ").append(Target.elements(found.get(0).size())).append(" | ").append(shown.unit);
+      table.append("| ").append(shown.benchmark).append(" | ").append(Target.elements(found.get(0).size())).append(" | ")
+          .append(shown.unit);
       for (int n : threads)
         table.append(" | ").append(found.stream().filter(row -> row.threads() == n).map(shown.value).findFirst().orElse(""));
       table.append(" |\n");

@@ -29,14 +29,16 @@ final class Picture {
     for (String sweep : SWEEPS)
       sweeps |=
           series(
-              throughput, sweep, rows.stream().filter(r -> r.benchmark().equals(sweep) && r.dtype().equals("float32") && r.threads() == threads).toList(),
+              throughput, sweep,
+              rows.stream().filter(r -> r.benchmark().equals(sweep) && r.dtype().equals("float32") && r.threads() == threads).toList(),
               Row::gbPerSecond);
     final XYChart steps =
         chart("Steps, " + threads + " threads, float32", "time over " + StepSuite.FUSED, Styler.LegendPosition.InsideSE);
     for (String step : List.of(StepSuite.ADAMW, StepSuite.ADAMW_GUARDED, StepSuite.MECHANIC))
       peers |=
           series(
-              steps, step, rows.stream().filter(r -> r.benchmark().equals(step) && r.threads() == threads && StepSuite.FUSED.equals(r.peer())).toList(),
+              steps, step,
+              rows.stream().filter(r -> r.benchmark().equals(step) && r.threads() == threads && StepSuite.FUSED.equals(r.peer())).toList(),
               Row::timeOverPeer);
     final List<XYChart> charts = new ArrayList<>();
     if (sweeps) charts.add(throughput);
@@ -55,7 +57,8 @@ final class Picture {
   }
 
   private static boolean series(XYChart chart, String name, List<Row> rows, Function<Row, Double> value) {
-    final List<Row> shown = rows.stream().filter(row -> value.apply(row) != null).sorted((a, b) -> Long.compare(a.size(), b.size())).toList();
+    final List<Row> shown =
+        rows.stream().filter(row -> value.apply(row) != null).sorted((a, b) -> Long.compare(a.size(), b.size())).toList();
     if (shown.isEmpty()) return false;
     chart.addSeries(name, shown.stream().mapToDouble(Row::size).toArray(), shown.stream().mapToDouble(value::apply).toArray());
     return true;

@@ -37,7 +37,8 @@ final class Rounds {
       final Contender contender = contenders.get(c);
       double time = contender.time(1);
       if (time < 2 * LONG_OPERATION) time = contender.time(1); // what is longer is so by itself, and not because it is the first
-      if (time < settings.sampleNanos()) time = contender.time((int) Math.min(2000, 1 + settings.sampleNanos() / time)) / Math.min(2000, 1 + settings.sampleNanos() / time);
+      if (time < settings.sampleNanos())
+        time = contender.time((int) Math.min(2000, 1 + settings.sampleNanos() / time)) / Math.min(2000, 1 + settings.sampleNanos() / time);
       repetitions[c] = (int) Math.max(1, Math.min(200_000, settings.sampleNanos() / time));
       ahead[c] = time > LONG_OPERATION ? 0 : 1 + repetitions[c] / 4;
       round += time * (repetitions[c] + ahead[c]) + PAUSE_MILLIS * 1e6;

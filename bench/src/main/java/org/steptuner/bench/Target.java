@@ -70,16 +70,17 @@ record Target(String what, String bound, List<Figure> figures) {
   private static Target sweeps(List<Row> rows, String where, double bound, String dtype, Predicate<Row> size) {
     return new Target(
         "time of the twin over a sweep's, " + where + ", " + dtype, "every sweep >= " + number("%.2f", bound),
-        byThreads(rows, row -> row.fractionOfCeiling() != null && row.peer() == null && row.dtype().equals(dtype) && size.test(row), some -> {
-          final long good = some.stream().filter(row -> row.fractionOfCeiling() >= bound).count();
-          final Row worst = some.stream().min(Comparator.comparing(Row::fractionOfCeiling)).orElseThrow();
-          return new Figure(
-              worst.threads(),
-              String.format(
-                  Locale.ROOT, "%d of %d; least %.2f (%s, %s)", good, some.size(), worst.fractionOfCeiling(), worst.benchmark(),
-                  elements(worst.size())),
-              good == some.size());
-        }));
+        byThreads(rows, row -> row.fractionOfCeiling() != null && row.peer() == null && row.dtype().equals(dtype) && size.test(row),
+            some -> {
+              final long good = some.stream().filter(row -> row.fractionOfCeiling() >= bound).count();
+              final Row worst = some.stream().min(Comparator.comparing(Row::fractionOfCeiling)).orElseThrow();
+              return new Figure(
+                  worst.threads(),
+                  String.format(
+                      Locale.ROOT, "%d of %d; least %.2f (%s, %s)", good, some.size(), worst.fractionOfCeiling(), worst.benchmark(),
+                      elements(worst.size())),
+                  good == some.size());
+            }));
   }
 
   private static Target ratio(List<Row> rows, String benchmark, String peer, long size, double bound) {

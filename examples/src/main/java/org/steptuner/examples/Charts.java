@@ -71,7 +71,7 @@ final class Charts {
   private static XYChart scales(List<Outcome> outcomes) {
     final XYChart chart = chart("Learned scale (dashed: a fixed rate)", "scale of the steps", Styler.LegendPosition.InsideSE);
     chart.getStyler().setYAxisLogarithmic(true).setYAxisMin(1e-9).setYAxisMax(1e-2).setYAxisDecimalPattern("0E0"); // from so far down that the legend hides no line
-    for (Outcome outcome : outcomes)
+    for (Outcome outcome : outcomes) {
       if (outcome.run().fixedRate()) fixed(chart, outcome);
       else
         for (int scope = 0; scope < outcome.scopes(); ++scope) {
@@ -82,6 +82,7 @@ final class Charts {
           final XYSeries line = line(chart, outcome, name, scales, outcome.scopes() > 1 ? FINE : BOLD);
           line.setLabel(outcome.run().title()).setShowInLegend(scope == 0);
         }
+    }
     return chart;
   }
 

@@ -104,7 +104,7 @@ final class Datasets {
   static Dataset frame(Source source, List<RData.Column> frame) {
     final List<double[]> features = new ArrayList<>();
     RData.Column label = null;
-    for (RData.Column column : frame)
+    for (RData.Column column : frame) {
       if (column.name().equals(source.label())) {
         label = column;
       } else if (column.levels().size() <= 2) {
@@ -116,6 +116,7 @@ final class Datasets {
           features.add(is);
         }
       }
+    }
     if (label == null || label.levels().isEmpty()) throw new DataException(source.file() + " has no factor " + source.label());
     final int[] labels = new int[label.values().length];
     for (int i = 0; i < labels.length; ++i) labels[i] = Double.isNaN(label.values()[i]) ? -1 : (int) label.values()[i];

@@ -36,7 +36,8 @@ public final class DatasetsJob implements Callable<Integer> {
           "usr/lib/R/site-library/mlbench/data",
           "Get R's package mlbench from https://cran.r-project.org/package=mlbench and pass its folder 'data' as --data.");
 
-  @Spec private CommandSpec spec;
+  @Spec
+  private CommandSpec spec;
 
   @Option(names = "--data", paramLabel = "DIR", description = "Folder 'data' of R's package mlbench; fetched if not given and not found.")
   private Path data;
@@ -124,8 +125,8 @@ public final class DatasetsJob implements Callable<Integer> {
       try {
         folder =
             new DataFolder(
-                    System.getenv(), "STEPTUNER_MLBENCH", Path.of("/").resolve(PACKAGE.content()), "mlbench", Datasets::missing, PACKAGE,
-                    "Fetching R's data sets mlbench (1 MB, once)", console::println)
+                System.getenv(), "STEPTUNER_MLBENCH", Path.of("/").resolve(PACKAGE.content()), "mlbench", Datasets::missing, PACKAGE,
+                "Fetching R's data sets mlbench (1 MB, once)", console::println)
                 .find(data);
       } catch (DataException e) {
         missing = e;

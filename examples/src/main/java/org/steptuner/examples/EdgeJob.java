@@ -38,7 +38,8 @@ import picocli.CommandLine.Spec;
 public final class EdgeJob implements Callable<Integer> {
   private static final int COST_ROUNDS = 15;
 
-  @Spec private CommandSpec spec;
+  @Spec
+  private CommandSpec spec;
 
   @Option(names = "--data", paramLabel = "DIR", description = "Folder with the four files; fetched if not given and not found.")
   private Path data;

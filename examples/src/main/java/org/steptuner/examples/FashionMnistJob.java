@@ -47,7 +47,8 @@ public final class FashionMnistJob implements Callable<Integer> {
           "Get the four files of Fashion-MNIST (" + String.join(", ", FashionMnist.FILES)
               + ", plain or .gz) from https://github.com/zalandoresearch/fashion-mnist and pass their folder as --data.");
 
-  @Spec private CommandSpec spec;
+  @Spec
+  private CommandSpec spec;
 
   @Parameters(index = "0", arity = "0..1", paramLabel = "SET", description = "Which runs: ${COMPLETION-CANDIDATES}.")
   private RunSet set = RunSet.MECHANIC;
@@ -177,7 +178,8 @@ public final class FashionMnistJob implements Callable<Integer> {
     } catch (IOException | RuntimeException | LinkageError | InternalError e) {
       spec.commandLine()
           .getErr()
-          .println("No pictures: " + e + "\nJava draws text with fontconfig and a font (Debian: apt-get install fontconfig fonts-dejavu-core); the curves are in curves.csv.");
+          .println("No pictures: " + e
+              + "\nJava draws text with fontconfig and a font (Debian: apt-get install fontconfig fonts-dejavu-core); the curves are in curves.csv.");
     }
   }
 }

@@ -120,13 +120,14 @@ final class RData {
       return items;
     }
     final double[] numbers = new double[count];
-    for (int i = 0; i < count; ++i)
+    for (int i = 0; i < count; ++i) {
       if (type == REAL) {
         numbers[i] = in.readDouble();
       } else {
         final int value = in.readInt();
         numbers[i] = value == MISSING ? Double.NaN : value;
       }
+    }
     return numbers;
   }
 

@@ -88,10 +88,9 @@ record SuiteReport(LogisticSuite.Setting setting, List<Result> results) {
     final List<Entry> entries =
         results.stream()
             .map(
-                r ->
-                    new Entry(
-                        r.data().name(), r.data().count(), r.data().features(), r.data().classes(), r.steps(), r.tuned(), r.grid(),
-                        r.others()))
+                r -> new Entry(
+                    r.data().name(), r.data().count(), r.data().features(), r.data().classes(), r.steps(), r.tuned(), r.grid(),
+                    r.others()))
             .toList();
     Files.writeString(folder.resolve("datasets.json"), GSON.toJson(new File(setting, entries)) + "\n");
     Files.writeString(folder.resolve("datasets.md"), table());

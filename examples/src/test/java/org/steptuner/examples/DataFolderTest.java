@@ -16,7 +16,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class DataFolderTest {
-  @TempDir private Path folder;
+  @TempDir
+  private Path folder;
   private final Map<String, String> environment = new HashMap<>();
   private Path system;
   private int fetched;
@@ -73,13 +74,13 @@ class DataFolderTest {
 
   private Path find(Path named) {
     return new DataFolder(
-            environment,
-            system,
-            cache -> {
-              ++fetched;
-              fill(cache);
-            },
-            line -> {})
+        environment,
+        system,
+        cache -> {
+          ++fetched;
+          fill(cache);
+        },
+        line -> {})
         .find(named);
   }
 

@@ -14,7 +14,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class DebianPackageTest {
-  @TempDir private Path folder;
+  @TempDir
+  private Path folder;
   private final List<String> ran = new ArrayList<>();
   private boolean listsAreThere = true;
   private boolean online = true;

@@ -14,7 +14,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class FashionMnistTest {
-  @TempDir private Path folder;
+  @TempDir
+  private Path folder;
 
   @Test
   void imagesAndLabels() throws IOException {

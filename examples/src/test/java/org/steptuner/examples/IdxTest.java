@@ -18,7 +18,8 @@ import org.junit.jupiter.api.io.TempDir;
 class IdxTest {
   private static final byte[] GOOD = {0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, -1};
 
-  @TempDir private Path folder;
+  @TempDir
+  private Path folder;
 
   @Test
   void readsPlainAndCompressed() throws IOException {
@@ -31,7 +32,8 @@ class IdxTest {
 
   @Test
   void truncated() throws IOException {
-    for (int length = 0; length < GOOD.length; ++length) refused(write("a", Arrays.copyOf(GOOD, length)), length < 4 ? "not an IDX" : "truncated");
+    for (int length = 0; length < GOOD.length; ++length)
+      refused(write("a", Arrays.copyOf(GOOD, length)), length < 4 ? "not an IDX" : "truncated");
   }
 
   @Test

@@ -25,7 +25,8 @@ class RDataTest {
   private static final int SYMBOL = 1, PAIR = 2, TEXT = 9, INTEGER = 13, REAL = 14, STRINGS = 16, LIST = 19, NIL = 254, REFERENCE = 255;
   private static final int OBJECT = 0x100, ATTRIBUTES = 0x200, TAG = 0x400;
 
-  @TempDir private Path folder;
+  @TempDir
+  private Path folder;
   private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
   private final DataOutputStream out = new DataOutputStream(bytes);
 

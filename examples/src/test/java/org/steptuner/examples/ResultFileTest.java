@@ -22,14 +22,16 @@ import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 
 class ResultFileTest {
-  @TempDir private Path folder;
+  @TempDir
+  private Path folder;
 
   @Test
   void holdsWhatProgramsRead() throws IOException {
     final Outcome outcome = outcome("mechanic-adamw-per-layer", 3);
     ResultFile.write(Map.of("seed", 1), List.of(outcome), folder);
     final JsonObject run =
-        JsonParser.parseString(Files.readString(folder.resolve("result.json"))).getAsJsonObject().getAsJsonArray("runs").get(0).getAsJsonObject();
+        JsonParser.parseString(Files.readString(folder.resolve("result.json"))).getAsJsonObject().getAsJsonArray("runs").get(0)
+            .getAsJsonObject();
     assertEquals("mechanic-adamw-per-layer", run.get("name").getAsString());
     assertEquals(0.75, run.getAsJsonArray("testAccuracy").get(0).getAsDouble());
     assertEquals(3, run.get("steps").getAsInt());

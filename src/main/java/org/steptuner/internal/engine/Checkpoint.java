@@ -132,10 +132,9 @@ final class Checkpoint {
     manifest.put("skippedSteps", Long.toString(optimizer.skippedSteps()));
     optimizer.savedScalars()
         .forEach(
-            (name, values) ->
-                manifest.put(
-                    "scalar." + name,
-                    String.join(",", Arrays.stream(values).mapToObj(Double::toHexString).toArray(String[]::new))));
+            (name, values) -> manifest.put(
+                "scalar." + name,
+                String.join(",", Arrays.stream(values).mapToObj(Double::toHexString).toArray(String[]::new))));
     return manifest;
   }
 

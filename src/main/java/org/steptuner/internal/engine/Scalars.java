@@ -47,16 +47,17 @@ public final class Scalars {
 
   /** An array that stays the tuner's. */
   public Scalars all(String name, double[] array) {
-    return add(name, array.length, (values, restores) ->
-        System.arraycopy(restores ? values : array, 0, restores ? array : values, 0, array.length));
+    return add(name, array.length,
+        (values, restores) -> System.arraycopy(restores ? values : array, 0, restores ? array : values, 0, array.length));
   }
 
   /** A number of each scope. */
   public <S> Scalars each(String name, S[] scopes, ToDoubleFunction<S> get, ObjDoubleConsumer<S> set) {
     return add(name, scopes.length, (values, restores) -> {
-      for (int i = 0; i < scopes.length; ++i)
+      for (int i = 0; i < scopes.length; ++i) {
         if (restores) set.accept(scopes[i], values[i]);
         else values[i] = get.applyAsDouble(scopes[i]);
+      }
     });
   }
 

@@ -27,7 +27,7 @@ public final class DjlPeer {
     System.setProperty("ai.djl.pytorch.num_interop_threads", "1");
     final DjlPeer peer = new DjlPeer();
     final BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
-    for (String line; (line = lines.readLine()) != null; ) System.out.println("> " + peer.answer(line.split(" ")));
+    for (String line; (line = lines.readLine()) != null;) System.out.println("> " + peer.answer(line.split(" ")));
   }
 
   private String answer(String[] words) throws IOException {

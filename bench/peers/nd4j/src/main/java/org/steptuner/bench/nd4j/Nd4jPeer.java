@@ -29,7 +29,7 @@ public final class Nd4jPeer {
     Nd4j.getEnvironment().setMaxMasterThreads(Integer.getInteger("threads"));
     final Nd4jPeer peer = new Nd4jPeer();
     final BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
-    for (String line; (line = lines.readLine()) != null; ) System.out.println("> " + peer.answer(line.split(" ")));
+    for (String line; (line = lines.readLine()) != null;) System.out.println("> " + peer.answer(line.split(" ")));
   }
 
   private String answer(String[] words) throws IOException {
