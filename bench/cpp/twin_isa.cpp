@@ -53,7 +53,12 @@ struct Twin : Kernel {
   template <class V, size_t... O>
   STEPTUNER_HD static void keep(V* r, std::index_sequence<O...>) {
     ((READS >> O & 1 ? void() : void(r[O] = r[source()])), ...);
-    ([&] { for (auto& part : r[O].v) asm volatile("" : "+x"(part)); }(), ...);
+    (claim(r[O]), ...);
+  }
+
+  template <class V>
+  STEPTUNER_HD static void claim(V& value) {
+    for (auto& part : value.v) asm volatile("" : "+x"(part));
   }
 };
 

@@ -235,8 +235,8 @@ st_status transfer(int64_t handle, int32_t slot, int32_t tensor, int64_t offset,
     return fail(ST_BAD_ARGUMENT, "no tensor %d in slot %d", tensor, slot);
   const int64_t size = st_plan_bytes(handle, slot, tensor);
   if (offset < 0 || bytes < 0 || offset > size || bytes > size - offset)
-    return fail(ST_BAD_ARGUMENT, "bytes %lld .. %lld are outside of a tensor of %lld bytes", static_cast<long long>(offset),
-                static_cast<long long>(offset + bytes), static_cast<long long>(size));
+    return fail(ST_BAD_ARGUMENT, "%lld bytes from byte %lld on are outside of a tensor of %lld bytes", static_cast<long long>(bytes),
+                static_cast<long long>(offset), static_cast<long long>(size));
   if (bytes == 0) return ST_OK;
   const Tensor& t = plan->tensors[static_cast<size_t>(tensor)];
   char* memory = (slot < 0 ? t.parameter : plan->slots[static_cast<size_t>(slot)] + t.stateOffset) + offset;

@@ -129,14 +129,17 @@ struct Four<double> {
 };
 
 __device__ __forceinline__ Access4 accessOf(const Arguments& a, const Tensor& tensor, const Chunk& chunk, int o) {
-  char* base;
-  int32_t type;
-  switch (a.place[o]) {
-    case GRADIENT: base = tensor.gradient; type = tensor.gradientType; break;
-    case PARAMETER: base = tensor.parameter; type = tensor.parameterType; break;
-    case UPDATE: base = tensor.update; type = tensor.stateType; break;
-    case SELECTION: return {nullptr, tensor.stateType, false};
-    default: base = a.slot[o] + tensor.stateOffset; type = tensor.stateType; break;
+  char* base = a.slot[o] + tensor.stateOffset;
+  int32_t type = tensor.stateType;
+  if (a.place[o] == SELECTION) return {nullptr, type, false};
+  if (a.place[o] == GRADIENT) {
+    base = tensor.gradient;
+    type = tensor.gradientType;
+  } else if (a.place[o] == PARAMETER) {
+    base = tensor.parameter;
+    type = tensor.parameterType;
+  } else if (a.place[o] == UPDATE) {
+    base = tensor.update;
   }
   const int bytes = bytesOf(type);
   char* const memory = base + chunk.begin * bytes;

@@ -64,8 +64,8 @@ st_status open(int32_t, int32_t threads, const char* wanted, Explain explain, vo
   opened->threads = threads > 0 ? threads : processors();
   if (!findCache(explain, &opened->lastLevelCache)) return ST_BAD_ARGUMENT;
   opened->explain = explain;
-  opened->name = "CPU, " + std::string(set->name) + ", " + std::to_string(opened->threads) +
-                 (opened->threads == 1 ? " thread" : " threads");
+  const char* const unit = opened->threads == 1 ? " thread" : " threads";
+  opened->name = "CPU, " + std::string(set->name) + ", " + std::to_string(opened->threads) + unit;
   *device = opened.release();
   return ST_OK;
 }
@@ -82,7 +82,7 @@ constexpr size_t ALIGNMENT = 128;
 // Large blocks all begin at the same place of a page, and a sweep over several would find them all in the same lines of the L1 cache.
 // Blocks are therefore shifted, one after the other, by some lines.
 constexpr size_t SHIFTS = 8;
-constexpr size_t SHIFT = 9 * 64;
+constexpr size_t SHIFT = size_t(9) * 64;
 
 // Blocks from this size on ask the system for large pages: a sweep over half a dozen arrays otherwise crosses a page every few hundred
 // nanoseconds. Where the system has none, nothing changes.

@@ -68,7 +68,7 @@ STEPTUNER_HD void step(T* const* operand, const Vector<T>* coefficients, Vector<
   if constexpr (FAR && FETCHES<K>) ((isRead<K>(O) ? fetch(operand[O], at) : void()), ...);
   V r[OPERANDS<K>] = {(given<K>(O) ? V::load(operand[O] + at) : V(T(0)))...};
   K::template apply<V>(r, coefficients, terms);
-  ((isWritten<K>(O) ? keep<FAR && !isRead<K>(O)>(r[O], operand[O] + at) : void()), ...);
+  ((isWritten<K>(O) ? keep<(FAR && !isRead<K>(O))>(r[O], operand[O] + at) : void()), ...);
 }
 
 // Copies bytes < 2 PART, a multiple of 4.
@@ -81,7 +81,7 @@ STEPTUNER_HD void copyParts(char* to, const char* from, int bytes) {
 
 template <class T>
 STEPTUNER_HD void copyBlock(T* to, const T* from, int count) {
-  copyParts<Vector<T>::WIDTH * int(sizeof(T)) / 2>(reinterpret_cast<char*>(to), reinterpret_cast<const char*>(from),
+  copyParts<(Vector<T>::WIDTH * int(sizeof(T)) / 2)>(reinterpret_cast<char*>(to), reinterpret_cast<const char*>(from),
                                                    count * int(sizeof(T)));
 }
 

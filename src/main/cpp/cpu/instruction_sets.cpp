@@ -37,6 +37,11 @@ const std::vector<InstructionSet>& instructionSets() {
   return sets;
 }
 
+const char* whyNot(const InstructionSet& set) {
+  if (!set.built) return " (not built into this library)";
+  return set.supported ? "" : " (not on this processor)";
+}
+
 }  // namespace
 
 const InstructionSet* findInstructionSet(const std::string& name) {
@@ -49,8 +54,7 @@ const InstructionSet* findInstructionSet(const std::string& name) {
 std::string describeInstructionSets() {
   std::string all;
   for (const InstructionSet& set : instructionSets())
-    all += std::string(all.empty() ? "" : ", ") + set.name +
-           (!set.built ? " (not built into this library)" : !set.supported ? " (not on this processor)" : "");
+    all += std::string(all.empty() ? "" : ", ") + set.name + whyNot(set);
   return all;
 }
 

@@ -12,7 +12,8 @@ struct InstructionSet {
   const char* name;
   bool built;      // into this library
   bool supported;  // by this processor
-  std::vector<ChunkFunctions> functions;  // by the number of the kernel
+  // By the number of the kernel.
+  std::vector<ChunkFunctions> functions;
 
   bool usable() const { return built && supported; }
 };

@@ -5,6 +5,7 @@
 #include "../core/lists.h"
 #include "adagrad.h"
 #include "adam.h"
+#include "ademamix.h"
 #include "lion.h"
 #include "madgrad.h"
 #include "rmsprop.h"
@@ -13,6 +14,6 @@
 
 namespace steptuner {
 
-using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, Supplied>;
+using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, AdEmaMix, Supplied>;
 
 }  // namespace steptuner
