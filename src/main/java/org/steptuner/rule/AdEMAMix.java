@@ -5,11 +5,9 @@ package org.steptuner.rule;
  * AdEMAMix: AdamW with a second, slow momentum, which keeps gradients of thousands of steps.
  *
  * <pre>
- * m1 &lt;- beta1 m1 + (1 - beta1) g
- * m2 &lt;- b3 m2 + (1 - b3) g
+ * m1 &lt;- beta1 m1 + (1 - beta1) g;  m2 &lt;- b3 m2 + (1 - b3) g
  * v  &lt;- beta2 v + (1 - beta2) g^2
  * x  &lt;- x - rate ((m1 / (1 - beta1^t) + a m2) / (sqrt(v) / sqrt(1 - beta2^t) + epsilon) + weightDecay x)
- *
  * t &lt; T = warmup:  a = alpha t/T,  b3 = exp(ln beta1 ln beta3 / ((1 - t/T) ln beta3 + t/T ln beta1));  then a = alpha, b3 = beta3
  * </pre>
  *
