@@ -17,11 +17,11 @@ namespace {
 
 template <class K>
 constexpr bool isRead(int o) {
-  return READ_MASK<K> >> o & 1u;
+  return (READ_MASK<K> & 1u << o) != 0;
 }
 template <class K>
 constexpr bool isWritten(int o) {
-  return WRITE_MASK<K> >> o & 1u;
+  return (WRITE_MASK<K> & 1u << o) != 0;
 }
 
 // Whether the formula finds something in operand o: memory, or the selection.
