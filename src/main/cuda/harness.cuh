@@ -84,8 +84,7 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
           T term[SUMS<K> + 1];
 #pragma unroll
           for (int o = 0; o < OPERANDS<K>; ++o) r[o] = READS >> o & 1u ? four[u][o].get(access[o].type, j) : T(0);
-          if constexpr (SELECTION_AT<K> >= 0)
-            r[SELECTION_AT<K>] = (past + static_cast<uint32_t>(i + j)) % period == 0 ? T(1) : T(0);
+          if constexpr (SELECTION_AT<K> >= 0) r[SELECTION_AT<K>] = (past + static_cast<uint32_t>(i + j)) % period == 0 ? T(1) : T(0);
           K::template apply<T>(r, coefficients, term);
 #pragma unroll
           for (int s = 0; s < SUMS<K>; ++s)

@@ -82,7 +82,7 @@ STEPTUNER_HD void copyParts(char* to, const char* from, int bytes) {
 template <class T>
 STEPTUNER_HD void copyBlock(T* to, const T* from, int count) {
   copyParts<(Vector<T>::WIDTH * int(sizeof(T)) / 2)>(reinterpret_cast<char*>(to), reinterpret_cast<const char*>(from),
-                                                   count * int(sizeof(T)));
+                                                     count * int(sizeof(T)));
 }
 
 // The same over the last count < WIDTH elements of a tensor: through copies, of which only the live elements go back. The terms of
@@ -207,8 +207,7 @@ void runChunk(const ChunkWork& work) {
     }
     const bool whole = count == STRIP;
     if (far)
-      whole ? wholeStrip<K, T, HAS_FAR<T>>(strip, coefficients, lanes)
-            : partOfStrip<K, T, HAS_FAR<T>>(strip, coefficients, count, lanes);
+      whole ? wholeStrip<K, T, HAS_FAR<T>>(strip, coefficients, lanes) : partOfStrip<K, T, HAS_FAR<T>>(strip, coefficients, count, lanes);
     else
       whole ? wholeStrip<K, T, false>(strip, coefficients, lanes) : partOfStrip<K, T, false>(strip, coefficients, count, lanes);
     for (int o = 0; o < OPERANDS<K>; ++o)
