@@ -69,9 +69,7 @@ bool allocate(Array& array, st_type type, int64_t count, uint32_t seed) {
   return true;
 }
 
-int parts(const std::string& text, char at) {
-  return text.empty() ? 0 : 1 + int(std::count(text.begin(), text.end(), at));
-}
+int parts(const std::string& text, char at) { return text.empty() ? 0 : 1 + int(std::count(text.begin(), text.end(), at)); }
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
@@ -121,8 +119,7 @@ bool measure(int64_t device, int32_t kernel, st_type type, int64_t count, int ro
   const int operands = parts(part[2], ','), coefficients = parts(part[3], ',');
 
   Array parameters, gradients, updates;
-  if (!allocate(parameters, type, count, 1) || !allocate(gradients, type, count, 2) ||
-      !allocate(updates, ST_FLOAT32, count, 3))
+  if (!allocate(parameters, type, count, 1) || !allocate(gradients, type, count, 2) || !allocate(updates, ST_FLOAT32, count, 3))
     return false;
   const int64_t p = parameters.address(), g = gradients.address(), u = updates.address();
   const int32_t t = type, segment = 0;
@@ -160,10 +157,11 @@ bool measure(int64_t device, int32_t kernel, st_type type, int64_t count, int ro
   check(st_wait(plan, 0), "st_wait");
   st_plan_destroy(plan);
   const std::string name = "sweep/" + part[0] + (part[1].empty() ? "" : "/" + part[1]);
-  printf("{\"benchmark\":\"%s\",\"size\":%lld,\"dtype\":\"%s\",\"device\":\"%s\",\"timeNs\":%.0f,\"bytesPerElement\":%.2f,"
-         "\"gbPerSecond\":%.1f,\"copyGbPerSecond\":%.1f,\"fractionOfCeiling\":%.4f}\n",
-         name.c_str(), static_cast<long long>(count), type == ST_FLOAT32 ? "float32" : "bfloat16", st_device_name(device), median(times),
-         double(bytes) / double(count), double(bytes) / median(times), double(bytes) / median(copies), median(ratios));
+  printf(
+      "{\"benchmark\":\"%s\",\"size\":%lld,\"dtype\":\"%s\",\"device\":\"%s\",\"timeNs\":%.0f,\"bytesPerElement\":%.2f,"
+      "\"gbPerSecond\":%.1f,\"copyGbPerSecond\":%.1f,\"fractionOfCeiling\":%.4f}\n",
+      name.c_str(), static_cast<long long>(count), type == ST_FLOAT32 ? "float32" : "bfloat16", st_device_name(device), median(times),
+      double(bytes) / double(count), double(bytes) / median(times), double(bytes) / median(copies), median(ratios));
   fflush(stdout);
   return true;
 }

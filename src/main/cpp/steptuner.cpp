@@ -60,8 +60,8 @@ st_status checkAddress(const Device& device, const char* what, int32_t tensor, c
   if (!verify) return ST_OK;
   const char* why = device.backend->unusable(device.handle, address, count * bytesOf(type), written);
   if (why)
-    return fail(ST_BAD_ARGUMENT, "%s of tensor %d (%lld elements from address %p): %s", what, tensor,
-                static_cast<long long>(count), address, why);
+    return fail(ST_BAD_ARGUMENT, "%s of tensor %d (%lld elements from address %p): %s", what, tensor, static_cast<long long>(count),
+                address, why);
   return ST_OK;
 }
 
@@ -151,8 +151,7 @@ st_status st_plan_create(int64_t device, int32_t tensors, const int64_t* paramet
     auto plan = std::make_unique<OwnedPlan>();
     plan->owner = owner;
     for (int32_t t = 0; t < tensors; ++t) {
-      if (!validType(parameterTypes[t]) || !validType(gradientTypes[t]))
-        return fail(ST_BAD_ARGUMENT, "unknown data type of tensor %d", t);
+      if (!validType(parameterTypes[t]) || !validType(gradientTypes[t])) return fail(ST_BAD_ARGUMENT, "unknown data type of tensor %d", t);
       Tensor tensor = {};
       tensor.parameter = reinterpret_cast<char*>(parameters[t]);
       tensor.gradient = reinterpret_cast<char*>(gradients[t]);
@@ -180,8 +179,7 @@ void st_plan_destroy(int64_t plan) { delete planOf(plan); }
 
 st_status st_plan_rebind(int64_t handle, int32_t number, int64_t parameter, int64_t gradient, int64_t update, int32_t verify) {
   OwnedPlan* plan = planOf(handle);
-  if (number < 0 || number >= static_cast<int32_t>(plan->tensors.size()))
-    return fail(ST_BAD_ARGUMENT, "no tensor %d", number);
+  if (number < 0 || number >= static_cast<int32_t>(plan->tensors.size())) return fail(ST_BAD_ARGUMENT, "no tensor %d", number);
   Tensor moved = plan->tensors[static_cast<size_t>(number)];
   moved.parameter = reinterpret_cast<char*>(parameter);
   moved.gradient = reinterpret_cast<char*>(gradient);
@@ -230,8 +228,7 @@ namespace {
 st_status transfer(int64_t handle, int32_t slot, int32_t tensor, int64_t offset, void* host, int64_t bytes, Copy direction,
                    int64_t stream) {
   OwnedPlan* plan = planOf(handle);
-  if (tensor < 0 || tensor >= static_cast<int32_t>(plan->tensors.size()) || slot < -1 ||
-      slot >= static_cast<int32_t>(plan->slots.size()))
+  if (tensor < 0 || tensor >= static_cast<int32_t>(plan->tensors.size()) || slot < -1 || slot >= static_cast<int32_t>(plan->slots.size()))
     return fail(ST_BAD_ARGUMENT, "no tensor %d in slot %d", tensor, slot);
   const int64_t size = st_plan_bytes(handle, slot, tensor);
   if (offset < 0 || bytes < 0 || offset > size || bytes > size - offset)
@@ -252,8 +249,7 @@ st_status st_plan_read(int64_t plan, int32_t slot, int32_t tensor, int64_t offse
   return transfer(plan, slot, tensor, offset, host, bytes, Copy::DEVICE_TO_HOST, stream);
 }
 
-st_status st_plan_write(int64_t plan, int32_t slot, int32_t tensor, int64_t offset, const void* host, int64_t bytes,
-                        int64_t stream) {
+st_status st_plan_write(int64_t plan, int32_t slot, int32_t tensor, int64_t offset, const void* host, int64_t bytes, int64_t stream) {
   return transfer(plan, slot, tensor, offset, const_cast<void*>(host), bytes, Copy::HOST_TO_DEVICE, stream);
 }
 
@@ -307,15 +303,13 @@ int64_t st_binding_sums(int64_t plan, int32_t binding) {
   return reinterpret_cast<int64_t>(planOf(plan)->bindings[static_cast<size_t>(binding)]->sumRows);
 }
 
-int64_t st_binding_bytes(int64_t plan, int32_t binding) {
-  return planOf(plan)->bindings[static_cast<size_t>(binding)]->bytes;
-}
+int64_t st_binding_bytes(int64_t plan, int32_t binding) { return planOf(plan)->bindings[static_cast<size_t>(binding)]->bytes; }
 
 st_status st_sweep(int64_t plan, int32_t binding, int64_t stream) {
   return guarded([&] {
     OwnedPlan* p = planOf(plan);
-    const st_status status = p->owner->backend->sweep(p->owner->handle, *p, *p->bindings[static_cast<size_t>(binding)],
-                                                      reinterpret_cast<void*>(stream));
+    const st_status status =
+        p->owner->backend->sweep(p->owner->handle, *p, *p->bindings[static_cast<size_t>(binding)], reinterpret_cast<void*>(stream));
     ++p->sweeps;
     return status;
   });

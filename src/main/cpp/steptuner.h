@@ -58,8 +58,8 @@ ST_API const char* st_kernel_describe(int32_t kernel);
 // Tensor arrays have one entry per tensor. Addresses are on the device; `updates` may be NULL. Segments are numbered from 0 without
 // gaps and do not decrease from tensor to tensor. `verify` != 0: refuse ranges that this process cannot read and write (CPU only).
 ST_API st_status st_plan_create(int64_t device, int32_t tensors, const int64_t* parameters, const int32_t* parameter_types,
-                                const int64_t* gradients, const int32_t* gradient_types, const int64_t* updates,
-                                const int64_t* counts, const int32_t* segments, int32_t slots, int32_t verify, int64_t* plan);
+                                const int64_t* gradients, const int32_t* gradient_types, const int64_t* updates, const int64_t* counts,
+                                const int32_t* segments, int32_t slots, int32_t verify, int64_t* plan);
 ST_API void st_plan_destroy(int64_t plan);
 ST_API st_status st_plan_rebind(int64_t plan, int32_t tensor, int64_t parameter, int64_t gradient, int64_t update, int32_t verify);
 // One more slot, zeroed, that lives as long as the plan.
@@ -72,8 +72,7 @@ ST_API int64_t st_plan_bytes(int64_t plan, int32_t slot, int32_t tensor);
 ST_API int64_t st_plan_address(int64_t plan, int32_t slot, int32_t tensor);
 // Copies `bytes` bytes from byte `offset` of a tensor in a slot (or the parameters: slot -1) to host memory, or back.
 ST_API st_status st_plan_read(int64_t plan, int32_t slot, int32_t tensor, int64_t offset, void* host, int64_t bytes, int64_t stream);
-ST_API st_status st_plan_write(int64_t plan, int32_t slot, int32_t tensor, int64_t offset, const void* host, int64_t bytes,
-                               int64_t stream);
+ST_API st_status st_plan_write(int64_t plan, int32_t slot, int32_t tensor, int64_t offset, const void* host, int64_t bytes, int64_t stream);
 
 // `slots` names, for each operand of the kernel in its order, the slot it lives in; entries of operands that are not state are ignored.
 ST_API st_status st_plan_bind(int64_t plan, int32_t kernel, const int32_t* slots, int32_t operands, int32_t* binding);

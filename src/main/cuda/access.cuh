@@ -47,7 +47,7 @@ struct Four<float> {
         if (bytes == 2)
           setHalf(j, j < live ? reinterpret_cast<const uint16_t*>(at)[j] : uint16_t(0));
         else
-          word[j] = bitCast<uint32_t>(j >= live             ? 0.0f
+          word[j] = bitCast<uint32_t>(j >= live              ? 0.0f
                                       : from.type == FLOAT32 ? reinterpret_cast<const float*>(at)[j]
                                                              : static_cast<float>(reinterpret_cast<const double*>(at)[j]));
       }

@@ -101,7 +101,7 @@ const char* unusable(void* device, const void* address, int64_t bytes, bool writ
 
 extern "C" __attribute__((visibility("default"))) const steptuner::Backend* steptuner_backend() {
   using namespace steptuner;
-  static const Backend backend = {BACKEND_VERSION, open,        close, name,     threads, allocate, release, allocateHost,
-                                  releaseHost,     copy,        unusable, fill,  sweep,   wait,     forget};
+  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads, allocate, release, allocateHost,
+                                  releaseHost,     copy, unusable, fill, sweep,   wait,     forget};
   return &backend;
 }

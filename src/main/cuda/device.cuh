@@ -43,10 +43,10 @@ inline st_status failed(Explain explain, const char* call, cudaError_t error) {
   return error == cudaErrorMemoryAllocation ? ST_OUT_OF_MEMORY : ST_DEVICE_ERROR;
 }
 
-#define STEPTUNER_CUDA(explain, call)                                                  \
-  do {                                                                                 \
-    const cudaError_t error_ = (call);                                                 \
-    if (error_ != cudaSuccess) return failed(explain, #call, error_);                  \
+#define STEPTUNER_CUDA(explain, call)                                 \
+  do {                                                                \
+    const cudaError_t error_ = (call);                                \
+    if (error_ != cudaSuccess) return failed(explain, #call, error_); \
   } while (false)
 
 // sweep.cu

@@ -16,8 +16,9 @@ namespace steptuner {
 // Rows whose loads are issued together. Many operands keep enough loads in flight with one row, on a multiprocessor full of warps.
 template <class K, class T>
 constexpr int chooseRowsInFlight() {
+  constexpr unsigned READS = READ_MASK<K>;
   int words = 0;
-  for (int o = 0; o < OPERANDS<K>; ++o) words += (READ_MASK<K> >> o & 1u) ? int(sizeof(T)) : 0;
+  for (int o = 0; o < OPERANDS<K>; ++o) words += (READS >> o & 1u) ? int(sizeof(T)) : 0;
   return words <= 8 ? 4 : words <= 16 ? 2 : 1;
 }
 template <class K, class T>
@@ -26,6 +27,7 @@ constexpr int ROWS_IN_FLIGHT = chooseRowsInFlight<K, T>();
 template <class K, class T>
 __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant__ Arguments a) {
   constexpr int BATCH = SUMS<K> < SUM_BATCH ? SUMS<K> : SUM_BATCH;
+  constexpr unsigned READS = READ_MASK<K>, WRITES = WRITE_MASK<K>, STATES = STATE_MASK<K>, OWN_TYPE = OWN_TYPE_MASK<K, T>;
   constexpr int IN_FLIGHT = ROWS_IN_FLIGHT<K, T>;
   __shared__ T lanes[BATCH > 0 ? BATCH : 1][STRIPS][LANES];
   const int warp = threadIdx.x / 32;
@@ -40,8 +42,8 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
 #pragma unroll
     for (int o = 0; o < OPERANDS<K>; ++o) {
       access[o] = accessOf(a, tensor, chunk, o);
-      if (OWN_TYPE_MASK<K, T> >> o & 1u) access[o].type = sizeof(T) == 8 ? FLOAT64 : FLOAT32;
-      if (STATE_MASK<K> >> o & 1u) access[o].aligned = true;  // slots are, and so are tensors and chunks in them
+      if (OWN_TYPE >> o & 1u) access[o].type = sizeof(T) == 8 ? FLOAT64 : FLOAT32;
+      if (STATES >> o & 1u) access[o].aligned = true;  // slots are, and so are tensors and chunks in them
     }
     T coefficients[COEFFICIENTS<K> + 1];
     const int64_t coefficientRow = int64_t(tensor.segment) * COEFFICIENTS<K>;
@@ -70,7 +72,7 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
         const int i = warp * STRIP + (row + u) * LANES + 4 * thread;
 #pragma unroll
         for (int o = 0; o < OPERANDS<K>; ++o)
-          if (READ_MASK<K> >> o & 1u) four[u][o].load(access[o], i, min(4, chunk.count - i));
+          if (READS >> o & 1u) four[u][o].load(access[o], i, min(4, chunk.count - i));
       }
 #pragma unroll
       for (int u = 0; u < IN_FLIGHT; ++u) {
@@ -81,20 +83,19 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
           T r[OPERANDS<K>];
           T term[SUMS<K> + 1];
 #pragma unroll
-          for (int o = 0; o < OPERANDS<K>; ++o) r[o] = READ_MASK<K> >> o & 1u ? four[u][o].get(access[o].type, j) : T(0);
-          if constexpr (SELECTION_AT<K> >= 0)
-            r[SELECTION_AT<K>] = (past + static_cast<uint32_t>(i + j)) % period == 0 ? T(1) : T(0);
+          for (int o = 0; o < OPERANDS<K>; ++o) r[o] = READS >> o & 1u ? four[u][o].get(access[o].type, j) : T(0);
+          if constexpr (SELECTION_AT<K> >= 0) r[SELECTION_AT<K>] = (past + static_cast<uint32_t>(i + j)) % period == 0 ? T(1) : T(0);
           K::template apply<T>(r, coefficients, term);
 #pragma unroll
           for (int s = 0; s < SUMS<K>; ++s)
             if (j < live) sum[s][j] = sum[s][j] + term[s];
 #pragma unroll
           for (int o = 0; o < OPERANDS<K>; ++o)
-            if (WRITE_MASK<K> >> o & 1u) four[u][o].put(access[o].type, j, r[o]);
+            if (WRITES >> o & 1u) four[u][o].put(access[o].type, j, r[o]);
         }
 #pragma unroll
         for (int o = 0; o < OPERANDS<K>; ++o)
-          if (WRITE_MASK<K> >> o & 1u) four[u][o].store(access[o], i, live);
+          if (WRITES >> o & 1u) four[u][o].store(access[o], i, live);
       }
     }
 
@@ -120,7 +121,7 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
     }
   }
 
-  if (SUMS<K> > 0 && a.finish) {
+  if (SUMS<K> != 0 && a.finish) {
     __shared__ bool last;
     __shared__ double columns[COLUMNS];
     // The barrier hands the chunk sums of this block to its first thread, whose fence hands them on with the ticket; the last one to

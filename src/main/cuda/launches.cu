@@ -12,7 +12,8 @@ namespace {
 std::vector<Launches> join() {
 #define STEPTUNER_LAUNCHES(family) launches_##family(),
   std::vector<Launches> all;
-  for (const LaunchList& family : std::vector<LaunchList>{STEPTUNER_FAMILIES(STEPTUNER_LAUNCHES)}) all.insert(all.end(), family.first, family.first + family.count);
+  for (const LaunchList& family : std::vector<LaunchList>{STEPTUNER_FAMILIES(STEPTUNER_LAUNCHES)})
+    all.insert(all.end(), family.first, family.first + family.count);
   return all;
 }
 

@@ -25,9 +25,8 @@ struct CudaPlan {
 
   ~CudaPlan() {
     if (used) cudaEventSynchronize(done);
-    for (void* memory : {static_cast<void*>(tensors), static_cast<void*>(chunks), static_cast<void*>(segments),
-                         static_cast<void*>(lists), static_cast<void*>(chunkSums), static_cast<void*>(coefficients),
-                         static_cast<void*>(ticket)})
+    for (void* memory : {static_cast<void*>(tensors), static_cast<void*>(chunks), static_cast<void*>(segments), static_cast<void*>(lists),
+                         static_cast<void*>(chunkSums), static_cast<void*>(coefficients), static_cast<void*>(ticket)})
       cudaFree(memory);
     if (done) cudaEventDestroy(done);
   }

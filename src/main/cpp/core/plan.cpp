@@ -35,8 +35,7 @@ const char* layOut(Plan& plan) {
                                          (tensor.update ? bytesOf(tensor.stateType) : 0));
     plan.stateBytes += (tensor.count * bytesOf(tensor.stateType) + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
     for (int64_t begin = 0; begin < tensor.count; begin += CHUNK)
-      plan.chunks.push_back(
-          {begin, static_cast<int32_t>(std::min<int64_t>(CHUNK, tensor.count - begin)), static_cast<int32_t>(t)});
+      plan.chunks.push_back({begin, static_cast<int32_t>(std::min<int64_t>(CHUNK, tensor.count - begin)), static_cast<int32_t>(t)});
     plan.segments.back().end = static_cast<int64_t>(plan.chunks.size());
   }
   return nullptr;

@@ -216,8 +216,8 @@ void forget(void*, Plan& plan) {
 }  // namespace
 
 const Backend* cpuBackend() {
-  static const Backend backend = {BACKEND_VERSION, open,     close, name,     threads, allocate, release, allocate,
-                                  release,         copy,     unusable, fill, sweep,   wait,     forget};
+  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads, allocate, release, allocate,
+                                  release,         copy, unusable, fill, sweep,   wait,     forget};
   return &backend;
 }
 

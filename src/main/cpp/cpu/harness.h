@@ -17,11 +17,11 @@ namespace {
 
 template <class K>
 constexpr bool isRead(int o) {
-  return READ_MASK<K> >> o & 1u;
+  return (READ_MASK<K> & 1u << o) != 0;
 }
 template <class K>
 constexpr bool isWritten(int o) {
-  return WRITE_MASK<K> >> o & 1u;
+  return (WRITE_MASK<K> & 1u << o) != 0;
 }
 
 // Whether the formula finds something in operand o: memory, or the selection.
@@ -82,7 +82,7 @@ STEPTUNER_HD void copyParts(char* to, const char* from, int bytes) {
 template <class T>
 STEPTUNER_HD void copyBlock(T* to, const T* from, int count) {
   copyParts<(Vector<T>::WIDTH * int(sizeof(T)) / 2)>(reinterpret_cast<char*>(to), reinterpret_cast<const char*>(from),
-                                                   count * int(sizeof(T)));
+                                                     count * int(sizeof(T)));
 }
 
 // The same over the last count < WIDTH elements of a tensor: through copies, of which only the live elements go back. The terms of
@@ -207,8 +207,7 @@ void runChunk(const ChunkWork& work) {
     }
     const bool whole = count == STRIP;
     if (far)
-      whole ? wholeStrip<K, T, HAS_FAR<T>>(strip, coefficients, lanes)
-            : partOfStrip<K, T, HAS_FAR<T>>(strip, coefficients, count, lanes);
+      whole ? wholeStrip<K, T, HAS_FAR<T>>(strip, coefficients, lanes) : partOfStrip<K, T, HAS_FAR<T>>(strip, coefficients, count, lanes);
     else
       whole ? wholeStrip<K, T, false>(strip, coefficients, lanes) : partOfStrip<K, T, false>(strip, coefficients, count, lanes);
     for (int o = 0; o < OPERANDS<K>; ++o)

@@ -3,9 +3,9 @@
 #include "../sweeps/kernels.h"
 
 // Weak: a library may be built with some of the sets only, and the others are null then.
-#define STEPTUNER_DECLARE(family)                                                                            \
-  extern "C" __attribute__((weak)) ChunkFunctionList STEPTUNER_CHUNK_FUNCTIONS(family, sse2)();   \
-  extern "C" __attribute__((weak)) ChunkFunctionList STEPTUNER_CHUNK_FUNCTIONS(family, avx2)();   \
+#define STEPTUNER_DECLARE(family)                                                               \
+  extern "C" __attribute__((weak)) ChunkFunctionList STEPTUNER_CHUNK_FUNCTIONS(family, sse2)(); \
+  extern "C" __attribute__((weak)) ChunkFunctionList STEPTUNER_CHUNK_FUNCTIONS(family, avx2)(); \
   extern "C" __attribute__((weak)) ChunkFunctionList STEPTUNER_CHUNK_FUNCTIONS(family, avx512)();
 STEPTUNER_FAMILIES(STEPTUNER_DECLARE)
 
@@ -53,8 +53,7 @@ const InstructionSet* findInstructionSet(const std::string& name) {
 
 std::string describeInstructionSets() {
   std::string all;
-  for (const InstructionSet& set : instructionSets())
-    all += std::string(all.empty() ? "" : ", ") + set.name + whyNot(set);
+  for (const InstructionSet& set : instructionSets()) all += std::string(all.empty() ? "" : ", ") + set.name + whyNot(set);
   return all;
 }
 

@@ -41,8 +41,7 @@ inline void stream(char* memory, const char* staged, int64_t bytes) {
   __builtin_memcpy(memory, staged, static_cast<size_t>(i));
   for (; i + 64 <= bytes; i += 64)
     for (int j = 0; j < 64; j += 16)
-      _mm_stream_si128(reinterpret_cast<__m128i*>(memory + i + j),
-                       _mm_loadu_si128(reinterpret_cast<const __m128i*>(staged + i + j)));
+      _mm_stream_si128(reinterpret_cast<__m128i*>(memory + i + j), _mm_loadu_si128(reinterpret_cast<const __m128i*>(staged + i + j)));
   __builtin_memcpy(memory + i, staged + i, static_cast<size_t>(bytes - i));
 }
 

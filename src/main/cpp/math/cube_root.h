@@ -38,10 +38,10 @@ STEPTUNER_HD T halley(T a, T y) {
 template <class T, class E>
 STEPTUNER_HD T cubeRootIn(T a) {
   constexpr bool wide = sizeof(E) == 8;
-  constexpr E least = wide ? E(0x1p-1022) : E(0x1p-126);        // the least normal number
+  constexpr E least = wide ? E(0x1p-1022) : E(0x1p-126);  // the least normal number
   constexpr E greatest = wide ? E(0x1.fffffffffffffp1023) : E(0x1.fffffep127);
-  constexpr E up = wide ? E(0x1p54) : E(0x1p24);                // makes subnormal numbers normal
-  constexpr E down = wide ? E(0x1p-18) : E(0x1p-8);             // its cube root, inverted
+  constexpr E up = wide ? E(0x1p54) : E(0x1p24);     // makes subnormal numbers normal
+  constexpr E down = wide ? E(0x1p-18) : E(0x1p-8);  // its cube root, inverted
   const T size = absolute(a);
   const T normal = select(size < T(least), size * T(up), size);
   T y = cubeRootGuess(normal);

@@ -14,8 +14,8 @@ struct Adam : GradientRule {
   enum { MOMENTUM, SQUARE };
   static constexpr auto SLOTS = names("momentum", "square");
   enum { STEP_SIZE, SHRINKAGE, COUPLED_DECAY, BETA1, ONE_MINUS_BETA1, BETA2, ONE_MINUS_BETA2, ROOT_CORRECTION, EPSILON };
-  static constexpr auto COEFFICIENTS = names("stepSize", "shrinkage", "coupledDecay", "beta1", "oneMinusBeta1", "beta2", "oneMinusBeta2",
-                                             "rootCorrection", "epsilon");
+  static constexpr auto COEFFICIENTS =
+      names("stepSize", "shrinkage", "coupledDecay", "beta1", "oneMinusBeta1", "beta2", "oneMinusBeta2", "rootCorrection", "epsilon");
 
   template <class T>
   STEPTUNER_HD static T update(T g, T x, T* state, const T* c) {

@@ -40,10 +40,20 @@ struct DAdaptSgd : Kernel {
 struct DAdaptAdam : Kernel {
   static constexpr Name SWEEP = "dadaptation", RULE = "adam";
   enum { G, X, AVERAGE, SQUARE, SUM };
-  static constexpr auto OPERANDS =
-      operands(gradient(), parameter(READ_WRITE)) + states(names("momentum", "square", "sum"), READ_WRITE);
-  enum { GRADIENT_SCALE, COUPLED_DECAY, AVERAGE_RETENTION, AVERAGE_GAIN, SQUARE_RETENTION, SQUARE_GAIN, SUM_RETENTION, SUM_GAIN, EPSILON,
-         SHRINKAGE, STEP };
+  static constexpr auto OPERANDS = operands(gradient(), parameter(READ_WRITE)) + states(names("momentum", "square", "sum"), READ_WRITE);
+  enum {
+    GRADIENT_SCALE,
+    COUPLED_DECAY,
+    AVERAGE_RETENTION,
+    AVERAGE_GAIN,
+    SQUARE_RETENTION,
+    SQUARE_GAIN,
+    SUM_RETENTION,
+    SUM_GAIN,
+    EPSILON,
+    SHRINKAGE,
+    STEP
+  };
   static constexpr auto COEFFICIENTS = names("gradientScale", "coupledDecay", "averageRetention", "averageGain", "squareRetention",
                                              "squareGain", "sumRetention", "sumGain", "epsilon", "shrinkage", "step");
   enum { GRADIENT_SUM, SUM_NORM };
@@ -99,8 +109,8 @@ struct DAdaptLion : Kernel {
   enum { G, X, AVERAGE, SUM };
   static constexpr auto OPERANDS = operands(gradient(), parameter(READ_WRITE)) + states(names("momentum", "sum"), READ_WRITE);
   enum { GRADIENT_SCALE, BETA1, ONE_MINUS_BETA1, AVERAGE_RETENTION, AVERAGE_GAIN, SUM_RETENTION, SUM_GAIN, RATE, SHRINKAGE };
-  static constexpr auto COEFFICIENTS = names("gradientScale", "beta1", "oneMinusBeta1", "averageRetention", "averageGain",
-                                             "sumRetention", "sumGain", "rate", "shrinkage");
+  static constexpr auto COEFFICIENTS =
+      names("gradientScale", "beta1", "oneMinusBeta1", "averageRetention", "averageGain", "sumRetention", "sumGain", "rate", "shrinkage");
   enum { UPDATE_SUM, SUM_NORM };
   static constexpr auto SUMS = names("updateSum", "sumNorm");
 

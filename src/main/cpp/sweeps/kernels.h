@@ -5,19 +5,19 @@
 // line here. CMake and the GPU kit read these lines too: every family is compiled for itself (see family.h).
 #pragma once
 
-#define STEPTUNER_FAMILIES(FAMILY)                \
-  FAMILY(gradient_norm)                           \
-  FAMILY(vectors)                                 \
-  FAMILY(fixed_rate)                              \
-  FAMILY(mechanic)                                \
-  FAMILY(mechanic_recomputed)                     \
-  FAMILY(prodigy)                                 \
-  FAMILY(dadaptation)                             \
-  FAMILY(momo)                                    \
-  FAMILY(metaoptimize)                            \
-  FAMILY(metaoptimize_package)                    \
-  FAMILY(metaoptimize_per_weight)                 \
-  FAMILY(metaoptimize_per_weight_momentum)        \
-  FAMILY(metaoptimize_curved)                     \
-  FAMILY(hypergradient)                           \
+#define STEPTUNER_FAMILIES(FAMILY)         \
+  FAMILY(gradient_norm)                    \
+  FAMILY(vectors)                          \
+  FAMILY(fixed_rate)                       \
+  FAMILY(mechanic)                         \
+  FAMILY(mechanic_recomputed)              \
+  FAMILY(prodigy)                          \
+  FAMILY(dadaptation)                      \
+  FAMILY(momo)                             \
+  FAMILY(metaoptimize)                     \
+  FAMILY(metaoptimize_package)             \
+  FAMILY(metaoptimize_per_weight)          \
+  FAMILY(metaoptimize_per_weight_momentum) \
+  FAMILY(metaoptimize_curved)              \
+  FAMILY(hypergradient)                    \
   FAMILY(directed)

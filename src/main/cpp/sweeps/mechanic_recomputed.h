@@ -71,8 +71,7 @@ struct MechanicApplyRecomputed : Kernel {
 };
 
 namespace families {
-using mechanic_recomputed =
-    join<List<MechanicObservePlain>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>>;
+using mechanic_recomputed = join<List<MechanicObservePlain>, over<MechanicObserveRecomputed, Rules>, over<MechanicApplyRecomputed, Rules>>;
 }
 
 }  // namespace steptuner

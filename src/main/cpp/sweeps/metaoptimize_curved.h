@@ -95,8 +95,7 @@ struct MetaOptimizeCurvedPerWeight : PerWeight {
     const T given = c[GRADIENT_SCALE] * r[CURVATURE];
     const T z = bounded(r[TRACE] * g);
     const T change = c[META_STEP_SIZE] * Meta::template update<T>(z, r[LOG_RATIO], r + META_STATE_BEGIN, c + META_BEGIN);
-    const T logRatio = within(r[LOG_RATIO] + within(change, -c[LARGEST_CHANGE], c[LARGEST_CHANGE]),
-                              c[LEAST_LOG_RATIO], c[MOST_LOG_RATIO]);
+    const T logRatio = within(r[LOG_RATIO] + within(change, -c[LARGEST_CHANGE], c[LARGEST_CHANGE]), c[LEAST_LOG_RATIO], c[MOST_LOG_RATIO]);
     const T alpha = c[RATE] * exponential(select(c[STEP_SIZE_FIRST] > T(0), logRatio, r[LOG_RATIO]));
     const T shrinkage = c[DECAY] * alpha;
     const T step = -(alpha * g) - shrinkage * r[X];

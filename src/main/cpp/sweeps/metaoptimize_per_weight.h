@@ -19,8 +19,8 @@ namespace steptuner {
 struct PerWeight : Kernel {
   enum { SOURCE, X, TRACE, LOG_RATIO, OPERANDS_END };
   enum { GRADIENT_SCALE, RATE, DECAY, GAMMA, META_STEP_SIZE, LARGEST_CHANGE, LEAST_LOG_RATIO, MOST_LOG_RATIO, COEFFICIENTS_END };
-  static constexpr auto COEFFICIENTS = names("gradientScale", "initialRate", "decay", "gamma", "metaStepSize", "largestChange",
-                                             "leastLogRatio", "mostLogRatio");
+  static constexpr auto COEFFICIENTS =
+      names("gradientScale", "initialRate", "decay", "gamma", "metaStepSize", "largestChange", "leastLogRatio", "mostLogRatio");
   enum { TRACE_GRADIENT, LOG_RATIO_SUM, ELEMENTS };
   static constexpr auto SUMS = names("traceGradient", "logRatio", "elements");
 };
@@ -29,9 +29,8 @@ template <class Rule, class Meta>
 struct MetaOptimizePerWeight : PerWeight {
   static constexpr Name SWEEP = "metaoptimize_per_weight_" + Meta::NAME, RULE = Rule::NAME;
   enum { STATE_BEGIN = OPERANDS_END, META_STATE_BEGIN = STATE_BEGIN + decltype(Rule::SLOTS)::SIZE };
-  static constexpr auto OPERANDS =
-      operands(Rule::SOURCE, parameter(READ_WRITE)) +
-      states(names("trace", "logRatio") + Rule::SLOTS + prefixed("meta", Meta::SLOTS), READ_WRITE);
+  static constexpr auto OPERANDS = operands(Rule::SOURCE, parameter(READ_WRITE)) +
+                                   states(names("trace", "logRatio") + Rule::SLOTS + prefixed("meta", Meta::SLOTS), READ_WRITE);
   enum { RULE_BEGIN = COEFFICIENTS_END, META_BEGIN = RULE_BEGIN + decltype(Rule::COEFFICIENTS)::SIZE };
   static constexpr auto COEFFICIENTS = PerWeight::COEFFICIENTS + Rule::COEFFICIENTS + prefixed("meta", Meta::COEFFICIENTS);
 

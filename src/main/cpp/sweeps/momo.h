@@ -20,8 +20,8 @@ struct Momo : Kernel {
   enum { G, X, AVERAGE, SQUARE };
   static constexpr auto SLOTS = names("momentum") + when<ADAM>(names("square"));
   enum { GRADIENT_SCALE, RETENTION, GAIN, SQUARE_RETENTION, SQUARE_GAIN, ROOT_CORRECTION, EPSILON };
-  static constexpr auto COEFFICIENTS = names("gradientScale", "retention", "gain") +
-                                       when<ADAM>(names("squareRetention", "squareGain", "rootCorrection", "epsilon"));
+  static constexpr auto COEFFICIENTS =
+      names("gradientScale", "retention", "gain") + when<ADAM>(names("squareRetention", "squareGain", "rootCorrection", "epsilon"));
 
   // d' and, for Adam, the new square into r; returns d' / D.
   template <class T>

@@ -30,8 +30,7 @@ struct ProdigyObserve : Kernel {
   static constexpr auto OPERANDS =
       operands(gradient(), parameter(READ), state("reference", READ), state("sum", READ)) + when<SLICED>(operands(selection()));
   enum { GRADIENT_SCALE, COUPLED_DECAY, SUM_RETENTION, SUM_GAIN, PERIOD };
-  static constexpr auto COEFFICIENTS =
-      names("gradientScale", "coupledDecay", "sumRetention", "sumGain") + when<SLICED>(names("period"));
+  static constexpr auto COEFFICIENTS = names("gradientScale", "coupledDecay", "sumRetention", "sumGain") + when<SLICED>(names("period"));
   enum { GRADIENT_SQUARE, PROGRESS, SUM_NORM };
   static constexpr auto SUMS = names("gradientSquare", "progress", "sumNorm");
 
@@ -59,10 +58,22 @@ struct ProdigyApply : Kernel {
   enum { G, X, SUM, SQUARE, AVERAGE };
   static constexpr auto SLOTS = names("sum", "square") + when<MOMENTUM>(names("momentum"));
   static constexpr auto OPERANDS = operands(gradient(), parameter(READ_WRITE)) + states(SLOTS, READ_WRITE);
-  enum { GRADIENT_SCALE, COUPLED_DECAY, SUM_RETENTION, SUM_GAIN, SQUARE_RETENTION, SQUARE_GAIN, RATE, SHRINKAGE, EPSILON,
-         AVERAGE_RETENTION, AVERAGE_GAIN };
-  static constexpr auto COEFFICIENTS = names("gradientScale", "coupledDecay", "sumRetention", "sumGain", "squareRetention", "squareGain",
-                                             "rate", "shrinkage", "epsilon") + when<MOMENTUM>(names("averageRetention", "averageGain"));
+  enum {
+    GRADIENT_SCALE,
+    COUPLED_DECAY,
+    SUM_RETENTION,
+    SUM_GAIN,
+    SQUARE_RETENTION,
+    SQUARE_GAIN,
+    RATE,
+    SHRINKAGE,
+    EPSILON,
+    AVERAGE_RETENTION,
+    AVERAGE_GAIN
+  };
+  static constexpr auto COEFFICIENTS =
+      names("gradientScale", "coupledDecay", "sumRetention", "sumGain", "squareRetention", "squareGain", "rate", "shrinkage", "epsilon") +
+      when<MOMENTUM>(names("averageRetention", "averageGain"));
 
   // s, v and m brought up to date; returns Adam's direction.
   template <class T>
@@ -119,8 +130,8 @@ struct ProdigyApplyStored : Kernel {
   using Plain = ProdigyApply<MOMENTUM>;
   static constexpr Name SWEEP = MOMENTUM ? "prodigy_apply_stored" : "prodigy_apply_stored_without_momentum", RULE = "adam";
   enum { G, DISPLACEMENT, REFERENCE, X, SUM, SQUARE, AVERAGE };
-  static constexpr auto OPERANDS =
-      operands(gradient(), state("displacement", READ_WRITE), state("reference", READ), parameter(WRITE)) + states(Plain::SLOTS, READ_WRITE);
+  static constexpr auto OPERANDS = operands(gradient(), state("displacement", READ_WRITE), state("reference", READ), parameter(WRITE)) +
+                                   states(Plain::SLOTS, READ_WRITE);
   static constexpr auto COEFFICIENTS = Plain::COEFFICIENTS;
 
   template <class T>
@@ -158,11 +169,10 @@ struct ProdigyApplyAccumulated : Kernel {
 };
 
 namespace families {
-using prodigy =
-    List<ProdigyObserve<false>, ProdigyObserve<true>, ProdigyApply<true>, ProdigyApply<false>, ProdigyObserveStored<false, false>,
-         WithGradientL1<ProdigyObserveStored<false, false>>, ProdigyObserveStored<false, true>, ProdigyObserveStored<true, false>,
-         ProdigyObserveStored<true, true>, ProdigyApplyStored<true>, ProdigyApplyStored<false>, ProdigyApplyAccumulated<true>,
-         ProdigyApplyAccumulated<false>>;
+using prodigy = List<ProdigyObserve<false>, ProdigyObserve<true>, ProdigyApply<true>, ProdigyApply<false>,
+                     ProdigyObserveStored<false, false>, WithGradientL1<ProdigyObserveStored<false, false>>,
+                     ProdigyObserveStored<false, true>, ProdigyObserveStored<true, false>, ProdigyObserveStored<true, true>,
+                     ProdigyApplyStored<true>, ProdigyApplyStored<false>, ProdigyApplyAccumulated<true>, ProdigyApplyAccumulated<false>>;
 }
 
 }  // namespace steptuner

@@ -48,8 +48,8 @@ struct Random {
 
 // Every eighth number or so is a special one. The subnormal ones are subnormal in float16, in float32 and bfloat16, in float64.
 inline double special(Random& random, Values values, double plain) {
-  constexpr double numbers[] = {0.0,  -0.0,  3e-7,   -3e-7,    1e-40,     -1e-40, 2e-310, -2e-310,
-                                1e-4, 60000, -60000, 1.25e19, -1.25e19,  3e38,   1e300};
+  constexpr double numbers[] = {0.0,  -0.0,  3e-7,   -3e-7,   1e-40,    -1e-40, 2e-310, -2e-310,
+                                1e-4, 60000, -60000, 1.25e19, -1.25e19, 3e38,   1e300};
   constexpr int COUNT = sizeof numbers / sizeof *numbers;
   if (values == PLAIN || random.below(8) != 0) return plain;
   if (values == NOT_FINITE && random.below(8) == 0) {
@@ -82,8 +82,7 @@ struct Arena {
     memory.assign(static_cast<size_t>(at + GUARD + 64), static_cast<char>(GUARD_BYTE));
     Random random(seed);
     for (int t = 0; t < TENSORS; ++t)
-      for (int64_t i = 0; i < COUNTS[t]; ++i)
-        put(base() + offset[static_cast<size_t>(t)], type, i, random, values, random.next());
+      for (int64_t i = 0; i < COUNTS[t]; ++i) put(base() + offset[static_cast<size_t>(t)], type, i, random, values, random.next());
   }
   Arena(const Arena& other) : memory(other.memory.size(), static_cast<char>(GUARD_BYTE)), offset(other.offset), type(other.type) {
     for (int t = 0; t < TENSORS; ++t) {
@@ -152,8 +151,7 @@ inline const std::vector<char>& slotContents(int32_t type, int slot, int tensor,
   if (found == made.end()) {
     std::vector<char> bytes(static_cast<size_t>(COUNTS[tensor] * bytesOf(type)) + 8);
     Random random(static_cast<uint64_t>(99 + 1000 * slot + tensor));
-    for (int64_t i = 0; i < COUNTS[tensor]; ++i)
-      put(bytes.data(), type, i, random, values, random.next() * 0.5 + 0.5);
+    for (int64_t i = 0; i < COUNTS[tensor]; ++i) put(bytes.data(), type, i, random, values, random.next() * 0.5 + 0.5);
     found = made.emplace(key, bytes).first;
   }
   return found->second;

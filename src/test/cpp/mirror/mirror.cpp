@@ -103,7 +103,8 @@ bool isAllocated(const MirrorDevice& on, const char* address) {
 
 st_status copy(void* device, void* to, const void* from, int64_t bytes, Copy direction, void* stream) {
   const void* const there = direction == Copy::HOST_TO_DEVICE ? to : from;
-  if (isAllocated(mirror(device), static_cast<const char*>(there))) return behind->copy(mirror(device).device, to, from, bytes, direction, stream);
+  if (isAllocated(mirror(device), static_cast<const char*>(there)))
+    return behind->copy(mirror(device).device, to, from, bytes, direction, stream);
   memcpy(to, from, static_cast<size_t>(bytes));
   return ST_OK;
 }
@@ -216,7 +217,7 @@ void forget(void* device, Plan& plan) {
 
 extern "C" __attribute__((visibility("default"))) const steptuner::Backend* steptuner_backend() {
   using namespace steptuner;
-  static const Backend backend = {BACKEND_VERSION, open,        close, name,     threads, allocate, release, allocateHost,
-                                  releaseHost,     copy,        unusable, fill,  sweep,   wait,     forget};
+  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads, allocate, release, allocateHost,
+                                  releaseHost,     copy, unusable, fill, sweep,   wait,     forget};
   return &backend;
 }

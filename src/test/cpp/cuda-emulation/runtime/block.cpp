@@ -25,9 +25,7 @@ namespace {
 constexpr unsigned LANES = 32;
 constexpr unsigned long long POISON_WORD = 0x0101010101010101ull * POISON;
 
-std::string text(uint3 v) {
-  return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")";
-}
+std::string text(uint3 v) { return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")"; }
 
 const char* nameOf(WarpOperation operation) {
   switch (operation) {
@@ -292,9 +290,7 @@ void BlockRunner::report(const char* what, const Thread* culprit) {
       case State::RUNNABLE: where = "able to go on"; break;
       case State::RETURNED: where = "returned"; break;
       case State::AT_BARRIER: where = "waiting in __syncthreads" + place; break;
-      case State::AT_WARP_OPERATION:
-        where = std::string("waiting in ") + nameOf(thread.offer.operation) + place;
-        mask = thread.offer.mask;
+      case State::AT_WARP_OPERATION: where = std::string("waiting in ") + nameOf(thread.offer.operation) + place; mask = thread.offer.mask;
     }
     auto& group = groups[{where, mask}];
     if (group.first++ == 0) group.second = coordinates(i, grid_->block);

@@ -102,8 +102,8 @@ Fiber* FiberPool::make() {
 
 // Below each stack lies a page that nobody may touch, so a kernel that needs more is stopped by the memory.
 void FiberPool::mapStacks() {
-  void* memory = mmap(nullptr, STACKS_IN_A_MAP * (PAGE + stackBytes()), PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory =
+      mmap(nullptr, STACKS_IN_A_MAP * (PAGE + stackBytes()), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   maps_.push_back(memory);
   nextStack_ = static_cast<char*>(memory);

@@ -30,8 +30,7 @@ bool valid(const dim3& grid, const dim3& block) {
 
 }  // namespace
 
-cudaError_t launch(const void* function, std::unique_ptr<Kernel> kernel, dim3 grid, dim3 block, size_t sharedBytes,
-                   cudaStream_t handle) {
+cudaError_t launch(const void* function, std::unique_ptr<Kernel> kernel, dim3 grid, dim3 block, size_t sharedBytes, cudaStream_t handle) {
   return api("cudaLaunchKernel", [&] {
     if (!function) return cudaErrorInvalidDeviceFunction;
     if (!valid(grid, block)) return cudaErrorInvalidConfiguration;
@@ -67,8 +66,7 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
   return api("cudaFuncSetAttribute", [&] {
     if (!function) return cudaErrorInvalidDeviceFunction;
     if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
-    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
-        static_cast<size_t>(value) > MAX_SHARED_BYTES_IN_BLOCK) {
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || static_cast<size_t>(value) > MAX_SHARED_BYTES_IN_BLOCK) {
       return cudaErrorInvalidValue;
     }
     dynamicSharedLimits()[function] = static_cast<size_t>(value);

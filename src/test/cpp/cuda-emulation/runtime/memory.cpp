@@ -123,9 +123,8 @@ cudaError_t cudaFreeHost(void* memory) {
 }
 
 cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t stream) {
-  return api("cudaMallocAsync", [&] {
-    return streams().find(stream) ? allocate(memory, bytes, cudaMemoryTypeDevice) : cudaErrorInvalidResourceHandle;
-  });
+  return api("cudaMallocAsync",
+             [&] { return streams().find(stream) ? allocate(memory, bytes, cudaMemoryTypeDevice) : cudaErrorInvalidResourceHandle; });
 }
 
 cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {

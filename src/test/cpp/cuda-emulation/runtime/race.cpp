@@ -86,7 +86,10 @@ void Actor::fence(bool wholeDevice) {
     const int in = 2 * scope;
     const int out = in + 1;
     if (incoming_[scope]) {
-      { As messenger(incoming_[scope]); handOver_.release(in); }
+      {
+        As messenger(incoming_[scope]);
+        handOver_.release(in);
+      }
       handOver_.acquire(in);
     }
     handOver_.release(out);

@@ -17,10 +17,8 @@ unsigned atLeastOne(unsigned value) { return value ? value : 1; }
 
 const Settings& settings() {
   static const Settings fromEnvironment{
-      atLeastOne(number("CUDA_EMULATION_WORKERS", 2)),
-      number("CUDA_EMULATION_SHUFFLE", 0),
-      atLeastOne(number("CUDA_EMULATION_MULTIPROCESSORS", 4)),
-      number("CUDA_EMULATION_ASYNC", 0) != 0,
+      atLeastOne(number("CUDA_EMULATION_WORKERS", 2)),         number("CUDA_EMULATION_SHUFFLE", 0),
+      atLeastOne(number("CUDA_EMULATION_MULTIPROCESSORS", 4)), number("CUDA_EMULATION_ASYNC", 0) != 0,
       number("CUDA_EMULATION_ATOMICS_ACQUIRE", 0) != 0,
   };
   return fromEnvironment;

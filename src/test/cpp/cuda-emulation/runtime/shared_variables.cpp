@@ -144,9 +144,7 @@ Table readTable() {
 char* at(uint64_t offset) { return reinterpret_cast<char*>(reinterpret_cast<uint64_t>(&cudaEmulationAnchor) + offset); }
 
 // Not memset, which ThreadSanitizer would take for a write by the thread of the kernel that happens to be first.
-void poison(char* memory, size_t bytes) {
-  asm volatile("rep stosb" : "+D"(memory), "+c"(bytes) : "a"(POISON) : "memory");
-}
+void poison(char* memory, size_t bytes) { asm volatile("rep stosb" : "+D"(memory), "+c"(bytes) : "a"(POISON) : "memory"); }
 
 // A guard is the red zone behind the variable before it, from that one's last byte on.
 void fenceOff(const Function& function, const Variable& guard) {

@@ -90,9 +90,9 @@ void Streams::record(Event& event, Stream& stream) {
   event.stream = &stream;
   event.position = stream.issued + 1;
   give(stream, taskOf([&event] {
-    event.time = std::chrono::steady_clock::now();
-    event.reached.release();
-  }));
+         event.time = std::chrono::steady_clock::now();
+         event.reached.release();
+       }));
 }
 
 void Streams::waitFor(Event& event, Stream& stream) {

@@ -45,8 +45,8 @@ int main(int, char** arguments) {
   struct {
     const char* name;
     void (*kernel)(int*);
-  } const variants[] = {{"sound", sound},          {"one-warp", oneWarp},       {"two-barriers", twoBarriers},
-                        {"shuffle", shuffleInABranch}, {"masks", differentMasks}, {"not-in-mask", notInMask}};
+  } const variants[] = {{"sound", sound},          {"one-warp", oneWarp},     {"two-barriers", twoBarriers}, {"shuffle", shuffleInABranch},
+                        {"masks", differentMasks}, {"not-in-mask", notInMask}};
   Buffer<int> out(64);
   for (const auto& variant : variants) {
     if (strcmp(arguments[1], variant.name) == 0) CHECK_EQUAL(launch(variant.kernel, {1, 64}, out.get()), cudaSuccess);

@@ -33,8 +33,7 @@ template <class T, class Next>
 T atomicUpdate(T* address, Next next) {
   return atomically(address, [=] {
     T old = __atomic_load_n(address, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(address, &old, next(old), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-    }
+    while (!__atomic_compare_exchange_n(address, &old, next(old), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
     return old;
   });
 }

@@ -35,15 +35,25 @@ void store(T* address, T value) {
 }  // namespace cuda_emulation
 
 template <class T>
-T __ldg(const T* address) { return cuda_emulation::load(address); }
+T __ldg(const T* address) {
+  return cuda_emulation::load(address);
+}
 template <class T>
-T __ldcs(const T* address) { return cuda_emulation::load(address); }
+T __ldcs(const T* address) {
+  return cuda_emulation::load(address);
+}
 template <class T>
-T __ldcg(const T* address) { return cuda_emulation::load(address); }
+T __ldcg(const T* address) {
+  return cuda_emulation::load(address);
+}
 template <class T>
-void __stcs(T* address, T value) { cuda_emulation::store(address, value); }
+void __stcs(T* address, T value) {
+  cuda_emulation::store(address, value);
+}
 template <class T>
-void __stcg(T* address, T value) { cuda_emulation::store(address, value); }
+void __stcg(T* address, T value) {
+  cuda_emulation::store(address, value);
+}
 
 inline unsigned __float_as_uint(float value) { return cuda_emulation::bitCast<unsigned>(value); }
 inline float __uint_as_float(unsigned bits) { return cuda_emulation::bitCast<float>(bits); }
@@ -66,6 +76,10 @@ inline float max(float a, float b) { return fmaxf(a, b); }
 inline double min(double a, double b) { return fmin(a, b); }
 inline double max(double a, double b) { return fmax(a, b); }
 template <class T>
-constexpr std::enable_if_t<std::is_integral_v<T>, T> min(T a, T b) { return b < a ? b : a; }
+constexpr std::enable_if_t<std::is_integral_v<T>, T> min(T a, T b) {
+  return b < a ? b : a;
+}
 template <class T>
-constexpr std::enable_if_t<std::is_integral_v<T>, T> max(T a, T b) { return a < b ? b : a; }
+constexpr std::enable_if_t<std::is_integral_v<T>, T> max(T a, T b) {
+  return a < b ? b : a;
+}

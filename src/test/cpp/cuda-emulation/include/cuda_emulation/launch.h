@@ -32,8 +32,7 @@ class KernelCall final : public Kernel {
   std::tuple<A...> arguments_;
 };
 
-cudaError_t launch(const void* function, std::unique_ptr<Kernel> kernel, dim3 grid, dim3 block, size_t sharedBytes,
-                   cudaStream_t stream);
+cudaError_t launch(const void* function, std::unique_ptr<Kernel> kernel, dim3 grid, dim3 block, size_t sharedBytes, cudaStream_t stream);
 
 template <class F>
 const void* functionAddress(F* function) {

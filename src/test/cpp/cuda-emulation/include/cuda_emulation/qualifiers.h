@@ -15,9 +15,9 @@
 // brings a guard: it fills the function's shared variables with the poison pattern when a block first comes by, and, under
 // AddressSanitizer, is the red zone between two of them (which the sanitizer does not give to thread_local variables). One such
 // declaration on a line.
-#define __shared__                                                                                             \
-  static thread_local cuda_emulation::SharedGuard CUDA_EMULATION_JOIN(cudaEmulationSharedGuard, __LINE__);     \
-  cuda_emulation::enterShared(CUDA_EMULATION_JOIN(cudaEmulationSharedGuard, __LINE__));                        \
+#define __shared__                                                                                         \
+  static thread_local cuda_emulation::SharedGuard CUDA_EMULATION_JOIN(cudaEmulationSharedGuard, __LINE__); \
+  cuda_emulation::enterShared(CUDA_EMULATION_JOIN(cudaEmulationSharedGuard, __LINE__));                    \
   static thread_local
 
 #define CUDA_EMULATION_JOIN(a, b) CUDA_EMULATION_JOIN_EXPANDED(a, b)

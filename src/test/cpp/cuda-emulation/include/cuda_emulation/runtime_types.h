@@ -5,41 +5,41 @@
 #include <stddef.h>
 
 // name, number, what cudaGetErrorString says
-#define CUDA_EMULATION_ERRORS(ERROR)                                                                  \
-  ERROR(cudaSuccess, 0, "no error")                                                                   \
-  ERROR(cudaErrorInvalidValue, 1, "invalid argument")                                                 \
-  ERROR(cudaErrorMemoryAllocation, 2, "out of memory")                                                \
-  ERROR(cudaErrorInitializationError, 3, "initialization error")                                      \
-  ERROR(cudaErrorCudartUnloading, 4, "driver shutting down")                                          \
-  ERROR(cudaErrorInvalidConfiguration, 9, "invalid configuration argument")                           \
-  ERROR(cudaErrorInvalidSymbol, 13, "invalid device symbol")                                          \
-  ERROR(cudaErrorInvalidDevicePointer, 17, "invalid device pointer")                                  \
-  ERROR(cudaErrorInvalidMemcpyDirection, 21, "invalid copy direction for memcpy")                     \
-  ERROR(cudaErrorInsufficientDriver, 35, "CUDA driver version is insufficient for CUDA runtime version") \
-  ERROR(cudaErrorDevicesUnavailable, 46, "CUDA-capable device(s) is/are busy or unavailable")         \
-  ERROR(cudaErrorInvalidDeviceFunction, 98, "invalid device function")                                \
-  ERROR(cudaErrorNoDevice, 100, "no CUDA-capable device is detected")                                 \
-  ERROR(cudaErrorInvalidDevice, 101, "invalid device ordinal")                                        \
-  ERROR(cudaErrorInvalidKernelImage, 200, "device kernel image is invalid")                           \
-  ERROR(cudaErrorDeviceUninitialized, 201, "invalid device context")                                  \
-  ERROR(cudaErrorNoKernelImageForDevice, 209, "no kernel image is available for execution on the device") \
-  ERROR(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error encountered")                        \
-  ERROR(cudaErrorOperatingSystem, 304, "OS call failed or operation not supported on this OS")        \
-  ERROR(cudaErrorInvalidResourceHandle, 400, "invalid resource handle")                               \
-  ERROR(cudaErrorSymbolNotFound, 500, "named symbol not found")                                       \
-  ERROR(cudaErrorNotReady, 600, "device not ready")                                                   \
-  ERROR(cudaErrorIllegalAddress, 700, "an illegal memory access was encountered")                     \
-  ERROR(cudaErrorLaunchOutOfResources, 701, "too many resources requested for launch")                \
-  ERROR(cudaErrorLaunchTimeout, 702, "the launch timed out and was terminated")                       \
-  ERROR(cudaErrorContextIsDestroyed, 709, "context is destroyed")                                     \
-  ERROR(cudaErrorAssert, 710, "device-side assert triggered")                                         \
-  ERROR(cudaErrorHardwareStackError, 714, "hardware stack error")                                     \
-  ERROR(cudaErrorIllegalInstruction, 715, "an illegal instruction was encountered")                   \
-  ERROR(cudaErrorMisalignedAddress, 716, "misaligned address")                                        \
-  ERROR(cudaErrorLaunchFailure, 719, "unspecified launch failure")                                    \
-  ERROR(cudaErrorNotPermitted, 800, "operation not permitted")                                        \
-  ERROR(cudaErrorNotSupported, 801, "operation not supported")                                        \
-  ERROR(cudaErrorSystemNotReady, 802, "system not yet initialized")                                   \
+#define CUDA_EMULATION_ERRORS(ERROR)                                                                           \
+  ERROR(cudaSuccess, 0, "no error")                                                                            \
+  ERROR(cudaErrorInvalidValue, 1, "invalid argument")                                                          \
+  ERROR(cudaErrorMemoryAllocation, 2, "out of memory")                                                         \
+  ERROR(cudaErrorInitializationError, 3, "initialization error")                                               \
+  ERROR(cudaErrorCudartUnloading, 4, "driver shutting down")                                                   \
+  ERROR(cudaErrorInvalidConfiguration, 9, "invalid configuration argument")                                    \
+  ERROR(cudaErrorInvalidSymbol, 13, "invalid device symbol")                                                   \
+  ERROR(cudaErrorInvalidDevicePointer, 17, "invalid device pointer")                                           \
+  ERROR(cudaErrorInvalidMemcpyDirection, 21, "invalid copy direction for memcpy")                              \
+  ERROR(cudaErrorInsufficientDriver, 35, "CUDA driver version is insufficient for CUDA runtime version")       \
+  ERROR(cudaErrorDevicesUnavailable, 46, "CUDA-capable device(s) is/are busy or unavailable")                  \
+  ERROR(cudaErrorInvalidDeviceFunction, 98, "invalid device function")                                         \
+  ERROR(cudaErrorNoDevice, 100, "no CUDA-capable device is detected")                                          \
+  ERROR(cudaErrorInvalidDevice, 101, "invalid device ordinal")                                                 \
+  ERROR(cudaErrorInvalidKernelImage, 200, "device kernel image is invalid")                                    \
+  ERROR(cudaErrorDeviceUninitialized, 201, "invalid device context")                                           \
+  ERROR(cudaErrorNoKernelImageForDevice, 209, "no kernel image is available for execution on the device")      \
+  ERROR(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error encountered")                                 \
+  ERROR(cudaErrorOperatingSystem, 304, "OS call failed or operation not supported on this OS")                 \
+  ERROR(cudaErrorInvalidResourceHandle, 400, "invalid resource handle")                                        \
+  ERROR(cudaErrorSymbolNotFound, 500, "named symbol not found")                                                \
+  ERROR(cudaErrorNotReady, 600, "device not ready")                                                            \
+  ERROR(cudaErrorIllegalAddress, 700, "an illegal memory access was encountered")                              \
+  ERROR(cudaErrorLaunchOutOfResources, 701, "too many resources requested for launch")                         \
+  ERROR(cudaErrorLaunchTimeout, 702, "the launch timed out and was terminated")                                \
+  ERROR(cudaErrorContextIsDestroyed, 709, "context is destroyed")                                              \
+  ERROR(cudaErrorAssert, 710, "device-side assert triggered")                                                  \
+  ERROR(cudaErrorHardwareStackError, 714, "hardware stack error")                                              \
+  ERROR(cudaErrorIllegalInstruction, 715, "an illegal instruction was encountered")                            \
+  ERROR(cudaErrorMisalignedAddress, 716, "misaligned address")                                                 \
+  ERROR(cudaErrorLaunchFailure, 719, "unspecified launch failure")                                             \
+  ERROR(cudaErrorNotPermitted, 800, "operation not permitted")                                                 \
+  ERROR(cudaErrorNotSupported, 801, "operation not supported")                                                 \
+  ERROR(cudaErrorSystemNotReady, 802, "system not yet initialized")                                            \
   ERROR(cudaErrorSystemDriverMismatch, 803, "system has unsupported display driver / cuda driver combination") \
   ERROR(cudaErrorUnknown, 999, "unknown error")
 
@@ -68,12 +68,7 @@ enum cudaMemcpyKind {
   cudaMemcpyDefault = 4
 };
 
-enum cudaMemoryType {
-  cudaMemoryTypeUnregistered = 0,
-  cudaMemoryTypeHost = 1,
-  cudaMemoryTypeDevice = 2,
-  cudaMemoryTypeManaged = 3
-};
+enum cudaMemoryType { cudaMemoryTypeUnregistered = 0, cudaMemoryTypeHost = 1, cudaMemoryTypeDevice = 2, cudaMemoryTypeManaged = 3 };
 
 struct cudaPointerAttributes {
   cudaMemoryType type;

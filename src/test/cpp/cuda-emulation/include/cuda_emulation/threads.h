@@ -41,9 +41,7 @@ unsigned long long meet(Offer offer, Site site);
 unsigned liveLanes();
 void fence(bool wholeDevice);
 
-inline unsigned laneIndex() {
-  return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % warpSize;
-}
+inline unsigned laneIndex() { return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % warpSize; }
 
 template <class T>
 T shuffle(WarpOperation operation, unsigned mask, T value, unsigned source, Site site) {

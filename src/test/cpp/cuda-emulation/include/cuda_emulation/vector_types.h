@@ -4,15 +4,21 @@
 #pragma once
 
 #define CUDA_EMULATION_VECTOR2(name, scalar, alignment) \
-  struct alignas(alignment) name { scalar x, y; };      \
+  struct alignas(alignment) name {                      \
+    scalar x, y;                                        \
+  };                                                    \
   inline name make_##name(scalar x, scalar y) { return {x, y}; }
 
 #define CUDA_EMULATION_VECTOR3(name, scalar) \
-  struct name { scalar x, y, z; };           \
+  struct name {                              \
+    scalar x, y, z;                          \
+  };                                         \
   inline name make_##name(scalar x, scalar y, scalar z) { return {x, y, z}; }
 
-#define CUDA_EMULATION_VECTOR4(name, scalar, alignment)  \
-  struct alignas(alignment) name { scalar x, y, z, w; }; \
+#define CUDA_EMULATION_VECTOR4(name, scalar, alignment) \
+  struct alignas(alignment) name {                      \
+    scalar x, y, z, w;                                  \
+  };                                                    \
   inline name make_##name(scalar x, scalar y, scalar z, scalar w) { return {x, y, z, w}; }
 
 CUDA_EMULATION_VECTOR2(float2, float, 8)
