@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The documented order of summation (sweep/summation.h), read from its text and written in Java. Every addition is done in double and
+ * The documented order of summation (core/summation.h), read from its text and written in Java. Every addition is done in double and
  * then rounded to the type of the computation: for float32 that is the float32 addition, since 53 bits are more than twice 24.
  */
 final class Summation {
