@@ -39,11 +39,11 @@ constexpr int LINE = 64;
 template <class K>
 constexpr int SUM_ARRAYS = SUMS<K> > 0 ? SUMS<K> : 1;
 
-// Whether there is a form for memory beyond the caches. Sweeps in float64 do without, for the compiler's sake: each takes it seconds.
+// Whether there is a form for memory beyond the caches. Sweeps in float64 have none, because each takes the compiler seconds.
 template <class T>
 constexpr bool HAS_FAR = sizeof(T) == 4;
 
-// Of one operand alone the prefetchers bring more than would be asked for.
+// A sweep that reads one array alone is faster without: the processor's prefetchers fetch further ahead by themselves.
 template <class K>
 constexpr bool FETCHES = (READ_MASK<K> & (READ_MASK<K> - 1)) != 0;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What formulas take for a number on the CPU: a few vector registers. Formulas are templates over their number type, so the vector code
-// of every kernel is written by the compiler from the formula itself and does not hang on whether a loop happens to be vectorised.
+// of every kernel is written by the compiler from the formula itself and does not depend on whether the compiler vectorises a loop.
 //
 // Two registers and not one: a formula is a chain of some twenty operations, each of which waits for the one before, with a root and a
 // quotient among them. The processor looks ahead a few such chains; it gets further where two of them alternate.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Hypergradient descent: Baydin, Cornish, Martinez Rubio, Schmidt and Wood, "Online Learning Rate Adaptation with Hypergradient Descent"
-// (2018), algorithms 4 to 6: the O(d) half. The rate of a step hangs on <g, u> with the gradient of this step and the base rule's step u,
+// (2018), algorithms 4 to 6: the O(d) half. The rate of a step depends on <g, u> with the gradient of this step and the base rule's step u,
 // at the rate 1, of the last one. So the sums come first, then the step, and nothing is written before the gradients have been seen.
 //
 // Words per element: observe 2, with a decay that is part of the gradient 3; apply 1 (g) + 2 (x) + 1 (u) + 2 per slot of the rule.

@@ -8,8 +8,8 @@
 //   observe  <g, y>, |s'|_1 with s' = beta3 s + gain g, where `selected`
 //   apply    s <- s';  m, v <- Adam's, for the old d;  x <- x - shrinkage x - rate m / (sqrt(v) + epsilon)
 //
-// s' is formed twice, from the same operands and so with the same bits: nothing is written before all is known, and a gradient that is
-// not finite is seen for nothing. Writing s' in the first pass would cost as much, a guarding read of g included.
+// s' is formed twice, from the same operands and so with the same bits: nothing is written before all is known, so that a gradient that
+// is not finite is noticed without a pass of its own. Writing s' in the first pass, after a guard's read of g, would move as many words.
 //
 // y is stored, and x rebuilt from it, or it is the difference of x0 and x, which in types of few bits is 0 for all small steps. Words
 // per element, with a momentum (2 less without):
