@@ -38,7 +38,7 @@ public interface Optimizer extends AutoCloseable {
   /** The report of the last step. */
   StepReport report();
 
-  /** The parameters that it moves. */
+  /** The parameters that it moves, at the addresses that they have now: after a {@link #rebind} it is another set. */
   ParameterSet parameters();
 
   /** The number of steps made; skipped ones are not counted. */
