@@ -212,6 +212,7 @@ class SumReducerTest {
     expected.put(MetaOptimize.tuning(AdamW.defaults()).perWeight(), 2);
     expected.put(MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).curvature(MetaOptimize.Curvature.DIAGONAL)
         .approximation(MetaOptimize.Approximation.TWO_BY_TWO).nonFinite(NonFinite.UNCHECKED), 1);
+    expected.put(MetaOptimize.tuning(SGD.defaults()).curvature(MetaOptimize.Curvature.DIAGONAL), 2); // gradient and curvature together
     expected.put(Polyak.tuning(SGD.defaults()), 1);
     expected.put(CDAT.tuning(AdamW.defaults()).curvature(u -> 1), 2); // the curvature is asked for along an accepted step
     expected.forEach(

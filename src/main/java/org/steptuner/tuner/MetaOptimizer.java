@@ -30,7 +30,6 @@ final class MetaOptimizer extends TunedOptimizer {
   private final double[] z; // by scope
   private final double[] logRatio; // by scope, with a step size for every weight: the mean of beta - ln alpha_0
   private final Sweep curvatureNorm; // null: no curvature, or no guard
-  private final Reduction curvatureSums;
   private final Reduction.Term curvatureSquare;
   private final Sweep sweep;
   private final Coefficients metaCoefficients; // with a step size for every weight
@@ -66,8 +65,7 @@ final class MetaOptimizer extends TunedOptimizer {
     z = new double[plan.scopes()];
     logRatio = new double[plan.scopes()];
     curvatureNorm = curved && settings.nonFinite != NonFinite.UNCHECKED ? plan.bind("curvature_norm", "") : null;
-    curvatureSums = reduction();
-    curvatureSquare = curvatureNorm == null ? null : curvatureSums.overall(curvatureNorm.sum("curvatureSquare"));
+    curvatureSquare = curvatureNorm == null ? null : guard.together(curvatureNorm, "curvatureSquare");
     sweep = bind();
     metaCoefficients = perWeight ? sweep.prefixed("meta") : null;
     sums = reduction();
@@ -109,7 +107,7 @@ final class MetaOptimizer extends TunedOptimizer {
   @Override
   protected boolean advance(long step) {
     settle();
-    if (!guard.guard() || !curvatureIsFinite()) return false;
+    if (!guard.guard() || curvatureNorm != null && guard.refuses(curvatureSquare.of(0))) return false;
     sweep.put("gradientScale", guard.scale());
     if (perWeight) MetaForm.put(settings.meta, metaHyperparameters, epsilon, step, metaCoefficients);
     for (int segment = 0; segment < plan.segments(); ++segment) {
@@ -123,15 +121,6 @@ final class MetaOptimizer extends TunedOptimizer {
     // With several processes all must take their sums at the same point.
     if (reduces()) settle();
     return true;
-  }
-
-  private boolean curvatureIsFinite() {
-    if (curvatureNorm == null) return true;
-    curvatureNorm.run();
-    curvatureNorm.await();
-    curvatureSums.collect();
-    curvatureSums.reduce();
-    return !guard.refuses(curvatureSquare.of(0));
   }
 
   private void putStepSize(int segment) {

@@ -22,6 +22,7 @@ public final class GradientGuard {
   private final Sweep sweep; // null: the tuner's own sweep is the guard
   private final Reduction reduction;
   private final Reduction.Term square;
+  private Sweep companion; // runs with it; mostly null
   private Reduction.Term l1; // null if it is not summed
   private double multiplier;
   private boolean badLoss;
@@ -52,10 +53,26 @@ public final class GradientGuard {
     report.clipFactor = 1;
   }
 
+  /**
+   * Lets another sweep that only reads run with the guard's own, which there must be: both sums go over the processes in one call.
+   *
+   * @param other the sweep
+   * @param sum the name of its sum
+   * @return the sum, known after {@link #guard}
+   */
+  public Reduction.Term together(Sweep other, String sum) {
+    companion = other;
+    return reduction.overall(other.sum(sum));
+  }
+
   /** Reads the gradients before the tuner's sweeps, if the guard has a sweep. False: skip the step. */
   public boolean guard() {
     if (sweep == null) return true;
     sweep.run();
+    if (companion != null) {
+      companion.run();
+      companion.await();
+    }
     sweep.await();
     reduction.collect();
     reduce(reduction, square);
