@@ -2,7 +2,6 @@
 package org.steptuner.tuner;
 
 import java.util.Arrays;
-import java.util.List;
 
 /**
  * The scalar half of Mechanic (algorithm 1 of the paper, lines 10 to 16, and algorithm 2): n learners with discounts beta_i share the
@@ -11,8 +10,6 @@ import java.util.List;
  * <p>h = &lt;Delta, g + decay term&gt; is the derivative of the loss by the scale: negative where a larger scale would do better.
  */
 final class MechanicScalars {
-  static final List<String> VECTORS = List.of("s", "r", "v", "m", "q");
-
   private final Mechanic.Variant variant;
   private final double[] beta;
   private final double initialScale; // s_init, and for the theoretical variant the initial wealth
@@ -41,17 +38,6 @@ final class MechanicScalars {
       case OPTAX -> Arrays.fill(s, initialScale);
       case THEORETICAL -> {}
     }
-  }
-
-  double[] vector(String name) {
-    return switch (name) {
-      case "s" -> s;
-      case "r" -> r;
-      case "v" -> v;
-      case "m" -> m;
-      case "q" -> q;
-      default -> throw new IllegalArgumentException("no vector " + name);
-    };
   }
 
   /** The scale: the sum of s. */

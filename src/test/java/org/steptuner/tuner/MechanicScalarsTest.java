@@ -3,7 +3,6 @@ package org.steptuner.tuner;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.steptuner.Refusal.assertRefused;
 
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
@@ -171,13 +170,5 @@ class MechanicScalarsTest {
         assertTrue(scalars.s[0] >= 0);
       }
     }
-  }
-
-  @Test
-  void vectorsByName() {
-    final MechanicScalars scalars = new MechanicScalars(Variant.OPTAX, BETAS, 1e-6, 1e-8);
-    for (String name : MechanicScalars.VECTORS) assertEquals(6, scalars.vector(name).length);
-    assertEquals(scalars.s, scalars.vector("s"));
-    assertRefused(IllegalArgumentException.class, () -> scalars.vector("w"), "w");
   }
 }

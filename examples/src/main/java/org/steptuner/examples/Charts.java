@@ -70,7 +70,8 @@ final class Charts {
 
   private static XYChart scales(List<Outcome> outcomes) {
     final XYChart chart = chart("Learned scale (dashed: a fixed rate)", "scale of the steps", Styler.LegendPosition.InsideSE);
-    chart.getStyler().setYAxisLogarithmic(true).setYAxisMin(1e-9).setYAxisMax(1e-2).setYAxisDecimalPattern("0E0"); // from so far down that the legend hides no line
+    // From so far down that the legend hides no line.
+    chart.getStyler().setYAxisLogarithmic(true).setYAxisMin(1e-9).setYAxisMax(1e-2).setYAxisDecimalPattern("0E0");
     for (Outcome outcome : outcomes) {
       if (outcome.run().fixedRate()) fixed(chart, outcome);
       else

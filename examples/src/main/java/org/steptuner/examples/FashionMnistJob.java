@@ -179,7 +179,8 @@ public final class FashionMnistJob implements Callable<Integer> {
       spec.commandLine()
           .getErr()
           .println("No pictures: " + e
-              + "\nJava draws text with fontconfig and a font (Debian: apt-get install fontconfig fonts-dejavu-core); the curves are in curves.csv.");
+              + "\nJava draws text with fontconfig and a font (Debian: apt-get install fontconfig fonts-dejavu-core);"
+              + " the curves are in curves.csv.");
     }
   }
 }
