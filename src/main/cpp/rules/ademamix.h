@@ -13,20 +13,8 @@ struct AdEmaMix : GradientRule {
   static constexpr Name NAME = "ademamix";
   enum { MOMENTUM, SLOW_MOMENTUM, SQUARE };
   static constexpr auto SLOTS = names("momentum", "slowMomentum", "square");
-  enum {
-    RATE,
-    SHRINKAGE,
-    BETA1,
-    ONE_MINUS_BETA1,
-    BETA2,
-    ONE_MINUS_BETA2,
-    BETA3,
-    ONE_MINUS_BETA3,
-    ALPHA,
-    MOMENTUM_CORRECTION,
-    ROOT_CORRECTION,
-    EPSILON
-  };
+  enum { RATE, SHRINKAGE, BETA1, ONE_MINUS_BETA1, BETA2, ONE_MINUS_BETA2 };
+  enum { BETA3 = ONE_MINUS_BETA2 + 1, ONE_MINUS_BETA3, ALPHA, MOMENTUM_CORRECTION, ROOT_CORRECTION, EPSILON };
   static constexpr auto COEFFICIENTS = names("rate", "shrinkage", "beta1", "oneMinusBeta1", "beta2", "oneMinusBeta2", "beta3",
                                              "oneMinusBeta3", "alpha", "momentumCorrection", "rootCorrection", "epsilon");
 
