@@ -66,8 +66,8 @@ class RebindTest {
       assertEquals(before.groups(), optimizer.parameters().groups());
       assertEquals(first.parameters(1).address(), before.tensors().get(1).parameterAddress(), "the set that was handed in changed");
       assertRefused(
-          IllegalArgumentException.class, () -> optimizer.rebind("t0", second.parameters(1).address(), first.gradients(0).address()),
-          "'t0'", "'t1'", "overlap");
+          IllegalArgumentException.class, () -> optimizer.rebind("t2", second.parameters(1).address(), first.gradients(2).address()),
+          "'t2'", "'t1'", "overlap");
       assertRefused(IllegalArgumentException.class, () -> before.at(new long[2], new long[3]), "3 tensors", "2 and 3");
     }
   }

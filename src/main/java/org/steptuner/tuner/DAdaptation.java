@@ -103,7 +103,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
     final Hyperparameters of = Hyperparameters.of(rule);
     switch (Form.of(rule)) {
       case SGD -> {
-        if (of.get("gradientWeight") != 0)
+        if (of.orZero("gradientWeight") != 0)
           throw new IllegalArgumentException("D-Adaptation has no form with Nesterov's momentum: " + rule);
       }
       case ADAM -> {

@@ -33,7 +33,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     super(engine);
     this.settings = settings;
     form = settings.form;
-    retention = Math.sqrt(Hyperparameters.of(settings.rule).get("beta2"));
+    retention = Math.sqrt(Hyperparameters.of(settings.rule).orZero("beta2"));
     final int groups = parameters().groups().size();
     hyperparameters = new Hyperparameters[groups];
     adam = new AdamForm[form == DAdaptation.Form.ADAM ? groups : 0];
@@ -116,7 +116,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
 
   private void putSgd(Rule rule, Hyperparameters of, double r) {
     final boolean stays = r == 0;
-    final double momentum = of.get("momentum");
+    final double momentum = of.orZero("momentum");
     sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay()).put("sumGain", r);
     sweep.put("retention", stays ? 1 : momentum).put("intake", stays ? 0 : 1 - momentum);
   }

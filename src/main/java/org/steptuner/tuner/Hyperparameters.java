@@ -34,8 +34,15 @@ final class Hyperparameters implements Coefficients {
     return this;
   }
 
-  /** A value; 0 where the rule has none of that name. */
+  /** A value that every rule of this kind has. */
   double get(String name) {
+    final Double value = values.get(name);
+    if (value == null) throw new IllegalArgumentException("no '" + name + "' among " + values.keySet());
+    return value;
+  }
+
+  /** A value that rules of this kind may lack; 0 then. */
+  double orZero(String name) {
     return values.getOrDefault(name, NONE);
   }
 }

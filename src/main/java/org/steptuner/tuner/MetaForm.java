@@ -62,7 +62,7 @@ final class MetaForm {
   static void checkEpsilon(Rule rule) {
     if (!hasSquare(rule)) return;
     final Hyperparameters of = Hyperparameters.of(rule);
-    if (of.get("epsilon") + of.get("epsilonInside") + of.get("epsilonOutside") != USUAL_EPSILON)
+    if (of.orZero("epsilon") + of.orZero("epsilonInside") + of.orZero("epsilonOutside") != USUAL_EPSILON)
       throw new IllegalArgumentException(
           "variant PAPER_CODE has its epsilon inside of the root, see MetaOptimize.epsilon, and does not take that of " + rule);
   }
@@ -72,7 +72,7 @@ final class MetaForm {
     if (!BASE_RULES.contains(base.kernel()))
       throw new IllegalArgumentException("MetaOptimize tunes SGD, RMSProp without momentum, Adam, AdamW and Lion, not " + base);
     if (variant != MetaOptimize.Variant.PAPER_CODE) return;
-    if (Hyperparameters.of(base).get("gradientWeight") != 0)
+    if (Hyperparameters.of(base).orZero("gradientWeight") != 0)
       throw new IllegalArgumentException("variant PAPER_CODE has no Nesterov momentum; PACKAGE has");
     checkEpsilon(base);
   }

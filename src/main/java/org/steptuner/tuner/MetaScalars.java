@@ -32,11 +32,11 @@ final class MetaScalars {
     variant = settings.variant;
     meta = settings.meta.kernel();
     final Hyperparameters of = Hyperparameters.of(settings.meta);
-    alpha = of.get("alpha");
-    beta1 = of.get("beta1");
-    beta2 = of.get("beta2");
-    insideRoot = of.get("epsilonInside");
-    outsideRoot = of.get("epsilon") + of.get("epsilonOutside");
+    alpha = of.orZero("alpha");
+    beta1 = of.orZero("beta1");
+    beta2 = of.orZero("beta2");
+    insideRoot = of.orZero("epsilonInside");
+    outsideRoot = of.orZero("epsilon") + of.orZero("epsilonOutside");
     stepSize = settings.metaStepSize;
     epsilon = settings.epsilon();
     least = Math.log(settings.smallestStepSize);

@@ -69,7 +69,7 @@ public final class MoMo extends TunerBuilder<MoMo> {
     adam = AdamForm.fits(rule);
     rate = adam ? 0.01 : 1;
     if (rule.kernel().equals("sgd") || rule.kernel().equals("momentum")) {
-      if (Hyperparameters.of(rule).get("gradientWeight") != 0)
+      if (Hyperparameters.of(rule).orZero("gradientWeight") != 0)
         throw new IllegalArgumentException("MoMo has no form with Nesterov's momentum: " + rule);
     } else if (!adam) {
       throw new IllegalArgumentException("MoMo knows SGD, Adam and AdamW, not " + rule);
@@ -148,7 +148,7 @@ public final class MoMo extends TunerBuilder<MoMo> {
   }
 
   double beta() {
-    return Hyperparameters.of(rule).get(adam ? "beta1" : "momentum");
+    return adam ? Hyperparameters.of(rule).get("beta1") : Hyperparameters.of(rule).orZero("momentum");
   }
 
   /** Decoupled here, also SGD's. */
