@@ -239,6 +239,9 @@ st_status transfer(int64_t handle, int32_t slot, int32_t tensor, int64_t offset,
   char* memory = (slot < 0 ? t.parameter : plan->slots[static_cast<size_t>(slot)] + t.stateOffset) + offset;
   void* const queue = reinterpret_cast<void*>(stream);
   const Backend* backend = plan->owner->backend;
+  // What the plan has been given to do may be on another stream.
+  const st_status status = backend->wait(plan->owner->handle, *plan, queue);
+  if (status != ST_OK) return status;
   return direction == Copy::DEVICE_TO_HOST ? backend->copy(plan->owner->handle, host, memory, bytes, direction, queue)
                                            : backend->copy(plan->owner->handle, memory, host, bytes, direction, queue);
 }

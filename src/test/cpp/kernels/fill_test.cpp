@@ -4,6 +4,7 @@
 // nothing else wait.
 #include "../native/check.h"
 #include "core/backend.h"
+#include "steptuner.h"
 #include <cuda_runtime.h>
 
 using namespace steptuner;
@@ -98,11 +99,46 @@ void comesAfterThePlansWork() {
   CHECK(f.holds(0, 3));
 }
 
+// Through the C ABI: a copy comes after the plan's work, also where that is on another stream, and st_wait waits for a fill.
+void copiesComeAfterThePlansWork() {
+  cudaEmulationDefer(0);
+  int64_t device = 0, plan = 0;
+  CHECK_EQUAL(st_device_open("", 0, 0, "", &device), ST_OK);
+  float parameters[4] = {}, gradients[4] = {};
+  const int64_t parameter = reinterpret_cast<int64_t>(parameters), gradient = reinterpret_cast<int64_t>(gradients), count = 4;
+  const int32_t type = ST_FLOAT32, segment = 0;
+  CHECK_EQUAL(st_plan_create(device, 1, &parameter, &type, &gradient, &type, nullptr, &count, &segment, 1, 0, &plan), ST_OK);
+  cudaStream_t stream = nullptr, other = nullptr;
+  CHECK_EQUAL(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  CHECK_EQUAL(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking), cudaSuccess);
+  cudaEmulationDefer(1);
+  const int64_t on = reinterpret_cast<int64_t>(stream), elsewhere = reinterpret_cast<int64_t>(other);
+  float read[4] = {};
+  CHECK_EQUAL(st_plan_fill(plan, 0, 2.5, on), ST_OK);
+  CHECK_EQUAL(st_plan_read(plan, 0, 0, 0, read, sizeof read, elsewhere), ST_OK);
+  CHECK_EQUAL(read[3], 2.5f);
+  const float written[4] = {1, 2, 3, 4};
+  CHECK_EQUAL(st_plan_fill(plan, 0, 7, on), ST_OK);
+  CHECK_EQUAL(st_plan_write(plan, 0, 0, 0, written, sizeof written, elsewhere), ST_OK);
+  CHECK_EQUAL(cudaStreamSynchronize(stream), cudaSuccess);
+  CHECK_EQUAL(st_plan_read(plan, 0, 0, 0, read, sizeof read, elsewhere), ST_OK);
+  CHECK_EQUAL(read[3], 4.0f);
+  CHECK_EQUAL(st_plan_fill(plan, 0, 5, on), ST_OK);
+  CHECK_EQUAL(st_wait(plan, on), ST_OK);
+  CHECK_EQUAL(reinterpret_cast<const float*>(st_plan_address(plan, 0, 0))[3], 5.0f);
+  CHECK_EQUAL(st_plan_fill(plan, 1, 5, on), ST_BAD_ARGUMENT);
+  st_plan_destroy(plan);
+  st_device_close(device);
+  CHECK_EQUAL(cudaStreamDestroy(stream), cudaSuccess);
+  CHECK_EQUAL(cudaStreamDestroy(other), cudaSuccess);
+}
+
 }  // namespace
 
 int main() {
   isWorkOnItsStream();
   makesNothingElseWait();
   comesAfterThePlansWork();
+  copiesComeAfterThePlansWork();
   return report("fill_test");
 }

@@ -132,12 +132,12 @@ public final class LargestEigenvalue {
 
   private void multiply(int at) {
     if (!preconditioned) {
-      plan.fill("product", 0);
+      plan.clearForTrainer("product");
       hessian.multiply(vectors[at], product);
       return;
     }
     precondition(intoScaled[at]);
-    plan.fill("product", 0);
+    plan.clearForTrainer("product");
     hessian.multiply(scaled, product);
     precondition(outOfProduct);
   }

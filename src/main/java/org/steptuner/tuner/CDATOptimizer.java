@@ -72,7 +72,7 @@ final class CDATOptimizer extends DirectedOptimizer {
   // <u, H u> or, for a difference, <g(x + h u), u>; of this process.
   private double alongUpdate() {
     if (source instanceof CurvatureSource.Directional directional) return directional.curvature().along(direction());
-    plan.fill("product", 0);
+    plan.clearForTrainer("product");
     if (source instanceof CurvatureSource.Product hessian) {
       hessian.hessian().multiply(direction(), product);
     } else {

@@ -140,6 +140,12 @@ public final class Plan implements AutoCloseable {
     Natives.check(Natives.planFill(handle(), slots.indexOf(slot), value, stream));
   }
 
+  /** Zeroes a slot that the trainer is to write, and waits for the zeros: the trainer's work may be on another stream. */
+  public void clearForTrainer(String slot) {
+    fill(slot, 0);
+    Natives.check(Natives.await(handle(), stream));
+  }
+
   /** The slots that a checkpoint holds. */
   public List<String> slots() {
     return stateSlots;
