@@ -17,6 +17,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   private final AdamForm[] adam; // by group; for Adam's form
   private final DAdaptationScalars[] scalars; // by scope
   private final double[] stepRate; // by segment: r
+  private final double[] used; // by scope: r without bias correction and the factor of a group
   private final Sweep reference; // takes x as x0; null where the form has none
   private final Sweep sweep;
   private final Sweep.Sum[] summed; // what the form sums, weighted by r where the estimate wants it
@@ -44,6 +45,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     scalars = new DAdaptationScalars[plan.scopes()];
     for (int i = 0; i < scalars.length; ++i) scalars[i] = new DAdaptationScalars(settings);
     stepRate = new double[plan.segments()];
+    used = new double[scalars.length];
     reference = form.slots.contains("reference") ? plan.bind("reference", "") : null;
     sweep = plan.bind("dadaptation", form.kernel);
     summed = form.sums.stream().map(sweep::sum).toArray(Sweep.Sum[]::new);
@@ -67,6 +69,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     settle();
     if (!accepted) return false;
     if (firstNorm != null) takeFirstNorms();
+    for (int scope = 0; scope < used.length; ++scope) used[scope] = report.rate() * perDirection(scalars[scope]);
     // Another process may have a group with a positive rate, and waits for the sums of this one.
     boolean any = form == DAdaptation.Form.ADAGRAD || form == DAdaptation.Form.LION || reduces();
     for (int segment = 0; segment < plan.segments(); ++segment) {
@@ -99,6 +102,11 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     final double rate = scalar.d * rate(plan.group(segment));
     if (form == DAdaptation.Form.SGD) return scalar.firstNorm > 0 ? rate / scalar.firstNorm : 0;
     return settings.biasCorrection ? rate * adam[plan.group(segment)].biasCorrection(scalar.t + 1) : rate;
+  }
+
+  private double perDirection(DAdaptationScalars scalar) {
+    if (form != DAdaptation.Form.SGD) return scalar.d;
+    return scalar.firstNorm > 0 ? scalar.d / scalar.firstNorm : 0;
   }
 
   /** SGD divides by the norm of the first gradient that is not 0, without decay. */
@@ -179,6 +187,11 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   @Override
   protected boolean learnsLate() {
     return true;
+  }
+
+  @Override
+  protected double effectiveRate(int scope) {
+    return used[scope];
   }
 
   @Override

@@ -38,6 +38,7 @@ final class MetaOptimizer extends TunedOptimizer {
   private final Reduction.Term traceProduct; // <h, H h>, with a curvature and shared step sizes; else null
   private final Reduction.Term logRatioSum; // with a step size for every weight; else null
   private final Reduction.Term elements;
+  private final double[] used; // by scope: the step size of this step, or the geometric mean over the weights
   private boolean sumsWaiting;
   private long sweptStep;
 
@@ -73,6 +74,7 @@ final class MetaOptimizer extends TunedOptimizer {
     traceProduct = curved && !perWeight ? sums.perScope(sweep.sum("traceProduct")) : null;
     logRatioSum = perWeight ? sums.perScope(sweep.sum("logRatio")) : null;
     elements = perWeight ? sums.perScope(sweep.sum("elements")) : null;
+    used = new double[plan.scopes()];
     putConstants();
     if (settings.twoByTwo() && perWeight) plan.fill("betaTrace", 1);
   }
@@ -108,6 +110,7 @@ final class MetaOptimizer extends TunedOptimizer {
   protected boolean advance(long step) {
     settle();
     if (!guard.guard() || curvatureNorm != null && guard.refuses(curvatureSquare.of(0))) return false;
+    for (int scope = 0; scope < used.length; ++scope) used[scope] = learnedScale(scope);
     sweep.put("gradientScale", guard.scale());
     if (perWeight) MetaForm.put(settings.meta, metaHyperparameters, epsilon, step, metaCoefficients);
     for (int segment = 0; segment < plan.segments(); ++segment) {
@@ -165,6 +168,11 @@ final class MetaOptimizer extends TunedOptimizer {
   @Override
   protected boolean learnsLate() {
     return true;
+  }
+
+  @Override
+  protected double effectiveRate(int scope) {
+    return report.rate() * used[scope];
   }
 
   @Override

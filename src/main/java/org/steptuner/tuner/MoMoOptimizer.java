@@ -89,6 +89,11 @@ final class MoMoOptimizer extends TunedOptimizer {
   }
 
   @Override
+  protected double effectiveRate(int scope) {
+    return scalars.correction() * scalars.tau;
+  }
+
+  @Override
   protected int sweepWords() {
     return observe.words() + apply.words();
   }

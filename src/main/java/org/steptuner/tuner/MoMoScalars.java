@@ -38,6 +38,11 @@ final class MoMoScalars {
     return t == 0 && !corrected ? 1 : 1 - beta;
   }
 
+  /** What the averages are of true averages: rho, or c, of the last step. */
+  double correction() {
+    return corrected ? 1 - Math.pow(beta, t) : 1;
+  }
+
   /**
    * Takes what a step observed and sets {@link #tau}.
    *
@@ -52,7 +57,7 @@ final class MoMoScalars {
     loss = retention() * loss + gain() * newLoss;
     product = retention() * product + gain() * parameterGradient;
     ++t;
-    final double c = corrected ? 1 - Math.pow(beta, t) : 1;
+    final double c = correction();
     final double k = 1 + rate * decay;
     if (estimateBound) {
       final double most = k * loss + parameterAverage - k * product;

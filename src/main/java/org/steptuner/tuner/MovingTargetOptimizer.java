@@ -69,6 +69,11 @@ final class MovingTargetOptimizer extends TunedOptimizer implements PartedOptimi
   }
 
   @Override
+  protected double effectiveRate(int scope) {
+    return (1 - settings.momentum) * scalars.rate;
+  }
+
+  @Override
   protected int sweepWords() {
     return sweep.words();
   }

@@ -18,6 +18,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
   private final Reduction sums;
   private final Reduction.Term product; // <u, u'>
   private final Reduction.Term square; // |u|^2
+  private final double[] used; // by scope: the rate of this step, which the end of a window changes
 
   NewtonRateOptimizer(Engine engine, NewtonRate settings) {
     super(engine);
@@ -31,6 +32,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
     sums = reduction();
     product = sums.perScope(window.sum("product"));
     square = sums.perScope(window.sum("beforeSquare"));
+    used = new double[scalars.length];
   }
 
   @Override
@@ -49,7 +51,10 @@ final class NewtonRateOptimizer extends TunedOptimizer {
       sweep.set(segment);
     }
     sweep.run();
-    for (NewtonRateScalars scalar : scalars) scalar.factor = 0;
+    for (int scope = 0; scope < scalars.length; ++scope) {
+      used[scope] = scalars[scope].rate;
+      scalars[scope].factor = 0;
+    }
     if (released && step == settings.interval + 1) keep.run();
     else if (released ? step > 1 && (step - 1) % settings.interval == 0 : step % settings.interval == 0) endWindow();
     return true;
@@ -70,6 +75,11 @@ final class NewtonRateOptimizer extends TunedOptimizer {
   @Override
   protected double learnedScale(int scope) {
     return scalars[scope].rate;
+  }
+
+  @Override
+  protected double effectiveRate(int scope) {
+    return report.rate() * used[scope];
   }
 
   @Override

@@ -167,6 +167,11 @@ final class ProdigyOptimizer extends TunedOptimizer {
   }
 
   @Override
+  protected double effectiveRate(int scope) {
+    return frozen[scope] ? 0 : report.rate() * oldRate[scope];
+  }
+
+  @Override
   protected int sweepWords() {
     return observe.words() + apply.words();
   }

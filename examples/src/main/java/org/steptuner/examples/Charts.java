@@ -41,13 +41,13 @@ final class Charts {
 
   private Charts() {}
 
-  /** Writes loss.png, scale.png and fashion-mnist.png. */
+  /** Writes loss.png, rate.png and fashion-mnist.png. */
   static void write(List<Outcome> outcomes, Path folder) throws IOException {
     final BufferedImage loss = BitmapEncoder.getBufferedImage(losses(outcomes));
-    final BufferedImage scale = BitmapEncoder.getBufferedImage(scales(outcomes));
+    final BufferedImage rate = BitmapEncoder.getBufferedImage(rates(outcomes));
     ImageIO.write(loss, "png", folder.resolve("loss.png").toFile());
-    ImageIO.write(scale, "png", folder.resolve("scale.png").toFile());
-    ImageIO.write(beside(2, List.of(loss, scale)), "png", folder.resolve("fashion-mnist.png").toFile());
+    ImageIO.write(rate, "png", folder.resolve("rate.png").toFile());
+    ImageIO.write(beside(2, List.of(loss, rate)), "png", folder.resolve("fashion-mnist.png").toFile());
   }
 
   /** Pictures of one size as one, some in a row. */
@@ -68,8 +68,8 @@ final class Charts {
     return chart;
   }
 
-  private static XYChart scales(List<Outcome> outcomes) {
-    final XYChart chart = chart("Learned scale (dashed: a fixed rate)", "scale of the steps", Styler.LegendPosition.InsideSE);
+  private static XYChart rates(List<Outcome> outcomes) {
+    final XYChart chart = chart("Effective rate (dashed: a fixed rate)", "rate", Styler.LegendPosition.InsideSE);
     // From so far down that the legend hides no line.
     chart.getStyler().setYAxisLogarithmic(true).setYAxisMin(1e-9).setYAxisMax(1e-2).setYAxisDecimalPattern("0E0");
     for (Outcome outcome : outcomes) {
@@ -77,10 +77,10 @@ final class Charts {
       else
         for (int scope = 0; scope < outcome.scopes(); ++scope) {
           final int which = scope;
-          final double[] scales = new double[outcome.steps()];
-          Arrays.setAll(scales, step -> outcome.rate() * outcome.scale(which, step));
+          final double[] rates = new double[outcome.steps()];
+          Arrays.setAll(rates, step -> outcome.rate(which, step));
           final String name = outcome.run().title() + " " + outcome.scope(scope);
-          final XYSeries line = line(chart, outcome, name, scales, outcome.scopes() > 1 ? FINE : BOLD);
+          final XYSeries line = line(chart, outcome, name, rates, outcome.scopes() > 1 ? FINE : BOLD);
           line.setLabel(outcome.run().title()).setShowInLegend(scope == 0);
         }
     }
@@ -90,7 +90,7 @@ final class Charts {
   // Two points: dashes begin anew at every point.
   private static void fixed(XYChart chart, Outcome outcome) {
     final double[] ends = {1, outcome.steps()};
-    final double[] rates = {outcome.rate(), outcome.rate()};
+    final double[] rates = {outcome.rate(0, 0), outcome.rate(0, 0)};
     final XYSeries line = line(chart, outcome, outcome.run().title(), ends, rates, BOLD);
     line.setLineStyle(new BasicStroke(BOLD, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1, new float[] {8, 6}, 0));
   }

@@ -45,7 +45,7 @@ final class EdgeTrace {
 
   void add(StepReport report, long nanoseconds) {
     losses[steps] = report.loss();
-    rates[steps] = report.rate() * report.learnedScale();
+    rates[steps] = report.effectiveRate();
     milliseconds[steps++] = nanoseconds / 1e6;
   }
 

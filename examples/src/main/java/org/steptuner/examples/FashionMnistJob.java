@@ -153,7 +153,7 @@ public final class FashionMnistJob implements Callable<Integer> {
     bar.stepTo(soFar.steps());
     if (soFar.steps() % 10 != 0 && soFar.steps() != bar.getMax()) return;
     bar.setExtraMessage(
-        String.format(Locale.ROOT, "loss %.3f scale %.1e", soFar.recentLoss(), soFar.learnedScale()));
+        String.format(Locale.ROOT, "loss %.3f rate %.1e", soFar.recentLoss(), soFar.effectiveRate()));
   }
 
   private Map<String, Object> setting(Device device) {

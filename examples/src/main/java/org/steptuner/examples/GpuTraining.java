@@ -65,15 +65,15 @@ public final class GpuTraining implements AutoCloseable {
     upload(weights, new float[COLUMNS]);
   }
 
-  /** Trains, and prints the loss and the learned scale. */
+  /** Trains, and prints the loss and the effective rate. */
   private void train(Device device) {
     final ParameterSet parameters =
         ParameterSet.on(device).add("weights", weights, gradients, COLUMNS, DataType.FLOAT32).build();
     try (Optimizer optimizer = Mechanic.tuning(AdamW.defaults().weightDecay(0)).stream(stream).build(parameters)) {
       for (int step = 1; step <= STEPS; ++step) {
         computeGradients();
-        final double scale = optimizer.step().learnedScale(); // on the stream, after what computes the gradients
-        if (step % 50 == 0) System.out.printf("step %d  loss %.6f  scale %.2e%n", step, loss(), scale);
+        final double rate = optimizer.step().effectiveRate(); // on the stream, after what computes the gradients
+        if (step % 50 == 0) System.out.printf("step %d  loss %.6f  rate %.2e%n", step, loss(), rate);
       }
     }
   }

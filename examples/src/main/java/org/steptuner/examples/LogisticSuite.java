@@ -37,8 +37,9 @@ final class LogisticSuite {
    *
    * @param loss over all examples; infinite where the run diverged
    * @param rate the rate given, or the scale or rate that was learned by the end
+   * @param largestRate the largest effective rate of a step
    */
-  record Run(String name, double loss, double rate) {}
+  record Run(String name, double loss, double rate, double largestRate) {}
 
   /**
    * What a set gave.
@@ -130,6 +131,7 @@ final class LogisticSuite {
     int[] order = {};
     boolean diverged = false;
     double learned = rate;
+    double largest = 0;
     try (Optimizer optimizer = tuner.schedule(schedule).build(model.on(Device.cpu(1)))) {
       for (int step = 0; step < steps && !diverged; ++step) {
         if (step % batches == 0) order = permutation(batches, random);
@@ -138,12 +140,13 @@ final class LogisticSuite {
         final double loss = model.backward(examples, from, Math.min(from + setting.batch(), examples.length));
         final StepReport report = optimizer instanceof PartedOptimizer parted ? parted.step(loss, part) : optimizer.step(loss);
         diverged = report.skipped();
+        largest = Math.max(largest, report.effectiveRate());
         if (norms != null) norms.add(report);
       }
       if (Double.isNaN(rate)) learned = optimizer.report().learnedScale();
     }
     final double loss = model.loss();
-    return new Run(name, diverged || !Double.isFinite(loss) ? Double.POSITIVE_INFINITY : loss, learned);
+    return new Run(name, diverged || !Double.isFinite(loss) ? Double.POSITIVE_INFINITY : loss, learned, largest);
   }
 
   private static int[] permutation(int count, Random random) {

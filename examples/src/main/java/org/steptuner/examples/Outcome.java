@@ -6,16 +6,16 @@ import java.util.List;
 import org.steptuner.ParameterSet;
 import org.steptuner.StepReport;
 
-/** What a run gave: a loss, scales and a time for every step, a test accuracy for every epoch. */
+/** What a run gave: a loss, scales, rates and a time for every step, a test accuracy for every epoch. */
 final class Outcome {
   private final Run run;
   private final List<String> tensors;
   private final double[] losses;
   private final double[][] scales; // by scope, then step
+  private final double[][] rates; // likewise
   private final double[] milliseconds;
   private final double[] accuracies;
   private int steps;
-  private double rate;
   private double recentLoss;
   private int epochs;
   private double totalSeconds;
@@ -25,6 +25,7 @@ final class Outcome {
     tensors = parameters.tensors().stream().map(ParameterSet.Tensor::name).toList();
     losses = new double[steps];
     scales = new double[tensors.size()][];
+    rates = new double[tensors.size()][];
     milliseconds = new double[steps];
     accuracies = new double[epochs];
   }
@@ -32,10 +33,11 @@ final class Outcome {
   void add(StepReport report, long nanoseconds) {
     losses[steps] = report.loss();
     recentLoss = steps == 0 ? report.loss() : recentLoss + (report.loss() - recentLoss) / Math.min(steps + 1, 50);
-    rate = report.rate();
     for (int scope = 0; scope < report.scopes(); ++scope) {
       if (scales[scope] == null) scales[scope] = new double[losses.length];
       scales[scope][steps] = report.learnedScale(scope);
+      if (rates[scope] == null) rates[scope] = new double[losses.length];
+      rates[scope][steps] = report.effectiveRate(scope);
     }
     milliseconds[steps++] = nanoseconds / 1e6;
   }
@@ -94,11 +96,6 @@ final class Outcome {
     return recentLoss;
   }
 
-  /** The base rate of the last step. */
-  double rate() {
-    return rate;
-  }
-
   int scopes() {
     return (int) Arrays.stream(scales).filter(scope -> scope != null).count();
   }
@@ -113,16 +110,25 @@ final class Outcome {
     return scales[scope][step];
   }
 
-  /** One number for all scopes after a step: the scale, or the geometric mean of the scales. */
-  double scale(int step) {
-    double logarithms = 0;
-    for (int scope = 0; scope < scopes(); ++scope) logarithms += Math.log(scales[scope][step]);
-    return Math.exp(logarithms / scopes());
+  /** The effective rate of a scope in a step, from 0. */
+  double rate(int scope, int step) {
+    return rates[scope][step];
   }
 
-  /** The same after the last step so far. */
+  /** One number for all scopes after the last step so far: the scale, or the geometric mean of the scales. */
   double learnedScale() {
-    return scale(steps - 1);
+    return mean(scales);
+  }
+
+  /** The same of the effective rates. */
+  double effectiveRate() {
+    return mean(rates);
+  }
+
+  private double mean(double[][] values) {
+    double logarithms = 0;
+    for (int scope = 0; scope < scopes(); ++scope) logarithms += Math.log(values[scope][steps - 1]);
+    return Math.exp(logarithms / scopes());
   }
 
   /** In the optimizer's step alone. */

@@ -35,7 +35,7 @@ public final class Quickstart {
       for (int step = 1; step <= 80; ++step) {
         loss = lossAndGradients(weights, gradients); // your trainer: reads weights, writes gradients
         StepReport report = optimizer.step(loss); // moves the weights in place
-        if (step % 10 == 0) System.out.printf("step %d  loss %.4f  scale %.2e%n", step, loss, report.learnedScale());
+        if (step % 10 == 0) System.out.printf("step %d  loss %.4f  rate %.2e%n", step, loss, report.effectiveRate());
       }
     }
     // README snippet: end

@@ -22,6 +22,8 @@ final class ResultFile {
    * @param testAccuracy after each epoch, between 0 and 1
    * @param learnedScale at the end; the geometric mean where tensors have scales of their own, and 1 at a fixed rate
    * @param learnedScales by tensor, or one under "all"
+   * @param effectiveRate of the last step, likewise
+   * @param effectiveRates by tensor, or one under "all"
    * @param steps made
    * @param optimizerSeconds in the optimizer's step alone
    * @param optimizerMedianMilliseconds of a step
@@ -33,6 +35,8 @@ final class ResultFile {
       double[] testAccuracy,
       double learnedScale,
       Map<String, Double> learnedScales,
+      double effectiveRate,
+      Map<String, Double> effectiveRates,
       int steps,
       double optimizerSeconds,
       double optimizerMedianMilliseconds,
@@ -50,14 +54,14 @@ final class ResultFile {
   static void write(Map<String, Object> setting, List<Outcome> outcomes, Path folder) throws IOException {
     writeJson(new Result(setting, outcomes.stream().map(ResultFile::entry).toList()), folder);
     try (Writer out = Files.newBufferedWriter(folder.resolve("curves.csv"))) {
-      out.write("run,step,loss,scope,scale\n");
+      out.write("run,step,loss,scope,scale,rate\n");
       for (Outcome outcome : outcomes)
         for (int step = 0; step < outcome.steps(); ++step)
           for (int scope = 0; scope < outcome.scopes(); ++scope)
             out.write(
                 String.format(
-                    Locale.ROOT, "%s,%d,%.6g,%s,%.6g%n", outcome.run().name(), step + 1, outcome.loss(step), outcome.scope(scope),
-                    outcome.scale(scope, step)));
+                    Locale.ROOT, "%s,%d,%.6g,%s,%.6g,%.6g%n", outcome.run().name(), step + 1, outcome.loss(step), outcome.scope(scope),
+                    outcome.scale(scope, step), outcome.rate(scope, step)));
     }
   }
 
@@ -71,10 +75,14 @@ final class ResultFile {
 
   private static Entry entry(Outcome outcome) {
     final Map<String, Double> scales = new LinkedHashMap<>();
-    for (int scope = 0; scope < outcome.scopes(); ++scope)
+    final Map<String, Double> rates = new LinkedHashMap<>();
+    for (int scope = 0; scope < outcome.scopes(); ++scope) {
       scales.put(outcome.scope(scope), outcome.scale(scope, outcome.steps() - 1));
+      rates.put(outcome.scope(scope), outcome.rate(scope, outcome.steps() - 1));
+    }
     return new Entry(
-        outcome.run().name(), outcome.run().title(), outcome.accuracies(), outcome.learnedScale(), scales, outcome.steps(),
+        outcome.run().name(), outcome.run().title(), outcome.accuracies(), outcome.learnedScale(), scales,
+        outcome.effectiveRate(), rates, outcome.steps(),
         outcome.optimizerSeconds(), outcome.medianMilliseconds(), outcome.totalSeconds());
   }
 }

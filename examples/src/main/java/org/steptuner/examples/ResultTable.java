@@ -14,18 +14,17 @@ final class ResultTable {
   private ResultTable() {}
 
   static void print(List<Outcome> outcomes, PrintWriter to) {
-    to.printf(HEAD, "", "test accuracy", "learned scale", "optimizer s", "in all s", "median ms");
+    to.printf(HEAD, "", "test accuracy", "effective rate", "optimizer s", "in all s", "median ms");
     for (Outcome outcome : outcomes)
       to.printf(
-          Locale.ROOT, ROW, outcome.run().name(), outcome.accuracy(), scale(outcome), outcome.optimizerSeconds(),
+          Locale.ROOT, ROW, outcome.run().name(), outcome.accuracy(), rate(outcome), outcome.optimizerSeconds(),
           outcome.totalSeconds(), outcome.medianMilliseconds());
     to.println();
   }
 
-  private static String scale(Outcome outcome) {
-    if (outcome.run().fixedRate()) return "-";
-    final double[] scales = IntStream.range(0, outcome.scopes()).mapToDouble(i -> outcome.scale(i, outcome.steps() - 1)).sorted().toArray();
-    if (scales.length == 1) return String.format(Locale.ROOT, "%.2e", scales[0]);
-    return String.format(Locale.ROOT, "%.1e to %.1e", scales[0], scales[scales.length - 1]);
+  private static String rate(Outcome outcome) {
+    final double[] rates = IntStream.range(0, outcome.scopes()).mapToDouble(i -> outcome.rate(i, outcome.steps() - 1)).sorted().toArray();
+    if (rates.length == 1) return String.format(Locale.ROOT, "%.2e", rates[0]);
+    return String.format(Locale.ROOT, "%.1e to %.1e", rates[0], rates[rates.length - 1]);
   }
 }

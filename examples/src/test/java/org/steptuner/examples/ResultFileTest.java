@@ -42,6 +42,8 @@ class ResultFileTest {
     assertEquals(Set.of("first", "second"), scales.keySet());
     final double mean = Math.sqrt(scales.get("first").getAsDouble() * scales.get("second").getAsDouble());
     assertEquals(mean, run.get("learnedScale").getAsDouble(), 1e-12 * mean);
+    assertEquals(Set.of("first", "second"), run.getAsJsonObject("effectiveRates").keySet());
+    assertEquals(mean, run.get("effectiveRate").getAsDouble(), 1e-12 * mean); // the base rate is 1
     assertEquals(1 + 3 * 2, Files.readAllLines(folder.resolve("curves.csv")).size());
   }
 
@@ -51,6 +53,7 @@ class ResultFileTest {
     assertEquals(1, outcome.scopes());
     assertEquals("all", outcome.scope(0));
     assertEquals(outcome.scale(0, 1), outcome.learnedScale(), 1e-12 * outcome.learnedScale());
+    assertEquals(outcome.rate(0, 1), outcome.effectiveRate(), 1e-12 * outcome.effectiveRate());
   }
 
   @Test

@@ -15,12 +15,15 @@ public final class Report implements StepReport {
   double clipFactor = 1;
   double rate = Double.NaN;
   final double[] learnedScale;
+  final double[] effectiveRate;
   // Where an optimizer takes the last step's sums late, this takes them now.
   Runnable pending = () -> {};
 
   Report(int scopes) {
     learnedScale = new double[scopes];
     Arrays.fill(learnedScale, 1);
+    effectiveRate = new double[scopes];
+    Arrays.fill(effectiveRate, Double.NaN);
   }
 
   @Override
@@ -75,6 +78,11 @@ public final class Report implements StepReport {
   }
 
   @Override
+  public double effectiveRate(int scope) {
+    return effectiveRate[scope];
+  }
+
+  @Override
   public Report copy() {
     final Report copy = new Report(learnedScale.length);
     copy.step = step;
@@ -87,6 +95,7 @@ public final class Report implements StepReport {
     copy.rate = rate;
     pending.run();
     System.arraycopy(learnedScale, 0, copy.learnedScale, 0, learnedScale.length);
+    System.arraycopy(effectiveRate, 0, copy.effectiveRate, 0, effectiveRate.length);
     return copy;
   }
 
@@ -94,6 +103,6 @@ public final class Report implements StepReport {
   public String toString() {
     pending.run();
     return "step " + step + (skipped() ? " skipped (" + skip + ")" : "") + ", loss " + loss + ", gradient norm " + gradientNorm
-        + ", learned scale " + Arrays.toString(learnedScale);
+        + ", learned scale " + Arrays.toString(learnedScale) + ", effective rate " + Arrays.toString(effectiveRate);
   }
 }

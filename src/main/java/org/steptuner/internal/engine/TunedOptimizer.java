@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
+import java.util.Arrays;
 import java.util.Map;
 import org.steptuner.NonFinite;
 import org.steptuner.NonFiniteException;
@@ -42,6 +43,14 @@ public abstract class TunedOptimizer extends BoundOptimizer {
 
   /** Words of the sweeps of {@link #advance}, per element. */
   protected abstract int sweepWords();
+
+  /**
+   * What the step that was made multiplied the rule's direction by, without the factor of a group. Tuners whose scale has changed since then
+   * keep it.
+   */
+  protected double effectiveRate(int scope) {
+    return report.rate * learnedScale(scope);
+  }
 
   /** The name of a tuner that cannot make a step without the loss; null for the others. */
   protected String lossNeededBy() {
@@ -87,12 +96,17 @@ public abstract class TunedOptimizer extends BoundOptimizer {
       else skipped++;
       report.step = steps;
       report.skippedSteps = skipped;
-      if (made) reportScales();
+      if (made) reportStep();
       else if (guard.nonFinite() == NonFinite.THROW) throw new NonFiniteException("step " + (steps + 1) + ": " + whySkipped());
       return report;
     } finally {
       use.end();
     }
+  }
+
+  private void reportStep() {
+    reportScales();
+    for (int scope = 0; scope < plan.scopes(); ++scope) report.effectiveRate[scope] = effectiveRate(scope);
   }
 
   private double scheduled(long step) {
@@ -168,6 +182,7 @@ public abstract class TunedOptimizer extends BoundOptimizer {
     skipped = stepsSkipped;
     report.step = stepsMade;
     report.skippedSteps = stepsSkipped;
+    Arrays.fill(report.effectiveRate, Double.NaN);
     restoreScalars(scalars);
   }
 
