@@ -73,6 +73,7 @@ public abstract class TunedOptimizer extends BoundOptimizer {
       throw new IllegalStateException(lossNeededBy() + " needs the loss at the current parameters: call step(loss)");
     use.begin();
     try {
+      evaluation.checkTraining();
       part = ofPart;
       report.loss = loss;
       report.skip = Skip.NONE;
