@@ -118,6 +118,11 @@ public final class TestOptimizers {
     others.put("D-Adaptation Adam", () -> DAdaptation.tuning(AdamW.defaults()).maxRate(0.01));
     others.put("D-Adaptation AdaGrad", () -> DAdaptation.tuning(AdaGrad.defaults().epsilon(1e-6)).maxRate(0.01));
     others.put("D-Adaptation Lion", () -> DAdaptation.tuning(Lion.defaults()).maxRate(0.01));
+    others.put("D-Adaptation, dual averaging", () -> DAdaptation.dualAveraging().maxRate(0.01));
+    others.put("D-Adaptation, gradient descent", () -> DAdaptation.gradientDescent().maxRate(0.01).averaging(false));
+    others.put("Resetting", () -> DAdaptation.dualAveraging().resetting().maxRate(0.01));
+    others.put("Prodigy, gradient descent", () -> Prodigy.gradientDescent().maxRate(0.01));
+    others.put("Prodigy, dual averaging", () -> Prodigy.dualAveraging().maxRate(0.01));
     others.put("MoMo", () -> MoMo.tuning(SGD.defaults().momentum(0.9)).maxRate(0.01));
     others.put("MoMo-Adam", () -> MoMo.tuning(AdamW.defaults()).maxRate(0.01));
     others.put("MetaOptimize", () -> MetaOptimize.tuning(AdamW.defaults()).initialStepSize(1e-3));

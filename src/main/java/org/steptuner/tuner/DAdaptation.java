@@ -2,7 +2,9 @@
 package org.steptuner.tuner;
 
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
+import java.util.TreeMap;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
 import org.steptuner.internal.engine.Engine;
@@ -11,7 +13,8 @@ import org.steptuner.rule.Rule;
 
 /**
  * D-Adaptation: learns the rate as a lower bound d of the distance from the start to the solution, which only grows. Defazio and
- * Mishchenko, "Learning-Rate-Free Learning by D-Adaptation" (2023), in the forms of the authors' release.
+ * Mishchenko, "Learning-Rate-Free Learning by D-Adaptation" (2023), in the forms of the authors' release. The forms that the paper
+ * analyses, {@link #dualAveraging} (algorithm 1) and {@link #gradientDescent} (algorithm 2), are {@link DistanceAdaptation}.
  *
  * <p>The rule selects the form and gives its hyperparameters. x0 is x before the first step. r is the rate of the step; it uses the d from
  * before the step.
@@ -39,7 +42,12 @@ import org.steptuner.rule.Rule;
  *
  * <p>Where the rate is 0 (a schedule may begin or end so, a group's factor may be 0), SGD and Adam do not change x, the state, d and t, as
  * in the release. AdaGrad still adds up squares and averages iterates, and Lion's averages still decay, as in the release; a group with the
- * factor 0 does not move. While the first gradients are 0, SGD does not move and waits for one that is not (the release divides by 0).
+ * factor 0 does not move. |g_1| is over the groups with a positive rate. While the first gradients are 0, SGD does not move and waits for one
+ * that is not (the release divides by 0).
+ *
+ * <p>A group may have other steps in two ways. Its factor on the rate multiplies r in every formula, and the group's part of n twice: our
+ * generalisation, for all forms. {@link #layerScale}, for Adam, is what the release has: with the scale l, m gets l r g, s and the decay r, and
+ * the group's parts of n and |s|_1 are multiplied by l.
  *
  * <p>{@link org.steptuner.Optimizer#scalars} has d; n, or A and B; s_norm, which is |s| for SGD and |s|_1 for the others; SGD's g1_norm,
  * |g_1|; and t, the number of steps that were not left out.
@@ -82,6 +90,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
   double growthRate = Double.POSITIVE_INFINITY;
   double momentum;
   boolean biasCorrection;
+  Map<String, Double> layerScales = Map.of(); // by group
 
   private DAdaptation(Rule rule) {
     super(rule);
@@ -97,6 +106,16 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
    */
   public static DAdaptation tuning(Rule rule) {
     return new DAdaptation(rule);
+  }
+
+  /** Dual averaging with D-Adaptation, the paper's algorithm 1. It takes no rule, and has settings of its own. */
+  public static DistanceAdaptation dualAveraging() {
+    return new DistanceAdaptation(DistanceAdaptation.Form.DUAL_AVERAGING);
+  }
+
+  /** Gradient descent with D-Adaptation, the paper's algorithm 2. It takes no rule, and has settings of its own. */
+  public static DistanceAdaptation gradientDescent() {
+    return new DistanceAdaptation(DistanceAdaptation.Form.GRADIENT_DESCENT);
   }
 
   private static void checkRule(Rule rule) {
@@ -172,6 +191,22 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
     return this;
   }
 
+  /**
+   * Scales the steps of a group, as {@code layer_scale} in the release does. The default is 1.
+   *
+   * @param group a group of the parameter set
+   * @param scale finite and positive
+   * @throws IllegalArgumentException if the rule is not Adam or AdamW, or the scale is out of its range
+   */
+  public DAdaptation layerScale(String group, double scale) {
+    Objects.requireNonNull(group, "group");
+    if (form != Form.ADAM) throw new IllegalArgumentException("layerScale is for Adam and AdamW, not for " + rule);
+    final Map<String, Double> scales = new TreeMap<>(layerScales);
+    scales.put(group, checkPositive("layerScale of group '" + group + "'", scale));
+    layerScales = scales;
+    return this;
+  }
+
   /** Which tensors share a d. The default is ALL, as in the paper; {@link Scope#GROUP} learns one per parameter group. */
   public DAdaptation scope(Scope value) {
     scope = Objects.requireNonNull(value, "scope");
@@ -182,6 +217,9 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
   void check(ParameterSet parameters) {
     if (maxRate < initialRate)
       throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
+    for (String group : layerScales.keySet())
+      if (!parameters.groups().contains(group))
+        throw new IllegalArgumentException("layerScale: the parameter set has no group '" + group + "'; it has " + parameters.groups());
   }
 
   @Override
@@ -208,6 +246,6 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
   @Override
   String description() {
     return "DAdaptation[rate=" + rate + ", initialRate=" + initialRate + ", maxRate=" + maxRate + ", growthRate=" + growthRate
-        + ", momentum=" + momentum + ", biasCorrection=" + biasCorrection + common() + "]";
+        + ", momentum=" + momentum + ", biasCorrection=" + biasCorrection + ", layerScales=" + layerScales + common() + "]";
   }
 }

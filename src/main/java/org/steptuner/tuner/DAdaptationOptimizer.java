@@ -16,6 +16,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   private final Hyperparameters[] hyperparameters; // by group
   private final AdamForm[] adam; // by group; for Adam's form
   private final DAdaptationScalars[] scalars; // by scope
+  private final double[] layerScale; // by group: l, 1 where the form has none
   private final double[] stepRate; // by segment: r
   private final Sweep reference; // takes x as x0; null where the form has none
   private final Sweep sweep;
@@ -25,6 +26,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   private final Reduction.Term moving; // how many segments have a positive rate
   private final Sweep firstNorm; // SGD: |g_1|
   private final Reduction firstSums;
+  private final Sweep.Sum firstSegmentSquare;
   private final Reduction.Term firstSquare;
   private boolean referenced;
   private boolean sumsWaiting; // of the last step
@@ -37,7 +39,9 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     final int groups = parameters().groups().size();
     hyperparameters = new Hyperparameters[groups];
     adam = new AdamForm[form == DAdaptation.Form.ADAM ? groups : 0];
+    layerScale = new double[groups];
     for (int g = 0; g < groups; ++g) {
+      layerScale[g] = settings.layerScales.getOrDefault(parameters().groups().get(g), 1.0);
       hyperparameters[g] = Hyperparameters.of(rule(g));
       if (form == DAdaptation.Form.ADAM) adam[g] = AdamForm.of(rule(g));
     }
@@ -53,7 +57,8 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     final boolean normed = form == DAdaptation.Form.SGD;
     firstNorm = normed ? plan.bind("gradient_norm", "") : null;
     firstSums = reduction();
-    firstSquare = normed ? firstSums.perScope(firstNorm.sum("gradientSquare")) : null;
+    firstSegmentSquare = normed ? firstNorm.sum("gradientSquare") : null;
+    firstSquare = firstSums.perScope();
   }
 
   @Override
@@ -81,7 +86,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
       final int group = plan.group(segment);
       switch (form) {
         case SGD -> putSgd(rule(group), hyperparameters[group], stepRate[segment]);
-        case ADAM -> putAdam(adam[group], stepRate[segment]);
+        case ADAM -> putAdam(adam[group], stepRate[segment], layerScale[group]);
         case ADAGRAD -> putAdaGrad(rule(group), hyperparameters[group], stepRate[segment], rateFactor(group) == 0);
         case LION -> putLion(rule(group), hyperparameters[group], stepRate[segment]);
       }
@@ -101,7 +106,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     return settings.biasCorrection ? rate * adam[plan.group(segment)].biasCorrection(scalar.t + 1) : rate;
   }
 
-  /** SGD divides by the norm of the first gradient that is not 0, without decay. */
+  /** SGD divides by the norm of the first gradient that is not 0, without decay, over what has a positive rate. */
   private void takeFirstNorms() {
     boolean missing = false;
     for (DAdaptationScalars scalar : scalars) missing |= scalar.firstNorm == 0;
@@ -109,6 +114,8 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     firstNorm.run();
     firstNorm.await();
     firstSums.collect();
+    for (int segment = 0; segment < plan.segments(); ++segment)
+      if (rate(plan.group(segment)) > 0) firstSquare.add(plan.scope(segment), firstSegmentSquare.of(segment));
     firstSums.reduce();
     for (int scope = 0; scope < scalars.length; ++scope)
       if (scalars[scope].firstNorm == 0) scalars[scope].firstNorm = Math.sqrt(firstSquare.of(scope)) * Math.abs(guard.scale());
@@ -121,10 +128,10 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     sweep.put("retention", stays ? 1 : momentum).put("intake", stays ? 0 : 1 - momentum);
   }
 
-  private void putAdam(AdamForm rule, double r) {
+  private void putAdam(AdamForm rule, double r, double scale) {
     final boolean stays = r == 0;
     sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay());
-    sweep.put("averageRetention", stays ? 1 : rule.beta1()).put("averageGain", r * (1 - rule.beta1()));
+    sweep.put("averageRetention", stays ? 1 : rule.beta1()).put("averageGain", scale * r * (1 - rule.beta1()));
     sweep.put("squareRetention", stays ? 1 : rule.beta2()).put("squareGain", stays ? 0 : 1 - rule.beta2());
     sweep.put("sumRetention", stays ? 1 : retention).put("sumGain", r * (1 - retention));
     sweep.put("epsilon", rule.epsilon()).put("shrinkage", rule.decoupledDecay() * r).put("step", stays ? 0 : 1);
@@ -156,8 +163,9 @@ final class DAdaptationOptimizer extends TunedOptimizer {
       // What stays as it is has no part in the estimate.
       if (r == 0 && (form == DAdaptation.Form.SGD || form == DAdaptation.Form.ADAM)) continue;
       final int scope = plan.scope(segment);
-      terms[0].add(scope, (form == DAdaptation.Form.ADAGRAD ? r * r : r) * summed[0].of(segment));
-      for (int i = 1; i < terms.length; ++i) terms[i].add(scope, summed[i].of(segment));
+      final double scale = layerScale[plan.group(segment)];
+      terms[0].add(scope, scale * (form == DAdaptation.Form.ADAGRAD ? r * r : r) * summed[0].of(segment));
+      for (int i = 1; i < terms.length; ++i) terms[i].add(scope, scale * summed[i].of(segment));
       if (r > 0) moving.add(scope, 1);
     }
     sums.reduce();

@@ -26,7 +26,7 @@ import org.steptuner.rule.Rule;
  * @param <B> the tuner's own builder
  */
 public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements Cloneable
-    permits Armijo, CDAT, DAdaptation, ExactSharpness, FixedRate, Hypergradient, Mechanic, MetaOptimize, MoMo, MovingTarget, NewtonRate,
+    permits Armijo, CDAT, DAdaptation, DistanceAdaptation, ExactSharpness, FixedRate, Hypergradient, Mechanic, MetaOptimize, MoMo, MovingTarget, NewtonRate,
     Polyak, Prodigy {
   final Rule rule;
   Map<String, Settings.Group> groups = new LinkedHashMap<>();

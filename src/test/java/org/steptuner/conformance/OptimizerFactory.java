@@ -5,6 +5,7 @@ import java.util.List;
 import org.steptuner.DataType;
 import org.steptuner.Schedule;
 import org.steptuner.conformance.Candidate.Lost;
+import org.steptuner.tuner.DAdaptation;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.Mechanic.Delta;
@@ -28,8 +29,8 @@ final class OptimizerFactory {
         switch (kind) {
           case "fixed_rate" -> fixedRate(optimizer);
           case "mechanic" -> mechanic(optimizer, type);
-          case "prodigy" -> prodigy(optimizer, type);
-          case "dadaptation" -> one(ParameterFreeCases.dAdaptation(optimizer), optimizer);
+          case "prodigy" -> optimizer.has("variant") ? one(DistanceCases.prodigy(optimizer), optimizer) : prodigy(optimizer, type);
+          case "dadaptation" -> List.of(dAdaptation(optimizer));
           case "momo" -> one(ParameterFreeCases.momo(optimizer), optimizer);
           case "momo_adam" -> one(ParameterFreeCases.momoAdam(optimizer), optimizer);
           case "metaoptimize" -> List.of(MetaCases.metaOptimize(optimizer));
@@ -57,6 +58,22 @@ final class OptimizerFactory {
 
   private static Candidate prodigy(Fields optimizer, Prodigy.Displacement displacement) {
     return new Candidate(displacement.name(), scheduled(ParameterFreeCases.prodigy(optimizer, displacement), optimizer), Lost.DELTA);
+  }
+
+  // Scales of layers are given by tensor; each tensor is a group then.
+  private static Candidate dAdaptation(Fields optimizer) {
+    if (optimizer.has("variant")) return new Candidate("", scheduled(DistanceCases.dAdaptation(optimizer), optimizer), Lost.NOTHING);
+    final DAdaptation tuner = ParameterFreeCases.dAdaptation(optimizer);
+    double[][] blocks = null;
+    if (optimizer.has("layer_scales")) {
+      final double[] scales = optimizer.numbers("layer_scales");
+      blocks = new double[scales.length][];
+      for (int t = 0; t < scales.length; ++t) {
+        blocks[t] = new double[] {t};
+        tuner.layerScale("block " + t, scales[t]);
+      }
+    }
+    return new Candidate("", scheduled(tuner, optimizer), Lost.NOTHING, blocks);
   }
 
   private static List<Candidate> one(TunerBuilder<?> builder, Fields optimizer) {

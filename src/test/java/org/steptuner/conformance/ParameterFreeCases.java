@@ -33,7 +33,7 @@ final class ParameterFreeCases {
     return optimizer.has("beta3") ? prodigy.beta3(optimizer.number("beta3")) : prodigy;
   }
 
-  static TunerBuilder<?> dAdaptation(Fields optimizer) {
+  static DAdaptation dAdaptation(Fields optimizer) {
     final String rule = optimizer.text("rule");
     final DAdaptation tuner =
         switch (rule) {

@@ -80,7 +80,7 @@ final class Trial {
           }
           made = step;
           tensors.getParameters(x);
-          record(step, x, loss, optimizer);
+          record(step, x, loss, optimizer, tensors);
           moved[step] = moved(start, x);
           scale[step] = report.learnedScale();
         }
@@ -88,17 +88,32 @@ final class Trial {
     }
   }
 
-  private void record(int step, double[] x, double loss, Optimizer optimizer) {
+  private void record(int step, double[] x, double loss, Optimizer optimizer, Tensors tensors) {
     if (wanted.parameters().containsKey(step)) parameters.put(step, x.clone());
     final int row = Arrays.binarySearch(wanted.steps(), step);
     if (row < 0) return;
     sums[row] = Arrays.stream(x).sum();
-    norms[row] = Math.sqrt(Arrays.stream(x).map(value -> value * value).sum());
+    norms[row] = norm(x);
     if (losses.length > 0) losses[row] = loss;
-    exposed(optimizer).forEach((name, values) -> {
+    final Map<String, double[]> exposed = exposed(optimizer);
+    if (wanted.scalars().containsKey("average_l2")) exposed.put("average_l2", new double[] {evaluatedNorm(optimizer, tensors, x.length)});
+    exposed.forEach((name, values) -> {
       if (wanted.scalars().containsKey(name))
         scalars.computeIfAbsent(name, key -> new double[wanted.steps().length][])[row] = values;
     });
+  }
+
+  /** The norm of the point that is to be evaluated. */
+  private static double evaluatedNorm(Optimizer optimizer, Tensors tensors, int elements) {
+    final double[] point = new double[elements];
+    optimizer.evaluating();
+    tensors.getParameters(point);
+    optimizer.training();
+    return norm(point);
+  }
+
+  private static double norm(double[] x) {
+    return Math.sqrt(Arrays.stream(x).map(value -> value * value).sum());
   }
 
   private static double moved(double[] from, double[] to) {

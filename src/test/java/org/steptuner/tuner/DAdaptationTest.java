@@ -46,6 +46,7 @@ class DAdaptationTest extends TunerContract {
         () -> over(SGD.defaults().momentum(0.9)).scope(Scope.GROUP).group("second", SGD.defaults().momentum(0.5), 0.5));
     forms.put("by tensor AdamW", () -> over(AdamW.defaults()).scope(Scope.TENSOR));
     forms.put("by tensor AdaGrad", () -> over(ADAGRAD).scope(Scope.TENSOR));
+    forms.put("by layer AdamW", () -> over(AdamW.defaults()).layerScale("second", 0.3));
     forms.put("by group Lion", () -> over(Lion.defaults()).scope(Scope.GROUP));
     return forms;
   }
@@ -164,15 +165,64 @@ class DAdaptationTest extends TunerContract {
           Optimizer alone = rule.get().build(first.on(device()))) {
         final double[] start = both.values();
         for (int step = 1; step <= STEPS; ++step) {
-          final double loss = both.backward(step);
-          // The first norm of SGD is over all tensors.
-          if (step == 1) for (int i = 300; i < 500; ++i) both.setGradient(i, 0);
-          together.step(loss);
+          together.step(both.backward(step));
           alone.step(first.backward(step));
         }
         assertEquals(alone.report().learnedScale(), together.report().learnedScale(), rule.get().description());
         for (int i = 300; i < 500; ++i) assertEquals(start[i], both.get(i));
       }
+    }
+  }
+
+  /** |g_1| of SGD is over what has a positive rate: in the first step the factor 0 divides by the norm of the other group alone. */
+  @Test
+  void theFirstNormIsOverWhatMoves() {
+    try (Training training = new Training(DataType.FLOAT64, 0.5, 3, 2);
+        Optimizer optimizer = over(SGD.defaults()).group("second", SGD.defaults(), 0).build(training.on(device()))) {
+      training.backward(1);
+      for (int i = 0; i < 5; ++i) training.setGradient(i, i < 3 ? 2 : 50);
+      optimizer.step();
+      assertEquals(Math.sqrt(12), optimizer.scalars().get("g1_norm")[0], 1e-15);
+    }
+  }
+
+  /** The layer's scale is on its step and on its parts of n and |s|_1, once each; not on s, v and the decay. */
+  @Test
+  void aScaleOfALayerIsThatOfTheRelease() {
+    final double scale = 0.3;
+    final double decay = 0.1;
+    try (Training training = new Training(DataType.FLOAT64, 0.5, 3, 2);
+        Optimizer optimizer =
+            over(AdamW.defaults().weightDecay(decay)).layerScale("second", scale).build(training.on(device()))) {
+      final double[] x = training.values();
+      final double[] m = new double[5];
+      final double[] v = new double[5];
+      final double[] s = new double[5];
+      final double b = Math.sqrt(0.999);
+      double d = 1e-3;
+      double n = 0;
+      for (int step = 1; step <= 20; ++step) {
+        training.backward(step);
+        double product = 0;
+        double norm = 0;
+        for (int i = 0; i < 5; ++i) {
+          final double l = i < 3 ? 1 : scale;
+          final double g = training.gradient(i);
+          product += l * d * g * s[i] / (Math.sqrt(v[i]) + 1e-8);
+          m[i] = 0.9 * m[i] + l * d * 0.1 * g;
+          v[i] = 0.999 * v[i] + 0.001 * g * g;
+          s[i] = b * s[i] + (1 - b) * d * g;
+          norm += l * Math.abs(s[i]);
+          x[i] += -decay * d * x[i] - m[i] / (Math.sqrt(v[i]) + 1e-8);
+        }
+        n = b * n + (1 - b) * product;
+        d = Math.max(d, n / ((1 - b) * norm));
+        optimizer.step();
+        assertEquals(d, optimizer.report().learnedScale(), 1e-12 * d);
+        assertEquals(norm, optimizer.scalars().get("s_norm")[0], 1e-12 * norm);
+        assertArrayEquals(x, training.values(), 1e-12);
+      }
+      assertTrue(d > 2e-3);
     }
   }
 
@@ -225,13 +275,17 @@ class DAdaptationTest extends TunerContract {
     assertThrows(IllegalArgumentException.class, () -> over(Lion.defaults()).biasCorrection(true));
     assertThrows(IllegalArgumentException.class, () -> over(AdamW.defaults()).group("second", Lion.defaults()));
     assertThrows(IllegalArgumentException.class, () -> over(AdamW.defaults()).group("second", AdamW.defaults().epsilon(0)));
+    assertThrows(IllegalArgumentException.class, () -> over(SGD.defaults()).layerScale("second", 2));
     final DAdaptation plain = over(AdamW.defaults());
+    for (double bad : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY})
+      assertThrows(IllegalArgumentException.class, () -> plain.layerScale("second", bad));
     for (double bad : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY})
       assertThrows(IllegalArgumentException.class, () -> plain.initialRate(bad));
     assertThrows(IllegalArgumentException.class, () -> plain.growthRate(0.99));
     assertThrows(IllegalArgumentException.class, () -> plain.maxRate(Double.NaN));
     try (Training training = new Training(DataType.FLOAT32, 0.5, 10)) {
       assertThrows(IllegalArgumentException.class, () -> over(AdamW.defaults()).maxRate(1e-4).build(training.on(device())));
+      assertThrows(IllegalArgumentException.class, () -> over(AdamW.defaults()).layerScale("other", 2).build(training.on(device())));
     }
   }
 }

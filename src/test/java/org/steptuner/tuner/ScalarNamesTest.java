@@ -29,6 +29,11 @@ class ScalarNamesTest {
     expected.put(DAdaptation.tuning(AdamW.defaults()), Set.of("d", "n", "s_norm", "t"));
     expected.put(DAdaptation.tuning(Lion.defaults()), Set.of("d", "n", "s_norm", "t"));
     expected.put(DAdaptation.tuning(AdaGrad.defaults()), Set.of("d", "A", "B", "s_norm", "t"));
+    expected.put(DAdaptation.dualAveraging(), Set.of("d", "d_hat", "s_norm", "gamma", "t"));
+    expected.put(DAdaptation.dualAveraging().resetting(), Set.of("d", "d_hat", "s_norm", "gamma", "resets", "t"));
+    expected.put(DAdaptation.gradientDescent(), Set.of("d", "d_hat", "s_norm", "n", "lambda", "t"));
+    expected.put(Prodigy.gradientDescent(), Set.of("d", "d_hat", "s_norm", "n", "eta", "t"));
+    expected.put(Prodigy.dualAveraging(), Set.of("d", "d_hat", "s_norm", "n", "gamma", "t"));
     expected.put(MoMo.tuning(SGD.defaults()), Set.of("loss_avg", "gamma", "lb", "tau", "tau_unlimited", "t"));
     expected.put(MovingTarget.tuning(SGD.defaults()), Set.of("alpha", "alpha_mean", "tau", "rate", "t"));
     expected.put(MetaOptimize.tuning(AdamW.defaults()), Set.of("z", "beta", "m", "v"));
