@@ -17,6 +17,7 @@ import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.RuleStep;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 
@@ -99,7 +100,7 @@ final class SweepSuite {
     Sweep bind(Kind kind) {
       final Sweep sweep = plan.bind(kind.sweep, kind.kernel);
       for (String name : sweep.coefficients()) sweep.put(name, COEFFICIENTS.getOrDefault(name, 0.5));
-      if (kind.rule != null) kind.rule.coefficients(RATE, STEP, sweep);
+      if (kind.rule != null) kind.rule.coefficients(RuleStep.of(RATE, STEP), sweep);
       sweep.set(0);
       return sweep;
     }
