@@ -31,18 +31,23 @@ import org.steptuner.rule.Rule;
  * Lion (not in the paper) r = d rate;  u = sign(beta1 m + (1 - beta1) g);  m &lt;- beta2 m + (1 - beta2) r g
  *                         n &lt;- b n + (1 - b) r &lt;u, s&gt;;  s &lt;- b s + (1 - b) r u;  e = n / ((1 - b) |s|_1)
  *                         x &lt;- x - decay r x - r u
+ * Adan (not in the paper) r = d rate;  h = g - g', the gradient of the step before;  m &lt;- beta1 m + r (1 - beta1) g
+ *                         q &lt;- beta2 q + r (1 - beta2) h;  v &lt;- beta3 v + (1 - beta3) (g + beta2 h)^2
+ *                         s &lt;- beta3 s + r (1 - beta3) g;  B &lt;- beta3 B + r^2 (1 - beta3) &lt;g, g / (sqrt(v) + epsilon)&gt;
+ *                         A = &lt;s, s / (sqrt(v) + epsilon)&gt;;  e = (A / (1 - beta3) - B) / |s|_1
+ *                         x &lt;- (x - (m + beta2 q) / (sqrt(v) + epsilon)) / (1 + decay r); with noProx decay as Lion's
  * all                     d &lt;- max(d, min(e, growthRate d)), at most maxRate
  * </pre>
  *
- * Decay is added to g by SGD, Adam and AdaGrad, and applied to x by AdamW and Lion. c is Adam's bias correction, or 1.
+ * Decay is added to g by SGD, Adam and AdaGrad, and applied to x by AdamW, Lion and Adan. c is Adam's bias correction, or 1.
  *
  * <p>Words moved per element, of which 1 is the guard against non-finite gradients (clipping needs it too): SGD 7, Adam 10, AdaGrad 9, Lion
- * 8. State: SGD and Lion two words per element, Adam and AdaGrad three. A step uses the d from before it, so its own sums are not needed at
+ * 8, Adan 14. State: SGD and Lion two words per element, Adam and AdaGrad three, Adan five. A step uses the d from before it, so its own sums are not needed at
  * once. They are read back with those of the next step's guard, or when the report is asked for the learned scale.
  *
  * <p>Where the rate is 0 (a schedule may begin or end so, a group's factor may be 0), SGD and Adam do not change x, the state, d and t, as
- * in the release. AdaGrad still adds up squares and averages iterates, and Lion's averages still decay, as in the release; a group with the
- * factor 0 does not move. |g_1| is over the groups with a positive rate. While the first gradients are 0, SGD does not move and waits for one
+ * in the release. AdaGrad still adds up squares and averages iterates, the averages of Lion and Adan still decay, and Adan still steps along
+ * them, as in the release; a group with the factor 0 does not move. |g_1| is over the groups with a positive rate. While the first gradients are 0, SGD does not move and waits for one
  * that is not (the release divides by 0).
  *
  * <p>A group may have other steps in two ways. Its factor on the rate multiplies r in every formula, and the group's part of n twice: our
@@ -60,7 +65,8 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
     SGD("sgd", List.of("sum", "reference"), List.of("gradientSum", "sumSquare")),
     ADAM("adam", List.of("momentum", "square", "sum"), List.of("gradientSum", "sumNorm")),
     ADAGRAD("adagrad", List.of("sum", "reference"), List.of("gradientWeighted", "sumWeighted", "sumNorm")),
-    LION("lion", List.of("momentum", "sum"), List.of("updateSum", "sumNorm"));
+    LION("lion", List.of("momentum", "sum"), List.of("updateSum", "sumNorm")),
+    ADAN("adan", List.of("momentum", "difference", "square", "previous", "sum"), List.of("gradientWeighted", "sumWeighted", "sumNorm"));
 
     final String kernel;
     final List<String> slots;
@@ -78,7 +84,8 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
         case "adam" -> ADAM;
         case "adagrad" -> ADAGRAD;
         case "lion" -> LION;
-        default -> throw new IllegalArgumentException("D-Adaptation knows SGD, Adam, AdamW, AdaGrad and Lion, not " + rule);
+        case "adan" -> ADAN;
+        default -> throw new IllegalArgumentException("D-Adaptation knows SGD, Adam, AdamW, AdaGrad, Lion and Adan, not " + rule);
       };
     }
   }
@@ -102,7 +109,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
    * D-Adaptation over a rule, with nothing to tune.
    *
    * @param rule SGD (whose momentum averages iterates; not Nesterov's), Adam, AdamW, AdaGrad (the release has an epsilon and an initial
-   *     accumulator of 1e-6; no rate decay) or Lion
+   *     accumulator of 1e-6; no rate decay), Lion or Adan (the release has a decay of 0.02)
    */
   public static DAdaptation tuning(Rule rule) {
     return new DAdaptation(rule);
@@ -125,7 +132,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
         if (of.orZero("gradientWeight") != 0)
           throw new IllegalArgumentException("D-Adaptation has no form with Nesterov's momentum: " + rule);
       }
-      case ADAM -> {
+      case ADAM, ADAN -> {
         if (of.get("epsilon") == 0)
           throw new IllegalArgumentException("D-Adaptation divides by epsilon alone at first: it must be positive in " + rule);
       }

@@ -12,7 +12,7 @@ import org.steptuner.rule.Rule;
 final class DAdaptationOptimizer extends TunedOptimizer {
   private final DAdaptation settings;
   private final DAdaptation.Form form;
-  private final double retention; // b, the square root of beta2
+  private final double retention; // b, the square root of beta2; Adan's beta3
   private final Hyperparameters[] hyperparameters; // by group
   private final AdamForm[] adam; // by group; for Adam's form
   private final DAdaptationScalars[] scalars; // by scope
@@ -35,7 +35,8 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     super(engine);
     this.settings = settings;
     form = settings.form;
-    retention = Math.sqrt(Hyperparameters.of(settings.rule).orZero("beta2"));
+    final Hyperparameters of = Hyperparameters.of(settings.rule);
+    retention = form == DAdaptation.Form.ADAN ? of.get("beta3") : Math.sqrt(of.orZero("beta2"));
     final int groups = parameters().groups().size();
     hyperparameters = new Hyperparameters[groups];
     adam = new AdamForm[form == DAdaptation.Form.ADAM ? groups : 0];
@@ -79,7 +80,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     if (!accepted) return false;
     if (firstNorm != null) takeFirstNorms();
     // Another process may have a group with a positive rate, and waits for the sums of this one.
-    boolean any = form == DAdaptation.Form.ADAGRAD || form == DAdaptation.Form.LION || reduces();
+    boolean any = !freezes() || reduces();
     for (int segment = 0; segment < plan.segments(); ++segment) {
       stepRate[segment] = stepRate(segment);
       any |= stepRate[segment] > 0;
@@ -95,6 +96,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
         case ADAM -> putAdam(adam[group], stepRate[segment], layerScale[group]);
         case ADAGRAD -> putAdaGrad(rule(group), hyperparameters[group], stepRate[segment], rateFactor(group) == 0);
         case LION -> putLion(rule(group), hyperparameters[group], stepRate[segment]);
+        case ADAN -> putAdan(rule(group), hyperparameters[group], stepRate[segment], scalars[plan.scope(segment)].t == 0);
       }
       sweep.set(segment);
     }
@@ -160,6 +162,24 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     sweep.put("rate", r).put("shrinkage", r * (rule.decoupledDecay() * decayFactor()));
   }
 
+  private void putAdan(Rule rule, Hyperparameters of, double r, boolean first) {
+    final double beta1 = of.get("beta1") * momentumFactor();
+    final double beta2 = of.get("beta2");
+    final double beta3 = of.get("beta3");
+    final double shrinkage = r * rule.decoupledDecay() * decayFactor();
+    // A proximal decay divides the step by 1 + shrinkage.
+    final double divisor = rule.stepIsMultipleOfRate() ? 1 : 1 + shrinkage;
+    sweep.put("first", first ? 1 : 0).put("beta2", beta2);
+    sweep.put("averageRetention", beta1).put("averageGain", r * (1 - beta1)).put("differenceGain", r * (1 - beta2));
+    sweep.put("squareRetention", beta3).put("squareGain", 1 - beta3).put("sumRetention", retention).put("sumGain", r * (1 - retention));
+    sweep.put("epsilon", of.get("epsilon")).put("shrinkage", shrinkage / divisor).put("step", 1 / divisor);
+  }
+
+  /** Whether a step at the rate 0 leaves all as it is. */
+  private boolean freezes() {
+    return form == DAdaptation.Form.SGD || form == DAdaptation.Form.ADAM;
+  }
+
   /** Takes the sums of the last step, and with them the d of the next one. */
   @Override
   protected void settle() {
@@ -170,10 +190,10 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final double r = stepRate[segment];
       // What stays as it is has no part in the estimate.
-      if (r == 0 && (form == DAdaptation.Form.SGD || form == DAdaptation.Form.ADAM)) continue;
+      if (r == 0 && freezes()) continue;
       final int scope = plan.scope(segment);
       final double scale = layerScale[plan.group(segment)];
-      terms[0].add(scope, scale * (form == DAdaptation.Form.ADAGRAD ? r * r : r) * summed[0].of(segment));
+      terms[0].add(scope, scale * (weighsSquares() ? r * r : r) * summed[0].of(segment));
       for (int i = 1; i < terms.length; ++i) terms[i].add(scope, scale * summed[i].of(segment));
       if (r > 0) moving.add(scope, 1);
     }
@@ -184,8 +204,14 @@ final class DAdaptationOptimizer extends TunedOptimizer {
         case SGD -> scalars[scope].sgd(terms[0].of(scope), terms[1].of(scope));
         case ADAM, LION -> scalars[scope].averaged(retention, terms[0].of(scope), terms[1].of(scope), moves);
         case ADAGRAD -> scalars[scope].adaGrad(terms[0].of(scope), terms[1].of(scope), terms[2].of(scope), moves);
+        case ADAN -> scalars[scope].adan(retention, terms[0].of(scope), terms[1].of(scope), terms[2].of(scope), moves);
       }
     }
+  }
+
+  /** Whether the estimate is made of A and B, and not of n. */
+  private boolean weighsSquares() {
+    return form == DAdaptation.Form.ADAGRAD || form == DAdaptation.Form.ADAN;
   }
 
   @Override
@@ -206,7 +232,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   @Override
   protected void name(Scalars to) {
     to.each("d", scalars, one -> one.d, (one, d) -> one.d = d);
-    if (form == DAdaptation.Form.ADAGRAD) {
+    if (weighsSquares()) {
       to.each("A", scalars, one -> one.sumWeighted, (one, a) -> one.sumWeighted = a);
       to.each("B", scalars, one -> one.gradientWeighted, (one, b) -> one.gradientWeighted = b);
     } else {
