@@ -10,9 +10,12 @@ import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.AdEMAMix;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Adan;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.MADGRAD;
 import org.steptuner.rule.MirrorMADGRAD;
+import org.steptuner.rule.ModernizedDualAveraging;
+import org.steptuner.rule.PrimalAveraging;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
@@ -70,6 +73,10 @@ public final class TestOptimizers {
     rules.put("Lion", Lion.defaults().weightDecay(0.05));
     rules.put("MADGRAD", MADGRAD.defaults().weightDecay(0.02));
     rules.put("MirrorMADGRAD", MirrorMADGRAD.defaults().epsilon(1e-6));
+    rules.put("ModernizedDualAveraging", ModernizedDualAveraging.defaults().weightDecay(0.02));
+    rules.put("PrimalAveraging", PrimalAveraging.defaults().weightDecay(0.02));
+    rules.put("Adan", Adan.defaults().betas(0.9, 0.8, 0.95).weightDecay(0.05));
+    rules.put("Adan without prox", Adan.defaults().epsilon(1e-6).weightDecay(0.05).noProx(true));
     rules.put("SuppliedUpdate", new SuppliedUpdate());
     return rules;
   }
