@@ -125,6 +125,7 @@ public final class TestOptimizers {
     others.put("D-Adaptation Adam", () -> DAdaptation.tuning(AdamW.defaults()).maxRate(0.01));
     others.put("D-Adaptation AdaGrad", () -> DAdaptation.tuning(AdaGrad.defaults().epsilon(1e-6)).maxRate(0.01));
     others.put("D-Adaptation Lion", () -> DAdaptation.tuning(Lion.defaults()).maxRate(0.01));
+    others.put("D-Adaptation Adan", () -> DAdaptation.tuning(Adan.defaults().weightDecay(0.02)).maxRate(0.01));
     others.put("D-Adaptation, dual averaging", () -> DAdaptation.dualAveraging().maxRate(0.01));
     others.put("D-Adaptation, gradient descent", () -> DAdaptation.gradientDescent().maxRate(0.01).averaging(false));
     others.put("Resetting", () -> DAdaptation.dualAveraging().resetting().maxRate(0.01));

@@ -22,6 +22,7 @@ import org.steptuner.Scope;
 import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Adan;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
@@ -42,9 +43,12 @@ class DAdaptationTest extends TunerContract {
     forms.put("AdamW", () -> over(AdamW.defaults()).biasCorrection(true).initialRate(0.01));
     forms.put("AdaGrad", () -> over(ADAGRAD).momentum(0.5));
     forms.put("Lion", () -> over(Lion.defaults().weightDecay(0.1)).growthRate(1.2));
+    forms.put("Adan", () -> over(Adan.defaults().weightDecay(0.02)).growthRate(1.5));
+    forms.put("Adan without prox", () -> over(Adan.defaults().betas(0.9, 0.8, 0.95).weightDecay(0.02).noProx(true)));
     forms.put("by group SGD",
         () -> over(SGD.defaults().momentum(0.9)).scope(Scope.GROUP).group("second", SGD.defaults().momentum(0.5), 0.5));
     forms.put("by tensor AdamW", () -> over(AdamW.defaults()).scope(Scope.TENSOR));
+    forms.put("by group Adan", () -> over(Adan.defaults()).scope(Scope.GROUP).group("second", Adan.defaults().weightDecay(0.1), 0.5));
     forms.put("by tensor AdaGrad", () -> over(ADAGRAD).scope(Scope.TENSOR));
     forms.put("by layer AdamW", () -> over(AdamW.defaults()).layerScale("second", 0.3));
     forms.put("by group Lion", () -> over(Lion.defaults()).scope(Scope.GROUP));
@@ -54,12 +58,12 @@ class DAdaptationTest extends TunerContract {
   private static List<Supplier<DAdaptation>> rules() {
     return List.of(
         () -> over(SGD.defaults().momentum(0.9)), () -> over(AdamW.defaults()), () -> over(ADAGRAD).momentum(0.5),
-        () -> over(Lion.defaults()));
+        () -> over(Lion.defaults()), () -> over(Adan.defaults()));
   }
 
   @Test
   void words() {
-    final int[] expected = {7, 10, 9, 8};
+    final int[] expected = {7, 10, 9, 8, 14};
     for (int i = 0; i < expected.length; ++i)
       for (NonFinite guard : new NonFinite[] {NonFinite.SKIP, NonFinite.UNCHECKED}) {
         try (Training training = new Training(DataType.FLOAT32, 0, 10);
@@ -226,6 +230,34 @@ class DAdaptationTest extends TunerContract {
     }
   }
 
+  /** At the rate 0 Adan goes on along its averages, as in the release, and leaves d as it is. */
+  @Test
+  void aRateOfZeroLeavesAdanItsMomentum() {
+    try (Training training = new Training(DataType.FLOAT64, 0.5, 3);
+        Optimizer optimizer =
+            over(Adan.defaults().weightDecay(0.1)).schedule(Schedule.of(1, 0)).build(training.on(device()))) {
+      final double[] x = training.values();
+      training.backward(1);
+      final double[] first = new double[3];
+      for (int i = 0; i < 3; ++i) {
+        final double g = first[i] = training.gradient(i);
+        x[i] = (x[i] - 1e-3 * 0.02 * g / (Math.sqrt(0.01 * g * g) + 1e-8)) / (1 + 1e-3 * 0.1);
+      }
+      optimizer.step();
+      assertArrayEquals(x, training.values(), 1e-15);
+      final double d = optimizer.report().learnedScale();
+      training.backward(2);
+      optimizer.step();
+      for (int i = 0; i < 3; ++i) {
+        final double g = training.gradient(i);
+        final double ahead = g + 0.92 * (g - first[i]);
+        x[i] -= 0.98 * 1e-3 * 0.02 * first[i] / (Math.sqrt(0.99 * 0.01 * first[i] * first[i] + 0.01 * ahead * ahead) + 1e-8);
+      }
+      assertArrayEquals(x, training.values(), 1e-15);
+      assertEquals(d, optimizer.report().learnedScale());
+    }
+  }
+
   @Test
   void sgdWaitsForAGradient() {
     try (Training training = new Training(DataType.FLOAT32, 0.5, 300);
@@ -270,6 +302,7 @@ class DAdaptationTest extends TunerContract {
     assertThrows(IllegalArgumentException.class, () -> DAdaptation.tuning(SGD.defaults().momentum(0.9).nesterov(true)));
     assertThrows(IllegalArgumentException.class, () -> DAdaptation.tuning(AdamW.defaults().epsilon(0)));
     assertThrows(IllegalArgumentException.class, () -> DAdaptation.tuning(AdaGrad.defaults().epsilon(0)));
+    assertThrows(IllegalArgumentException.class, () -> DAdaptation.tuning(Adan.defaults().epsilon(0)));
     assertThrows(IllegalArgumentException.class, () -> DAdaptation.tuning(AdaGrad.defaults().rateDecay(0.1)));
     assertThrows(IllegalArgumentException.class, () -> over(SGD.defaults()).momentum(0.5));
     assertThrows(IllegalArgumentException.class, () -> over(Lion.defaults()).biasCorrection(true));

@@ -231,6 +231,7 @@ class RuleSchedulesTest {
     all.put("D-Adaptation AdaGrad",
         (m, w) -> DAdaptation.tuning(new AdaGrad(0, 1e-6, w, 0)).momentum(m).maxRate(0.1));
     all.put("D-Adaptation Lion", (m, w) -> DAdaptation.tuning(new Lion(m, 0.5, w)).initialRate(0.5).maxRate(0.5));
+    all.put("D-Adaptation Adan", (m, w) -> DAdaptation.tuning(new Adan(m, 0.9, 0.95, 1e-3, w, false)).maxRate(0.1));
     all.put("MoMo", (m, w) -> MoMo.tuning(new SGD(m, false, w)).maxRate(0.1));
     all.put("MetaOptimize", (m, w) -> MetaOptimize.tuning(new AdamW(m, 0.99, 1e-8, w)).initialStepSize(1e-3));
     all.put("MetaOptimize, momentum", (m, w) -> MetaOptimize.tuning(new SGD(m, false, w)).initialStepSize(1e-3));
@@ -376,11 +377,13 @@ class RuleSchedulesTest {
     withoutMomentum.put("AdaGrad", FixedRate.of(1, AdaGrad.defaults()));
     withoutMomentum.put("SuppliedUpdate", FixedRate.of(1, new SuppliedUpdate()));
     withoutMomentum.put("DAdaptation", DAdaptation.tuning(AdaGrad.defaults().epsilon(1e-6)));
+    withoutMomentum.put("DistanceAdaptation", DAdaptation.dualAveraging());
     withoutMomentum.put("MoMo", MoMo.tuning(AdamW.defaults()));
     withoutMomentum.put("MoMo's", MoMo.tuning(SGD.defaults().momentum(0.9)).biasCorrection(true));
     final Map<String, TunerBuilder<?>> withoutDecay = new LinkedHashMap<>();
     withoutDecay.put("FixedRate", FixedRate.of(1, Adam.defaults()));
     withoutDecay.put("SuppliedUpdate", FixedRate.of(1, new SuppliedUpdate()));
+    withoutDecay.put("DistanceAdaptation", Prodigy.dualAveraging());
     withoutDecay.put("MovingTarget", MovingTarget.tuning(SGD.defaults().momentum(0.9)));
     try (Training training = new Training(DataType.FLOAT64, 0, 4, 4)) {
       withoutMomentum.forEach(

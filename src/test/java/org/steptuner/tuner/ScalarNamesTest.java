@@ -14,6 +14,7 @@ import org.steptuner.Optimizer;
 import org.steptuner.TestTensors;
 import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Adan;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.SGD;
 
@@ -29,6 +30,7 @@ class ScalarNamesTest {
     expected.put(DAdaptation.tuning(AdamW.defaults()), Set.of("d", "n", "s_norm", "t"));
     expected.put(DAdaptation.tuning(Lion.defaults()), Set.of("d", "n", "s_norm", "t"));
     expected.put(DAdaptation.tuning(AdaGrad.defaults()), Set.of("d", "A", "B", "s_norm", "t"));
+    expected.put(DAdaptation.tuning(Adan.defaults()), Set.of("d", "A", "B", "s_norm", "t"));
     expected.put(DAdaptation.dualAveraging(), Set.of("d", "d_hat", "s_norm", "gamma", "t"));
     expected.put(DAdaptation.dualAveraging().resetting(), Set.of("d", "d_hat", "s_norm", "gamma", "resets", "t"));
     expected.put(DAdaptation.gradientDescent(), Set.of("d", "d_hat", "s_norm", "n", "lambda", "t"));
