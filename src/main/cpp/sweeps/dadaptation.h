@@ -152,9 +152,8 @@ struct DAdaptAdan : Kernel {
     SHRINKAGE,
     STEP
   };
-  static constexpr auto COEFFICIENTS =
-      names("gradientScale", "first", "beta2", "averageRetention", "averageGain", "differenceGain", "squareRetention", "squareGain",
-            "sumRetention", "sumGain", "epsilon", "shrinkage", "step");
+  static constexpr auto COEFFICIENTS = names("gradientScale", "first", "beta2", "averageRetention", "averageGain", "differenceGain",
+                                             "squareRetention", "squareGain", "sumRetention", "sumGain", "epsilon", "shrinkage", "step");
   enum { GRADIENT_WEIGHTED, SUM_WEIGHTED, SUM_NORM };
   static constexpr auto SUMS = names("gradientWeighted", "sumWeighted", "sumNorm");
 

@@ -38,8 +38,7 @@ struct DistanceApply : Kernel {
   static constexpr auto OPERANDS = operands(gradient(), state("sum", READ_WRITE), state("reference", READ), parameter(WRITE)) +
                                    when<AVERAGED>(operands(state("average", READ_WRITE)));
   enum { GAIN, KEEP, FACTOR, OLD_FACTOR, RETENTION, INTAKE };
-  static constexpr auto COEFFICIENTS =
-      names("gain", "keep", "factor") + when<AVERAGED>(names("oldFactor", "retention", "intake"));
+  static constexpr auto COEFFICIENTS = names("gain", "keep", "factor") + when<AVERAGED>(names("oldFactor", "retention", "intake"));
   enum { GRADIENT_SUM, SUM_SQUARE };
   static constexpr auto SUMS = names("gradientSum", "sumSquare");
 
@@ -48,8 +47,7 @@ struct DistanceApply : Kernel {
     const T sum = select(c[KEEP] > T(0), r[SUM] + c[GAIN] * r[G], T(0));
     s[GRADIENT_SUM] = r[G] * r[SUM];
     s[SUM_SQUARE] = sum * sum;
-    if constexpr (AVERAGED)
-      r[AVERAGE] = c[RETENTION] * r[AVERAGE] + c[INTAKE] * (r[REFERENCE] - c[OLD_FACTOR] * r[SUM]);
+    if constexpr (AVERAGED) r[AVERAGE] = c[RETENTION] * r[AVERAGE] + c[INTAKE] * (r[REFERENCE] - c[OLD_FACTOR] * r[SUM]);
     r[SUM] = sum;
     r[X] = r[REFERENCE] - c[FACTOR] * sum;
   }

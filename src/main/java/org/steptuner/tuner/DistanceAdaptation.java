@@ -54,8 +54,8 @@ import org.steptuner.rule.SGD;
  * with resetting; and t, the number of steps that were not left out.
  *
  * <p>Certainty: both forms of dual averaging and Prodigy's gradient descent are the formulas of the papers' algorithms; the text of
- * D-Adaptation's algorithm 2 could not be compared. A rate other than 1, factors of groups, and a positive G in D-Adaptation's dual
- * averaging are generalisations of ours.
+ * D-Adaptation's algorithm 2 could not be compared. A rate other than 1 in D-Adaptation, factors of groups, and a positive G in
+ * D-Adaptation's dual averaging are generalisations of ours. In the last gamma of Prodigy the paper has the r of the next step.
  *
  * <p>Known to fail: the steps shrink for good, since A only grows, and there is no momentum and no factor per coordinate. After 300 steps on
  * full-batch iris from d = 1e-6 the losses are 1.03, 0.91, 0.26 and 0.42, where {@link DAdaptation} over Adam has 0.05. With resetting a run

@@ -121,7 +121,8 @@ final class DistanceOptimizer extends TunedOptimizer {
     if (!early) return;
     final double rg = scale * unit * observedProduct.of(scope);
     // |s + gain r g|^2
-    final double next = unit * unit * observedSum.of(scope) + 2 * one.gain * rg + one.gain * one.gain * scaleSquare * ratedSquares.of(scope);
+    final double next =
+        unit * unit * observedSum.of(scope) + 2 * one.gain * rg + one.gain * one.gain * scaleSquare * ratedSquares.of(scope);
     one.finish(report.rate(), rg, Math.max(0, next));
   }
 
@@ -183,14 +184,15 @@ final class DistanceOptimizer extends TunedOptimizer {
 
   @Override
   protected void name(Scalars to) {
-    final boolean descends = settings.form.descends();
-    final boolean prodigy = settings.form != DistanceAdaptation.Form.GRADIENT_DESCENT;
+    final DistanceAdaptation.Form form = settings.form;
+    final boolean descends = form.descends();
     to.each("d", scalars, one -> one.d, (one, d) -> one.d = d);
     to.each("d_hat", scalars, one -> one.estimate, (one, e) -> one.estimate = e);
     to.each("s_norm", scalars, one -> one.sumNorm, (one, norm) -> one.sumNorm = norm);
-    if (settings.form != DistanceAdaptation.Form.DUAL_AVERAGING)
+    if (form != DistanceAdaptation.Form.DUAL_AVERAGING)
       to.each("n", scalars, one -> one.numerator, (one, n) -> one.numerator = n);
-    if (descends) to.each(prodigy ? "eta" : "lambda", scalars, one -> one.gain, (one, gain) -> one.gain = gain);
+    final String step = form == DistanceAdaptation.Form.GRADIENT_DESCENT ? "lambda" : "eta";
+    if (descends) to.each(step, scalars, one -> one.gain, (one, gain) -> one.gain = gain);
     else to.each("gamma", scalars, one -> one.factor, (one, factor) -> one.factor = factor);
     if (settings.resetting) to.each("resets", scalars, one -> one.resets, (one, n) -> one.resets = (long) n);
     to.each("t", scalars, one -> one.t, (one, t) -> one.t = (long) t);
@@ -198,9 +200,9 @@ final class DistanceOptimizer extends TunedOptimizer {
     to.each("squares", scalars, one -> one.squares, (one, a) -> one.squares = a);
     to.each("weights", scalars, one -> one.weights, (one, w) -> one.weights = w);
     if (descends) to.each("factor", scalars, one -> one.factor, (one, factor) -> one.factor = factor);
-    if (settings.form == DistanceAdaptation.Form.DUAL_AVERAGING)
+    if (form == DistanceAdaptation.Form.DUAL_AVERAGING)
       to.each("subtracted", scalars, one -> one.numerator, (one, q) -> one.numerator = q);
-    if (settings.form == DistanceAdaptation.Form.GRADIENT_DESCENT) to.each("bound", scalars, one -> one.bound, (one, g) -> one.bound = g);
+    if (form == DistanceAdaptation.Form.GRADIENT_DESCENT) to.each("bound", scalars, one -> one.bound, (one, g) -> one.bound = g);
   }
 
   @Override

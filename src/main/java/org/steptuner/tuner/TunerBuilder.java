@@ -26,8 +26,8 @@ import org.steptuner.rule.Rule;
  * @param <B> the tuner's own builder
  */
 public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements Cloneable
-    permits Armijo, CDAT, DAdaptation, DistanceAdaptation, ExactSharpness, FixedRate, Hypergradient, Mechanic, MetaOptimize, MoMo, MovingTarget, NewtonRate,
-    Polyak, Prodigy {
+    permits Armijo, CDAT, DAdaptation, DistanceAdaptation, ExactSharpness, FixedRate, Hypergradient, Mechanic, MetaOptimize, MoMo,
+    MovingTarget, NewtonRate, Polyak, Prodigy {
   final Rule rule;
   Map<String, Settings.Group> groups = new LinkedHashMap<>();
   Schedule schedule = Schedule.constant();

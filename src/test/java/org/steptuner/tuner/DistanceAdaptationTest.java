@@ -61,13 +61,14 @@ class DistanceAdaptationTest extends TunerContract {
     algorithms().forEach((name, builder) -> {
       final int observe = name.equals("resetting") || name.endsWith("bound") ? 2 : 1;
       for (boolean averaging : new boolean[] {true, false})
-        for (NonFinite guard : new NonFinite[] {NonFinite.SKIP, NonFinite.UNCHECKED})
+        for (NonFinite guard : new NonFinite[] {NonFinite.SKIP, NonFinite.UNCHECKED}) {
           try (Training training = new Training(DataType.FLOAT32, 0, 10);
               Optimizer optimizer =
                   builder.get().averaging(averaging).nonFinite(guard).clipNorm(1).gradientL1(true).build(training.on(device()))) {
             assertEquals(observe + (averaging ? 7 : 5), optimizer.wordsPerElement(), name);
             assertEquals(averaging ? 3 : 2, optimizer.slots().size(), name);
           }
+        }
     });
   }
 
@@ -75,7 +76,7 @@ class DistanceAdaptationTest extends TunerContract {
   @Test
   void dNeverExceedsTheDistance() {
     algorithms().forEach((name, builder) -> {
-      for (double[] solution : new double[][] {{7}, {3, -2, 0, 1e-3, -5, 4, 1}, {100, -1}})
+      for (double[] solution : new double[][] {{7}, {3, -2, 0, 1e-3, -5, 4, 1}, {100, -1}}) {
         try (Absolute problem = new Absolute(solution); Optimizer optimizer = problem.build(builder.get().initialRate(1e-6))) {
           for (int step = 1; step <= 3000; ++step) {
             problem.differentiate();
@@ -85,6 +86,7 @@ class DistanceAdaptationTest extends TunerContract {
           final double d = optimizer.report().learnedScale();
           assertTrue(d >= problem.distance() / 20, name + " ends with d = " + d + ", D = " + problem.distance());
         }
+      }
     });
   }
 
@@ -149,7 +151,8 @@ class DistanceAdaptationTest extends TunerContract {
   /** After a reset the run is that of a new optimizer whose first d it has. */
   @Test
   void afterAResetItIsAsIfBegunAnew() {
-    try (Absolute problem = new Absolute(7, -3, 2); Absolute twin = new Absolute(7, -3, 2);
+    try (Absolute problem = new Absolute(7, -3, 2);
+        Absolute twin = new Absolute(7, -3, 2);
         Optimizer optimizer = problem.build(DAdaptation.dualAveraging().initialRate(1e-2).resetting())) {
       double d = 1e-2;
       while (optimizer.report().learnedScale() == d) {
@@ -284,12 +287,13 @@ class DistanceAdaptationTest extends TunerContract {
   void aTinyFirstBoundIsNoTrouble() {
     algorithms().forEach((name, builder) -> {
       final double[] d = new double[2];
-      for (int k = 0; k < 2; ++k)
+      for (int k = 0; k < 2; ++k) {
         try (Training training = new Training(k == 0 ? DataType.FLOAT32 : DataType.FLOAT64, 0.1, 300);
             Optimizer optimizer = builder.get().initialRate(1e-13).build(training.on(device()))) {
           for (int step = 1; step <= 400; ++step) optimizer.step(training.backward(step));
           d[k] = optimizer.report().learnedScale();
         }
+      }
       assertTrue(d[1] > 1e-12, name + ": " + d[1]);
       assertEquals(d[1], d[0], 0.01 * d[1], name);
     });
