@@ -9,11 +9,13 @@
 #include "lion.h"
 #include "madgrad.h"
 #include "rmsprop.h"
+#include "schedule_free.h"
 #include "sgd.h"
 #include "supplied.h"
 
 namespace steptuner {
 
-using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, AdEmaMix, Supplied>;
+using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, AdEmaMix, ScheduleFreeSgd,
+                   ScheduleFreeAdamW, Supplied>;
 
 }  // namespace steptuner

@@ -15,6 +15,8 @@ import org.steptuner.rule.MADGRAD;
 import org.steptuner.rule.MirrorMADGRAD;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 import org.steptuner.tuner.DAdaptation;
@@ -70,6 +72,8 @@ public final class TestOptimizers {
     rules.put("Lion", Lion.defaults().weightDecay(0.05));
     rules.put("MADGRAD", MADGRAD.defaults().weightDecay(0.02));
     rules.put("MirrorMADGRAD", MirrorMADGRAD.defaults().epsilon(1e-6));
+    rules.put("Schedule-Free SGD", ScheduleFreeSGD.defaults().beta1(0.8).stepPower(0.5).weightDecay(0.02));
+    rules.put("Schedule-Free AdamW", ScheduleFreeAdamW.defaults().betas(0.8, 0.95).stepPower(0.5).weightDecay(0.1));
     rules.put("SuppliedUpdate", new SuppliedUpdate());
     return rules;
   }
