@@ -8,8 +8,9 @@ package org.steptuner.rule;
  * <p>The rate is not a hyperparameter of the rule: the tuner passes it in at every step. The methods below tell a tuner all that it must
  * know of a rule.
  */
-public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMix, Lion, MADGRAD, MirrorMADGRAD, ScheduleFreeSGD,
-    ScheduleFreeAdamW, SuppliedUpdate {
+public sealed interface Rule
+    permits SGD, PrimalAveraging, RMSProp, AdaGrad, Adam, AdamW, AdEMAMix, Adan, Lion, ModernizedDualAveraging, MADGRAD, MirrorMADGRAD,
+    ScheduleFreeSGD, ScheduleFreeAdamW, SuppliedUpdate {
   /** The name of the native formula. */
   String kernel();
 

@@ -86,7 +86,7 @@ final class OptimizerFactory {
           case "adamw" -> new ScheduleFreeAdamW(beta1, beta2, epsilon, stepPower, ratePower, decay);
           default -> throw new UnsupportedException("rule '" + name + "' of kind 'schedule_free'");
         };
-    final Schedule warmup = Schedule.steps((long) optimizer.number("warmup_steps"), 1);
+    final Schedule warmup = Schedule.warmup((long) optimizer.number("warmup_steps"));
     return new Candidate("", FixedRate.of(optimizer.number("lr"), rule).schedule(warmup), Lost.NOTHING);
   }
 

@@ -6,6 +6,7 @@ import static org.steptuner.Refusal.assertRefused;
 
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.DoubleFunction;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -18,19 +19,30 @@ class RuleValidationTest {
   private static final double[] NOT_A_DISCOUNT = {-0.1, 1, 1.5, Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY};
   private static final double[] NOT_A_WEIGHT = {-1e-300, -1, Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY};
 
+  // Adan where its decay is proximal.
+  private static final Set<Class<?>> NO_MULTIPLES =
+      Set.of(MADGRAD.class, MirrorMADGRAD.class, ModernizedDualAveraging.class, PrimalAveraging.class, Adan.class);
+
   static Stream<Arguments> discounts() {
-    return arguments(
-        Map.of(
-            "SGD momentum", SGD.defaults()::momentum,
-            "RMSProp alpha", RMSProp.defaults()::alpha,
-            "RMSProp momentum", RMSProp.defaults()::momentum,
-            "Adam beta1", value -> Adam.defaults().betas(value, 0.9),
-            "Adam beta2", value -> Adam.defaults().betas(0.9, value),
-            "AdamW beta1", value -> AdamW.defaults().betas(value, 0.9),
-            "AdamW beta2", value -> AdamW.defaults().betas(0.9, value),
-            "AdEMAMix beta3", value -> AdEMAMix.defaults().betas(0.9, 0.9, value),
-            "Lion beta1", value -> Lion.defaults().betas(value, 0.9),
-            "Lion beta2", value -> Lion.defaults().betas(0.9, value)));
+    return Stream.concat(
+        arguments(
+            Map.of(
+                "Adan beta1", value -> Adan.defaults().betas(value, 0.9, 0.9),
+                "Adan beta2", value -> Adan.defaults().betas(0.9, value, 0.9),
+                "Adan beta3", value -> Adan.defaults().betas(0.9, 0.9, value),
+                "ModernizedDualAveraging momentum", ModernizedDualAveraging.defaults()::momentum)),
+        arguments(
+            Map.of(
+                "SGD momentum", SGD.defaults()::momentum,
+                "RMSProp alpha", RMSProp.defaults()::alpha,
+                "RMSProp momentum", RMSProp.defaults()::momentum,
+                "Adam beta1", value -> Adam.defaults().betas(value, 0.9),
+                "Adam beta2", value -> Adam.defaults().betas(0.9, value),
+                "AdamW beta1", value -> AdamW.defaults().betas(value, 0.9),
+                "AdamW beta2", value -> AdamW.defaults().betas(0.9, value),
+                "AdEMAMix beta3", value -> AdEMAMix.defaults().betas(0.9, 0.9, value),
+                "Lion beta1", value -> Lion.defaults().betas(value, 0.9),
+                "Lion beta2", value -> Lion.defaults().betas(0.9, value))));
   }
 
   static Stream<Arguments> weights() {
@@ -47,6 +59,10 @@ class RuleValidationTest {
                 "Lion weightDecay", Lion.defaults()::weightDecay)),
         arguments(
             Map.of(
+                "Adan epsilon", Adan.defaults()::epsilon,
+                "Adan weightDecay", Adan.defaults()::weightDecay,
+                "ModernizedDualAveraging weightDecay", ModernizedDualAveraging.defaults()::weightDecay,
+                "PrimalAveraging weightDecay", PrimalAveraging.defaults()::weightDecay,
                 "AdaGrad rateDecay", AdaGrad.defaults()::rateDecay,
                 "AdaGrad epsilon", AdaGrad.defaults()::epsilon,
                 "AdaGrad weightDecay", AdaGrad.defaults()::weightDecay,
@@ -63,6 +79,13 @@ class RuleValidationTest {
     assertEquals(
         new AdEMAMix(0.1, 0.2, 0.3, 0.4, 5, 0.6, 0.7),
         AdEMAMix.defaults().betas(0.1, 0.2, 0.3).alpha(0.4).warmup(5).epsilon(0.6).weightDecay(0.7));
+  }
+
+  @Test
+  void primalAveragingChecksItsWeight() {
+    for (double bad : new double[] {0, -0.1, 1.1, Double.NaN})
+      assertRefused(IllegalArgumentException.class, () -> PrimalAveraging.defaults().averaging(bad), "averaging", "(0, 1]", "" + bad);
+    assertEquals(new PrimalAveraging(1, 0.2), PrimalAveraging.defaults().averaging(1).weightDecay(0.2));
   }
 
   @Test
@@ -101,6 +124,9 @@ class RuleValidationTest {
     decays.put(Adam.defaults().weightDecay(0.1), new double[] {0.1, 0});
     decays.put(MADGRAD.defaults().weightDecay(0.1), new double[] {0.1, 0});
     decays.put(MirrorMADGRAD.defaults().weightDecay(0.1), new double[] {0.1, 0});
+    decays.put(ModernizedDualAveraging.defaults().weightDecay(0.1), new double[] {0.1, 0});
+    decays.put(PrimalAveraging.defaults().weightDecay(0.1), new double[] {0.1, 0});
+    decays.put(Adan.defaults().weightDecay(0.1), new double[] {0, 0.1});
     decays.put(AdamW.defaults().weightDecay(0.1), new double[] {0, 0.1});
     decays.put(AdEMAMix.defaults().weightDecay(0.1), new double[] {0, 0.1});
     decays.put(Lion.defaults().weightDecay(0.1), new double[] {0, 0.1});
@@ -117,7 +143,7 @@ class RuleValidationTest {
           assertEquals(averages, rule.averageSlot() != null, rule.toString());
           assertEquals(averages ? 1 - 1 / 0.9 : 0, rule.averageFactor(), 1e-15, rule.toString());
           assertEquals(averages ? 0.25 : 0, rule.iterateWeight(3, 0.5), rule.toString());
-          final boolean proportional = !(averages || rule instanceof MADGRAD || rule instanceof MirrorMADGRAD);
+          final boolean proportional = !averages && !NO_MULTIPLES.contains(rule.getClass());
           assertEquals(proportional, rule.stepIsMultipleOfRate(), rule.toString());
           final boolean divides =
               rule instanceof RMSProp || rule instanceof Adam || rule instanceof AdamW || rule instanceof ScheduleFreeAdamW;
@@ -169,6 +195,10 @@ class RuleValidationTest {
         new AdaGrad(0.1, 0.2, 0.3, 0.4), AdaGrad.defaults().rateDecay(0.1).epsilon(0.2).weightDecay(0.3).initialAccumulator(0.4));
     assertEquals(new Adam(0.1, 0.2, 0.3, 0.4), Adam.defaults().betas(0.1, 0.2).epsilon(0.3).weightDecay(0.4));
     assertEquals(new AdamW(0.1, 0.2, 0.3, 0.4), AdamW.defaults().betas(0.1, 0.2).epsilon(0.3).weightDecay(0.4));
+    assertEquals(
+        new Adan(0.1, 0.2, 0.3, 0.4, 0.5, true),
+        Adan.defaults().betas(0.1, 0.2, 0.3).epsilon(0.4).weightDecay(0.5).noProx(true));
+    assertEquals(new ModernizedDualAveraging(0.1, 0.2), ModernizedDualAveraging.defaults().momentum(0.1).weightDecay(0.2));
     assertEquals(new Lion(0.1, 0.2, 0.3), Lion.defaults().betas(0.1, 0.2).weightDecay(0.3));
   }
 
@@ -180,5 +210,7 @@ class RuleValidationTest {
     assertEquals(new Adam(0.9, 0.999, 1e-8, 0), Adam.defaults());
     assertEquals(new AdamW(0.9, 0.999, 1e-8, 0.01), AdamW.defaults());
     assertEquals(new Lion(0.9, 0.99, 0), Lion.defaults());
+    assertEquals(new Adan(0.98, 0.92, 0.99, 1e-8, 0, false), Adan.defaults());
+    assertEquals(true, Adan.defaults().stepIsMultipleOfRate() && Adan.defaults().weightDecay(1).noProx(true).stepIsMultipleOfRate());
   }
 }

@@ -28,7 +28,7 @@ import org.steptuner.rule.ScheduleFreeSGD;
 
 /** The Schedule-Free rules: the average that they answer for, its weights, and the tuners that may go over them. */
 class ScheduleFreeTest extends TunerContract {
-  private static final Schedule WARMUP = Schedule.steps(4, 1);
+  private static final Schedule WARMUP = Schedule.warmup(4);
 
   @Override
   Map<String, Supplier<TunerBuilder<?>>> forms() {
