@@ -11,6 +11,7 @@
 #include "madgrad.h"
 #include "mda.h"
 #include "rmsprop.h"
+#include "schedule_free.h"
 #include "sgd.h"
 #include "spa.h"
 #include "supplied.h"
@@ -18,6 +19,6 @@
 namespace steptuner {
 
 using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, AdEmaMix, Mda, Spa, Adan,
-                   Supplied>;
+                   ScheduleFreeSgd, ScheduleFreeAdamW, Supplied>;
 
 }  // namespace steptuner

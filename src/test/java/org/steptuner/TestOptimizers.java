@@ -18,6 +18,8 @@ import org.steptuner.rule.ModernizedDualAveraging;
 import org.steptuner.rule.PrimalAveraging;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 import org.steptuner.tuner.DAdaptation;
@@ -77,6 +79,8 @@ public final class TestOptimizers {
     rules.put("PrimalAveraging", PrimalAveraging.defaults().weightDecay(0.02));
     rules.put("Adan", Adan.defaults().betas(0.9, 0.8, 0.95).weightDecay(0.05));
     rules.put("Adan without prox", Adan.defaults().epsilon(1e-6).weightDecay(0.05).noProx(true));
+    rules.put("Schedule-Free SGD", ScheduleFreeSGD.defaults().beta1(0.8).stepPower(0.5).weightDecay(0.02));
+    rules.put("Schedule-Free AdamW", ScheduleFreeAdamW.defaults().betas(0.8, 0.95).stepPower(0.5).weightDecay(0.1));
     rules.put("SuppliedUpdate", new SuppliedUpdate());
     return rules;
   }

@@ -13,6 +13,9 @@ import org.steptuner.StepReport;
 
 /** Runs an optimizer on a problem and records what another recording has, at the same steps. */
 final class Trial {
+  // What recordings call the norm of the point that is to be evaluated.
+  private static final List<String> EVALUATED = List.of("evaluated_l2", "average_l2");
+
   private final Recording wanted;
   private final int lastStep;
   private final double[] sums;
@@ -80,7 +83,9 @@ final class Trial {
           }
           made = step;
           tensors.getParameters(x);
-          record(step, x, loss, optimizer, tensors);
+          record(step, x, loss, optimizer);
+          for (String name : EVALUATED)
+            if (wanted.scalars().containsKey(name)) recordEvaluated(name, step, new double[x.length], tensors, optimizer);
           moved[step] = moved(start, x);
           scale[step] = report.learnedScale();
         }
@@ -88,32 +93,28 @@ final class Trial {
     }
   }
 
-  private void record(int step, double[] x, double loss, Optimizer optimizer, Tensors tensors) {
+  private void record(int step, double[] x, double loss, Optimizer optimizer) {
     if (wanted.parameters().containsKey(step)) parameters.put(step, x.clone());
     final int row = Arrays.binarySearch(wanted.steps(), step);
     if (row < 0) return;
     sums[row] = Arrays.stream(x).sum();
-    norms[row] = norm(x);
+    norms[row] = Math.sqrt(Arrays.stream(x).map(value -> value * value).sum());
     if (losses.length > 0) losses[row] = loss;
-    final Map<String, double[]> exposed = exposed(optimizer);
-    if (wanted.scalars().containsKey("average_l2")) exposed.put("average_l2", new double[] {evaluatedNorm(optimizer, tensors, x.length)});
-    exposed.forEach((name, values) -> {
+    exposed(optimizer).forEach((name, values) -> {
       if (wanted.scalars().containsKey(name))
         scalars.computeIfAbsent(name, key -> new double[wanted.steps().length][])[row] = values;
     });
   }
 
-  /** The norm of the point that is to be evaluated. */
-  private static double evaluatedNorm(Optimizer optimizer, Tensors tensors, int elements) {
-    final double[] point = new double[elements];
+  /** The norm of the point that is to be evaluated, which a trainer may look at after any step. */
+  private void recordEvaluated(String name, int step, double[] x, Tensors tensors, Optimizer optimizer) {
+    final int row = Arrays.binarySearch(wanted.steps(), step);
+    if (row < 0) return;
     optimizer.evaluating();
-    tensors.getParameters(point);
+    tensors.getParameters(x);
     optimizer.training();
-    return norm(point);
-  }
-
-  private static double norm(double[] x) {
-    return Math.sqrt(Arrays.stream(x).map(value -> value * value).sum());
+    scalars.computeIfAbsent(name, key -> new double[wanted.steps().length][])[row] =
+        new double[] {Math.sqrt(Arrays.stream(x).map(value -> value * value).sum())};
   }
 
   private static double moved(double[] from, double[] to) {
@@ -141,6 +142,7 @@ final class Trial {
     alias(scalars, "loss_avg", "barf");
     alias(scalars, "tau_unlimited", "t1_adaptive");
     MetaCases.expose(scalars);
+    if (scalars.containsKey("weight_sum")) scalars.put("lr", new double[] {report.rate()});
     alias(scalars, "lr", "lr_after");
     return scalars;
   }

@@ -63,6 +63,10 @@ class RuleFormulaTest {
     add("SPA at its most", new PrimalAveraging(1, 0), () -> (x, g, t) -> x - RATE * g);
     add("Lion", Lion.defaults(), () -> lion(0.9, 0.99, 0));
     add("Lion, all", new Lion(0.5, 0.8, 0.4), () -> lion(0.5, 0.8, 0.4));
+    add("Schedule-Free SGD", ScheduleFreeSGD.defaults(), () -> scheduleFree(0.9, 0, 2, 0, false));
+    add("Schedule-Free SGD, all", new ScheduleFreeSGD(0.6, 1.5, 1, 0.3), () -> scheduleFree(0.6, 1.5, 1, 0.3, false));
+    add("Schedule-Free AdamW", ScheduleFreeAdamW.defaults(), () -> scheduleFree(0.9, 0, 2, 0, true));
+    add("Schedule-Free AdamW, all", new ScheduleFreeAdamW(0.6, 0.999, 1e-8, 1.5, 1, 0.3), () -> scheduleFree(0.6, 1.5, 1, 0.3, true));
     add("SuppliedUpdate", new SuppliedUpdate(), () -> (x, g, t) -> x - RATE * g);
   }
 
@@ -158,6 +162,24 @@ class RuleFormulaTest {
       if (t == 1) z[0] = x;
       z[0] -= RATE * (g + decay * x);
       return (1 - c) * x + c * z[0];
+    };
+  }
+
+  // With x and z themselves, and the sum of weights. beta2 is 0.999, epsilon 1e-8.
+  private static Formula scheduleFree(double b1, double r, double power, double decay, boolean adam) {
+    final double[] z = new double[1];
+    final double[] average = new double[1];
+    final double[] v = new double[1];
+    final double[] weights = new double[1];
+    return (y, g, t) -> {
+      if (t == 1) z[0] = average[0] = y;
+      v[0] = 0.999 * v[0] + 0.001 * g * g;
+      final double direction = (adam ? g / (sqrt(v[0] / (1 - pow(0.999, t))) + 1e-8) : g) + decay * y;
+      final double w = pow(t, r) * pow(RATE, power);
+      weights[0] += w;
+      z[0] -= RATE * direction;
+      average[0] += w / weights[0] * (z[0] - average[0]);
+      return b1 * average[0] + (1 - b1) * z[0];
     };
   }
 

@@ -88,6 +88,32 @@ class RuleValidationTest {
     assertEquals(new PrimalAveraging(1, 0.2), PrimalAveraging.defaults().averaging(1).weightDecay(0.2));
   }
 
+  @Test
+  void scheduleFreeRulesCheckWhatTheyAreGiven() {
+    for (double bad : new double[] {0, 1, -0.1, 1.5, Double.NaN}) {
+      assertRefused(IllegalArgumentException.class, () -> ScheduleFreeSGD.defaults().beta1(bad), "beta1", "(0, 1)", "" + bad);
+      assertRefused(IllegalArgumentException.class, () -> ScheduleFreeAdamW.defaults().betas(bad, 0.9), "beta1", "(0, 1)", "" + bad);
+    }
+    for (double bad : NOT_A_DISCOUNT)
+      assertRefused(IllegalArgumentException.class, () -> ScheduleFreeAdamW.defaults().betas(0.9, bad), "beta2", "[0, 1)", "" + bad);
+    for (double bad : NOT_A_WEIGHT) {
+      assertRefused(IllegalArgumentException.class, () -> ScheduleFreeSGD.defaults().stepPower(bad), "stepPower", "" + bad);
+      assertRefused(IllegalArgumentException.class, () -> ScheduleFreeSGD.defaults().ratePower(bad), "ratePower", "" + bad);
+      assertRefused(IllegalArgumentException.class, () -> ScheduleFreeSGD.defaults().weightDecay(bad), "weightDecay", "" + bad);
+      assertRefused(IllegalArgumentException.class, () -> ScheduleFreeAdamW.defaults().stepPower(bad), "stepPower", "" + bad);
+      assertRefused(IllegalArgumentException.class, () -> ScheduleFreeAdamW.defaults().ratePower(bad), "ratePower", "" + bad);
+      assertRefused(IllegalArgumentException.class, () -> ScheduleFreeAdamW.defaults().weightDecay(bad), "weightDecay", "" + bad);
+      assertRefused(IllegalArgumentException.class, () -> ScheduleFreeAdamW.defaults().epsilon(bad), "epsilon", "" + bad);
+    }
+    assertEquals(
+        new ScheduleFreeSGD(0.1, 0.2, 0.3, 0.4), ScheduleFreeSGD.defaults().beta1(0.1).stepPower(0.2).ratePower(0.3).weightDecay(0.4));
+    assertEquals(
+        new ScheduleFreeAdamW(0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+        ScheduleFreeAdamW.defaults().betas(0.1, 0.2).epsilon(0.3).stepPower(0.4).ratePower(0.5).weightDecay(0.6));
+    assertEquals(new ScheduleFreeSGD(0.9, 0, 2, 0), ScheduleFreeSGD.defaults());
+    assertEquals(new ScheduleFreeAdamW(0.9, 0.999, 1e-8, 0, 2, 0), ScheduleFreeAdamW.defaults());
+  }
+
   /** What others ask of a rule, it answers: its decay of either kind, itself without it, whether and how it preconditions. */
   @Test
   void rulesSayWhatTheyAre() {
@@ -104,6 +130,8 @@ class RuleValidationTest {
     decays.put(AdamW.defaults().weightDecay(0.1), new double[] {0, 0.1});
     decays.put(AdEMAMix.defaults().weightDecay(0.1), new double[] {0, 0.1});
     decays.put(Lion.defaults().weightDecay(0.1), new double[] {0, 0.1});
+    decays.put(ScheduleFreeSGD.defaults().weightDecay(0.1), new double[] {0.1, 0});
+    decays.put(ScheduleFreeAdamW.defaults().weightDecay(0.1), new double[] {0, 0.1});
     decays.put(new SuppliedUpdate(), new double[] {0, 0});
     decays.forEach(
         (rule, decay) -> {
@@ -111,8 +139,14 @@ class RuleValidationTest {
           assertEquals(decay[1], rule.decoupledDecay(), rule.toString());
           assertEquals(0, rule.withoutDecay().coupledDecay() + rule.withoutDecay().decoupledDecay(), rule.toString());
           assertEquals(rule.kernel(), rule.withoutDecay().kernel());
-          assertEquals(!NO_MULTIPLES.contains(rule.getClass()), rule.stepIsMultipleOfRate(), rule.toString());
-          final boolean divides = rule instanceof RMSProp || rule instanceof Adam || rule instanceof AdamW;
+          final boolean averages = rule instanceof ScheduleFreeSGD || rule instanceof ScheduleFreeAdamW;
+          assertEquals(averages, rule.averageSlot() != null, rule.toString());
+          assertEquals(averages ? 1 - 1 / 0.9 : 0, rule.averageFactor(), 1e-15, rule.toString());
+          assertEquals(averages ? 0.25 : 0, rule.iterateWeight(3, 0.5), rule.toString());
+          final boolean proportional = !averages && !NO_MULTIPLES.contains(rule.getClass());
+          assertEquals(proportional, rule.stepIsMultipleOfRate(), rule.toString());
+          final boolean divides =
+              rule instanceof RMSProp || rule instanceof Adam || rule instanceof AdamW || rule instanceof ScheduleFreeAdamW;
           assertEquals(divides, rule.preconditions(), rule.toString());
           if (!divides)
             assertRefused(IllegalStateException.class, () -> rule.preconditioner(RuleStep.of(1, 1), (name, value) -> null),

@@ -37,6 +37,8 @@ import org.steptuner.rule.ModernizedDualAveraging;
 import org.steptuner.rule.PrimalAveraging;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 
@@ -75,9 +77,21 @@ class RuleSchedulesTest {
     all.put(new Adan(0.8, 0.7, 0.95, 1e-3, 0.2, true), () -> adan(false));
     all.put(new ModernizedDualAveraging(0.8, 0.2), RuleSchedulesTest::dualAveraging);
     all.put(new PrimalAveraging(0.8, 0.2), RuleSchedulesTest::primalAveraging);
+    all.put(new ScheduleFreeSGD(0.8, 0, 2, 0.2), RuleSchedulesTest::scheduleFree);
     all.put(new MADGRAD(0.8, 1e-3, 0.2), () -> madgrad(false));
     all.put(new MirrorMADGRAD(0.8, 1e-3, 0.2), () -> madgrad(true));
     return all;
+  }
+
+  private static Formula scheduleFree() {
+    final double[] z = new double[1];
+    final double[] average = new double[1];
+    return (y, g, t, m, w) -> {
+      if (t == 1) z[0] = average[0] = y;
+      z[0] -= RATE * (g + w * 0.2 * y);
+      average[0] += (z[0] - average[0]) / t;
+      return 0.8 * average[0] + 0.2 * z[0];
+    };
   }
 
   private static Formula sgd(boolean nesterov) {
@@ -375,6 +389,8 @@ class RuleSchedulesTest {
     final Map<String, TunerBuilder<?>> withoutMomentum = new LinkedHashMap<>();
     withoutMomentum.put("SGD", FixedRate.of(1, SGD.defaults().weightDecay(0.1)));
     withoutMomentum.put("AdaGrad", FixedRate.of(1, AdaGrad.defaults()));
+    withoutMomentum.put("ScheduleFreeSGD", FixedRate.of(1, ScheduleFreeSGD.defaults().weightDecay(0.1)));
+    withoutMomentum.put("ScheduleFreeAdamW", FixedRate.of(1, ScheduleFreeAdamW.defaults().weightDecay(0.1)));
     withoutMomentum.put("SuppliedUpdate", FixedRate.of(1, new SuppliedUpdate()));
     withoutMomentum.put("DAdaptation", DAdaptation.tuning(AdaGrad.defaults().epsilon(1e-6)));
     withoutMomentum.put("DistanceAdaptation", DAdaptation.dualAveraging());

@@ -16,6 +16,8 @@ import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Adan;
 import org.steptuner.rule.Lion;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.rule.SGD;
 
 /** What {@code Optimizer.scalars} shows: the quantities of the papers, and nothing that only the implementation knows. */
@@ -24,6 +26,9 @@ class ScalarNamesTest {
   void namesAreThoseOfTheDocumentation() {
     final Map<TunerBuilder<?>, Set<String>> expected = new LinkedHashMap<>();
     expected.put(FixedRate.of(0.1, SGD.defaults()), Set.of());
+    expected.put(FixedRate.of(0.1, ScheduleFreeSGD.defaults()), Set.of("c", "weight_sum", "lr_max"));
+    expected.put(
+        Mechanic.tuning(ScheduleFreeAdamW.defaults()), Set.of("s", "r", "v", "m", "q", "h", "c", "weight_sum", "lr_max"));
     expected.put(Mechanic.tuning(AdamW.defaults()), Set.of("s", "r", "v", "m", "q", "h"));
     expected.put(Prodigy.tuning(AdamW.defaults()), Set.of("d", "d_max", "d_hat", "n", "s_norm", "t"));
     expected.put(DAdaptation.tuning(SGD.defaults()), Set.of("d", "n", "g1_norm", "s_norm", "t"));
