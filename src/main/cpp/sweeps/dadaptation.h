@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Learning-Rate-Free Learning by D-Adaptation, Defazio and Mishchenko (2023): the O(d) half of four forms, each as one sweep that does
+// Learning-Rate-Free Learning by D-Adaptation, Defazio and Mishchenko (2023): the O(d) half of five forms, each as one sweep that does
 // everything, since the step takes the estimate d that was there before it. The scalars d, its numerator and so on are in Java, which
 // also says how a tensor that is to stay as it is gets coefficients that change nothing.
 //
 // g is the gradient, to which a coupled decay has been added; s is the sum of g weighted by the rates; x0 the parameters at the start.
-// Words per element: SGD 6, Adam 9, AdaGrad 8, Lion 7.
+// Words per element: SGD 6, Adam 9, AdaGrad 8, Lion 7, Adan 13.
 #pragma once
 #include "../core/lists.h"
 #include "../rules/rule.h"
@@ -127,8 +127,60 @@ struct DAdaptLion : Kernel {
   }
 };
 
+// With p the gradient of the step before, and e = g - p, or 0 where first is 1:
+//   m <- beta1 m + averageGain g;  q <- beta2 q + differenceGain e;  v <- beta3 v + (1 - beta3) (g + beta2 e)^2;  p <- g
+//   s <- beta3 s + sumGain g;  x <- x - shrinkage x - step (m + beta2 q) / (sqrt(v) + epsilon)
+// With w = 1 / (sqrt(v) + epsilon) for the new v, sums <g, w g>, <s, w s> and |s|_1. Not in the paper: the form of the authors' release.
+// The rate is in the gains; step is 1, and where the decay is proximal 1 / (1 + rate decay).
+struct DAdaptAdan : Kernel {
+  static constexpr Name SWEEP = "dadaptation", RULE = "adan";
+  enum { G, X, AVERAGE, DIFFERENCE, SQUARE, PREVIOUS, SUM };
+  static constexpr auto OPERANDS =
+      operands(gradient(), parameter(READ_WRITE)) + states(names("momentum", "difference", "square", "previous", "sum"), READ_WRITE);
+  enum {
+    GRADIENT_SCALE,
+    FIRST,
+    BETA2,
+    AVERAGE_RETENTION,
+    AVERAGE_GAIN,
+    DIFFERENCE_GAIN,
+    SQUARE_RETENTION,
+    SQUARE_GAIN,
+    SUM_RETENTION,
+    SUM_GAIN,
+    EPSILON,
+    SHRINKAGE,
+    STEP
+  };
+  static constexpr auto COEFFICIENTS = names("gradientScale", "first", "beta2", "averageRetention", "averageGain", "differenceGain",
+                                             "squareRetention", "squareGain", "sumRetention", "sumGain", "epsilon", "shrinkage", "step");
+  enum { GRADIENT_WEIGHTED, SUM_WEIGHTED, SUM_NORM };
+  static constexpr auto SUMS = names("gradientWeighted", "sumWeighted", "sumNorm");
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T* s) {
+    const T g = c[GRADIENT_SCALE] * r[G];
+    const T e = select(c[FIRST] > T(0), T(0), g - r[PREVIOUS]);
+    const T ahead = g + c[BETA2] * e;
+    const T average = c[AVERAGE_RETENTION] * r[AVERAGE] + c[AVERAGE_GAIN] * g;
+    const T difference = c[BETA2] * r[DIFFERENCE] + c[DIFFERENCE_GAIN] * e;
+    const T square = c[SQUARE_RETENTION] * r[SQUARE] + c[SQUARE_GAIN] * ahead * ahead;
+    const T sum = c[SUM_RETENTION] * r[SUM] + c[SUM_GAIN] * g;
+    const T root = squareRoot(square) + c[EPSILON];
+    s[GRADIENT_WEIGHTED] = g * g / root;
+    s[SUM_WEIGHTED] = sum * sum / root;
+    s[SUM_NORM] = absolute(sum);
+    r[AVERAGE] = average;
+    r[DIFFERENCE] = difference;
+    r[SQUARE] = square;
+    r[PREVIOUS] = g;
+    r[SUM] = sum;
+    r[X] = r[X] - c[SHRINKAGE] * r[X] - c[STEP] * ((average + c[BETA2] * difference) / root);
+  }
+};
+
 namespace families {
-using dadaptation = List<DAdaptSgd, DAdaptAdam, DAdaptAdaGrad, DAdaptLion>;
+using dadaptation = List<DAdaptSgd, DAdaptAdam, DAdaptAdaGrad, DAdaptLion, DAdaptAdan>;
 }
 
 }  // namespace steptuner

@@ -13,6 +13,7 @@
   FAMILY(mechanic_recomputed)              \
   FAMILY(prodigy)                          \
   FAMILY(dadaptation)                      \
+  FAMILY(distance)                         \
   FAMILY(momo)                             \
   FAMILY(metaoptimize)                     \
   FAMILY(metaoptimize_package)             \

@@ -204,6 +204,7 @@ class SumReducerTest {
     expected.put(Mechanic.tuning(AdamW.defaults()).variant(Mechanic.Variant.TORCH), 2);
     expected.put(Prodigy.tuning(AdamW.defaults()).gradientL1(true), 1);
     expected.put(DAdaptation.tuning(AdamW.defaults()), 2);
+    expected.put(DAdaptation.dualAveraging(), 1);
     expected.put(MoMo.tuning(AdamW.defaults()), 1);
     expected.put(Hypergradient.tuning(AdamW.defaults(), 0.01, 1e-6), 1);
     expected.put(Hypergradient.tuning(SGD.defaults().weightDecay(0.1), 0.01, 1e-6).scope(Scope.TENSOR).clipNorm(1), 1);

@@ -8,18 +8,19 @@ package org.steptuner.rule;
  * <p>The rate is not a hyperparameter of the rule: the tuner passes it in at every step. The methods below tell a tuner all that it must
  * know of a rule.
  */
-public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMix, Lion, MADGRAD, MirrorMADGRAD, SuppliedUpdate {
+public sealed interface Rule
+    permits SGD, PrimalAveraging, RMSProp, AdaGrad, Adam, AdamW, AdEMAMix, Adan, Lion, ModernizedDualAveraging, MADGRAD, MirrorMADGRAD,
+    ScheduleFreeSGD, ScheduleFreeAdamW, SuppliedUpdate {
   /** The name of the native formula. */
   String kernel();
 
   /**
    * Puts the coefficients of a step, all of them.
    *
-   * @param rate the rate of this step, 0 or more
-   * @param step the number of this step, from 1
+   * @param step the number of this step, its rate, and what schedules multiply momentum and weight decay by
    * @param to takes the coefficients by name
    */
-  void coefficients(double rate, long step, Coefficients to);
+  void coefficients(RuleStep step, Coefficients to);
 
   /**
    * The value that all elements of a state slot have before the first step.
@@ -27,6 +28,42 @@ public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMi
    * @param slot the name of one of the rule's slots
    */
   default double initialValue(String slot) {
+    return 0;
+  }
+
+  /**
+   * What a schedule of the momentum multiplies, see {@link RuleStep#momentumFactor}: the momentum, or beta1 where there are several betas,
+   * as PyTorch's schedulers do. 0 where there is none.
+   */
+  default double momentum() {
+    return 0;
+  }
+
+  /** Whether a step may have a value in the place of {@link #momentum}; those in [0, 1) by default. */
+  default boolean allowsMomentum(double value) {
+    return value >= 0 && value < 1;
+  }
+
+  /**
+   * The slot that makes the parameters in training the point that the rule answers for, {@code x + averageFactor slot}; null for rules that
+   * answer for the parameters themselves. A rule that has it keeps an average of iterates, and not every tuner can go over it.
+   */
+  default String averageSlot() {
+    return null;
+  }
+
+  /** The factor of {@link #averageSlot}. */
+  default double averageFactor() {
+    return 0;
+  }
+
+  /**
+   * The weight of a step's iterate in the average that the rule keeps, before it is divided by the sum of all; 0 for rules that keep none.
+   *
+   * @param number the step's number, from 1
+   * @param largestRate the largest rate of all steps so far, this one included
+   */
+  default double iterateWeight(long number, double largestRate) {
     return 0;
   }
 
@@ -58,11 +95,11 @@ public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMi
   /**
    * Puts what the rule divides by, {@code factor (sqrt(square + epsilonInside) rootCorrection + epsilonOutside)}, after a step.
    *
-   * @param step the number of the last step, 1 or more
+   * @param step the last step
    * @param to takes {@code factor}, {@code rootCorrection}, {@code epsilonInside} and {@code epsilonOutside}
    * @throws IllegalStateException if the rule does not precondition
    */
-  default void preconditioner(long step, Coefficients to) {
+  default void preconditioner(RuleStep step, Coefficients to) {
     throw new IllegalStateException(this + " does not divide by a root of squares");
   }
 }

@@ -2,7 +2,9 @@
 package org.steptuner.tuner;
 
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
+import java.util.TreeMap;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
 import org.steptuner.internal.engine.Engine;
@@ -11,7 +13,8 @@ import org.steptuner.rule.Rule;
 
 /**
  * D-Adaptation: learns the rate as a lower bound d of the distance from the start to the solution, which only grows. Defazio and
- * Mishchenko, "Learning-Rate-Free Learning by D-Adaptation" (2023), in the forms of the authors' release.
+ * Mishchenko, "Learning-Rate-Free Learning by D-Adaptation" (2023), in the forms of the authors' release. The forms that the paper
+ * analyses, {@link #dualAveraging} (algorithm 1) and {@link #gradientDescent} (algorithm 2), are {@link DistanceAdaptation}.
  *
  * <p>The rule selects the form and gives its hyperparameters. x0 is x before the first step. r is the rate of the step; it uses the d from
  * before the step.
@@ -28,18 +31,28 @@ import org.steptuner.rule.Rule;
  * Lion (not in the paper) r = d rate;  u = sign(beta1 m + (1 - beta1) g);  m &lt;- beta2 m + (1 - beta2) r g
  *                         n &lt;- b n + (1 - b) r &lt;u, s&gt;;  s &lt;- b s + (1 - b) r u;  e = n / ((1 - b) |s|_1)
  *                         x &lt;- x - decay r x - r u
+ * Adan (not in the paper) r = d rate;  h = g - g', the gradient of the step before;  m &lt;- beta1 m + r (1 - beta1) g
+ *                         q &lt;- beta2 q + r (1 - beta2) h;  v &lt;- beta3 v + (1 - beta3) (g + beta2 h)^2
+ *                         s &lt;- beta3 s + r (1 - beta3) g;  B &lt;- beta3 B + r^2 (1 - beta3) &lt;g, g / (sqrt(v) + epsilon)&gt;
+ *                         A = &lt;s, s / (sqrt(v) + epsilon)&gt;;  e = (A / (1 - beta3) - B) / |s|_1
+ *                         x &lt;- (x - (m + beta2 q) / (sqrt(v) + epsilon)) / (1 + decay r); with noProx decay as Lion's
  * all                     d &lt;- max(d, min(e, growthRate d)), at most maxRate
  * </pre>
  *
- * Decay is added to g by SGD, Adam and AdaGrad, and applied to x by AdamW and Lion. c is Adam's bias correction, or 1.
+ * Decay is added to g by SGD, Adam and AdaGrad, and applied to x by AdamW, Lion and Adan. c is Adam's bias correction, or 1.
  *
  * <p>Words moved per element, of which 1 is the guard against non-finite gradients (clipping needs it too): SGD 7, Adam 10, AdaGrad 9, Lion
- * 8. State: SGD and Lion two words per element, Adam and AdaGrad three. A step uses the d from before it, so its own sums are not needed at
+ * 8, Adan 14. State: SGD and Lion two words per element, Adam and AdaGrad three, Adan five. A step uses the d from before it, so its own sums are not needed at
  * once. They are read back with those of the next step's guard, or when the report is asked for the learned scale.
  *
  * <p>Where the rate is 0 (a schedule may begin or end so, a group's factor may be 0), SGD and Adam do not change x, the state, d and t, as
- * in the release. AdaGrad still adds up squares and averages iterates, and Lion's averages still decay, as in the release; a group with the
- * factor 0 does not move. While the first gradients are 0, SGD does not move and waits for one that is not (the release divides by 0).
+ * in the release. AdaGrad still adds up squares and averages iterates, the averages of Lion and Adan still decay, and Adan still steps along
+ * them, as in the release; a group with the factor 0 does not move. |g_1| is over the groups with a positive rate. While the first gradients are 0, SGD does not move and waits for one
+ * that is not (the release divides by 0).
+ *
+ * <p>A group may have other steps in two ways. Its factor on the rate multiplies r in every formula, and the group's part of n twice: our
+ * generalisation, for all forms. {@link #layerScale}, for Adam, is what the release has: with the scale l, m gets l r g, s and the decay r, and
+ * the group's parts of n and |s|_1 are multiplied by l.
  *
  * <p>{@link org.steptuner.Optimizer#scalars} has d; n, or A and B; s_norm, which is |s| for SGD and |s|_1 for the others; SGD's g1_norm,
  * |g_1|; and t, the number of steps that were not left out.
@@ -52,7 +65,8 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
     SGD("sgd", List.of("sum", "reference"), List.of("gradientSum", "sumSquare")),
     ADAM("adam", List.of("momentum", "square", "sum"), List.of("gradientSum", "sumNorm")),
     ADAGRAD("adagrad", List.of("sum", "reference"), List.of("gradientWeighted", "sumWeighted", "sumNorm")),
-    LION("lion", List.of("momentum", "sum"), List.of("updateSum", "sumNorm"));
+    LION("lion", List.of("momentum", "sum"), List.of("updateSum", "sumNorm")),
+    ADAN("adan", List.of("momentum", "difference", "square", "previous", "sum"), List.of("gradientWeighted", "sumWeighted", "sumNorm"));
 
     final String kernel;
     final List<String> slots;
@@ -70,7 +84,8 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
         case "adam" -> ADAM;
         case "adagrad" -> ADAGRAD;
         case "lion" -> LION;
-        default -> throw new IllegalArgumentException("D-Adaptation knows SGD, Adam, AdamW, AdaGrad and Lion, not " + rule);
+        case "adan" -> ADAN;
+        default -> throw new IllegalArgumentException("D-Adaptation knows SGD, Adam, AdamW, AdaGrad, Lion and Adan, not " + rule);
       };
     }
   }
@@ -82,6 +97,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
   double growthRate = Double.POSITIVE_INFINITY;
   double momentum;
   boolean biasCorrection;
+  Map<String, Double> layerScales = Map.of(); // by group
 
   private DAdaptation(Rule rule) {
     super(rule);
@@ -93,10 +109,20 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
    * D-Adaptation over a rule, with nothing to tune.
    *
    * @param rule SGD (whose momentum averages iterates; not Nesterov's), Adam, AdamW, AdaGrad (the release has an epsilon and an initial
-   *     accumulator of 1e-6; no rate decay) or Lion
+   *     accumulator of 1e-6; no rate decay), Lion or Adan (the release has a decay of 0.02)
    */
   public static DAdaptation tuning(Rule rule) {
     return new DAdaptation(rule);
+  }
+
+  /** Dual averaging with D-Adaptation, the paper's algorithm 1. It takes no rule, and has settings of its own. */
+  public static DistanceAdaptation dualAveraging() {
+    return new DistanceAdaptation(DistanceAdaptation.Form.DUAL_AVERAGING);
+  }
+
+  /** Gradient descent with D-Adaptation, the paper's algorithm 2. It takes no rule, and has settings of its own. */
+  public static DistanceAdaptation gradientDescent() {
+    return new DistanceAdaptation(DistanceAdaptation.Form.GRADIENT_DESCENT);
   }
 
   private static void checkRule(Rule rule) {
@@ -106,7 +132,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
         if (of.orZero("gradientWeight") != 0)
           throw new IllegalArgumentException("D-Adaptation has no form with Nesterov's momentum: " + rule);
       }
-      case ADAM -> {
+      case ADAM, ADAN -> {
         if (of.get("epsilon") == 0)
           throw new IllegalArgumentException("D-Adaptation divides by epsilon alone at first: it must be positive in " + rule);
       }
@@ -172,6 +198,22 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
     return this;
   }
 
+  /**
+   * Scales the steps of a group, as {@code layer_scale} in the release does. The default is 1.
+   *
+   * @param group a group of the parameter set
+   * @param scale finite and positive
+   * @throws IllegalArgumentException if the rule is not Adam or AdamW, or the scale is out of its range
+   */
+  public DAdaptation layerScale(String group, double scale) {
+    Objects.requireNonNull(group, "group");
+    if (form != Form.ADAM) throw new IllegalArgumentException("layerScale is for Adam and AdamW, not for " + rule);
+    final Map<String, Double> scales = new TreeMap<>(layerScales);
+    scales.put(group, checkPositive("layerScale of group '" + group + "'", scale));
+    layerScales = scales;
+    return this;
+  }
+
   /** Which tensors share a d. The default is ALL, as in the paper; {@link Scope#GROUP} learns one per parameter group. */
   public DAdaptation scope(Scope value) {
     scope = Objects.requireNonNull(value, "scope");
@@ -182,6 +224,9 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
   void check(ParameterSet parameters) {
     if (maxRate < initialRate)
       throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
+    for (String group : layerScales.keySet())
+      if (!parameters.groups().contains(group))
+        throw new IllegalArgumentException("layerScale: the parameter set has no group '" + group + "'; it has " + parameters.groups());
   }
 
   @Override
@@ -208,6 +253,6 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
   @Override
   String description() {
     return "DAdaptation[rate=" + rate + ", initialRate=" + initialRate + ", maxRate=" + maxRate + ", growthRate=" + growthRate
-        + ", momentum=" + momentum + ", biasCorrection=" + biasCorrection + common() + "]";
+        + ", momentum=" + momentum + ", biasCorrection=" + biasCorrection + ", layerScales=" + layerScales + common() + "]";
   }
 }

@@ -12,10 +12,11 @@ import org.steptuner.rule.Rule;
 final class DAdaptationOptimizer extends TunedOptimizer {
   private final DAdaptation settings;
   private final DAdaptation.Form form;
-  private final double retention; // b, the square root of beta2
+  private final double retention; // b, the square root of beta2; Adan's beta3
   private final Hyperparameters[] hyperparameters; // by group
   private final AdamForm[] adam; // by group; for Adam's form
   private final DAdaptationScalars[] scalars; // by scope
+  private final double[] layerScale; // by group: l, 1 where the form has none
   private final double[] stepRate; // by segment: r
   private final double[] used; // by scope: r without bias correction and the factor of a group
   private final Sweep reference; // takes x as x0; null where the form has none
@@ -26,6 +27,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   private final Reduction.Term moving; // how many segments have a positive rate
   private final Sweep firstNorm; // SGD: |g_1|
   private final Reduction firstSums;
+  private final Sweep.Sum firstSegmentSquare;
   private final Reduction.Term firstSquare;
   private boolean referenced;
   private boolean sumsWaiting; // of the last step
@@ -34,11 +36,14 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     super(engine);
     this.settings = settings;
     form = settings.form;
-    retention = Math.sqrt(Hyperparameters.of(settings.rule).orZero("beta2"));
+    final Hyperparameters of = Hyperparameters.of(settings.rule);
+    retention = form == DAdaptation.Form.ADAN ? of.get("beta3") : Math.sqrt(of.orZero("beta2"));
     final int groups = parameters().groups().size();
     hyperparameters = new Hyperparameters[groups];
     adam = new AdamForm[form == DAdaptation.Form.ADAM ? groups : 0];
+    layerScale = new double[groups];
     for (int g = 0; g < groups; ++g) {
+      layerScale[g] = settings.layerScales.getOrDefault(parameters().groups().get(g), 1.0);
       hyperparameters[g] = Hyperparameters.of(rule(g));
       if (form == DAdaptation.Form.ADAM) adam[g] = AdamForm.of(rule(g));
     }
@@ -55,12 +60,19 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     final boolean normed = form == DAdaptation.Form.SGD;
     firstNorm = normed ? plan.bind("gradient_norm", "") : null;
     firstSums = reduction();
-    firstSquare = normed ? firstSums.perScope(firstNorm.sum("gradientSquare")) : null;
+    firstSegmentSquare = normed ? firstNorm.sum("gradientSquare") : null;
+    firstSquare = firstSums.perScope();
   }
 
   @Override
   protected double baseRate() {
     return settings.rate;
+  }
+
+  // AdaGrad's form has a momentum that its rule has not.
+  @Override
+  protected double scheduledMomentum(int group) {
+    return form == DAdaptation.Form.ADAGRAD ? settings.momentum : super.scheduledMomentum(group);
   }
 
   @Override
@@ -71,7 +83,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     if (firstNorm != null) takeFirstNorms();
     for (int scope = 0; scope < used.length; ++scope) used[scope] = report.rate() * perDirection(scalars[scope]);
     // Another process may have a group with a positive rate, and waits for the sums of this one.
-    boolean any = form == DAdaptation.Form.ADAGRAD || form == DAdaptation.Form.LION || reduces();
+    boolean any = !freezes() || reduces();
     for (int segment = 0; segment < plan.segments(); ++segment) {
       stepRate[segment] = stepRate(segment);
       any |= stepRate[segment] > 0;
@@ -84,9 +96,10 @@ final class DAdaptationOptimizer extends TunedOptimizer {
       final int group = plan.group(segment);
       switch (form) {
         case SGD -> putSgd(rule(group), hyperparameters[group], stepRate[segment]);
-        case ADAM -> putAdam(adam[group], stepRate[segment]);
+        case ADAM -> putAdam(adam[group], stepRate[segment], layerScale[group]);
         case ADAGRAD -> putAdaGrad(rule(group), hyperparameters[group], stepRate[segment], rateFactor(group) == 0);
         case LION -> putLion(rule(group), hyperparameters[group], stepRate[segment]);
+        case ADAN -> putAdan(rule(group), hyperparameters[group], stepRate[segment], scalars[plan.scope(segment)].t == 0);
       }
       sweep.set(segment);
     }
@@ -101,7 +114,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     final DAdaptationScalars scalar = scalars[plan.scope(segment)];
     final double rate = scalar.d * rate(plan.group(segment));
     if (form == DAdaptation.Form.SGD) return scalar.firstNorm > 0 ? rate / scalar.firstNorm : 0;
-    return settings.biasCorrection ? rate * adam[plan.group(segment)].biasCorrection(scalar.t + 1) : rate;
+    return settings.biasCorrection ? rate * adam[plan.group(segment)].biasCorrection(scalar.t + 1, momentumFactor()) : rate;
   }
 
   private double perDirection(DAdaptationScalars scalar) {
@@ -109,7 +122,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     return scalar.firstNorm > 0 ? scalar.d / scalar.firstNorm : 0;
   }
 
-  /** SGD divides by the norm of the first gradient that is not 0, without decay. */
+  /** SGD divides by the norm of the first gradient that is not 0, without decay, over what has a positive rate. */
   private void takeFirstNorms() {
     boolean missing = false;
     for (DAdaptationScalars scalar : scalars) missing |= scalar.firstNorm == 0;
@@ -117,6 +130,8 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     firstNorm.run();
     firstNorm.await();
     firstSums.collect();
+    for (int segment = 0; segment < plan.segments(); ++segment)
+      if (rate(plan.group(segment)) > 0) firstSquare.add(plan.scope(segment), firstSegmentSquare.of(segment));
     firstSums.reduce();
     for (int scope = 0; scope < scalars.length; ++scope)
       if (scalars[scope].firstNorm == 0) scalars[scope].firstNorm = Math.sqrt(firstSquare.of(scope)) * Math.abs(guard.scale());
@@ -124,32 +139,53 @@ final class DAdaptationOptimizer extends TunedOptimizer {
 
   private void putSgd(Rule rule, Hyperparameters of, double r) {
     final boolean stays = r == 0;
-    final double momentum = of.orZero("momentum");
-    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay()).put("sumGain", r);
+    final double momentum = of.orZero("momentum") * momentumFactor();
+    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay() * decayFactor()).put("sumGain", r);
     sweep.put("retention", stays ? 1 : momentum).put("intake", stays ? 0 : 1 - momentum);
   }
 
-  private void putAdam(AdamForm rule, double r) {
+  private void putAdam(AdamForm rule, double r, double scale) {
     final boolean stays = r == 0;
-    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay());
-    sweep.put("averageRetention", stays ? 1 : rule.beta1()).put("averageGain", r * (1 - rule.beta1()));
+    final double beta1 = rule.beta1() * momentumFactor();
+    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay() * decayFactor());
+    sweep.put("averageRetention", stays ? 1 : beta1).put("averageGain", scale * r * (1 - beta1));
     sweep.put("squareRetention", stays ? 1 : rule.beta2()).put("squareGain", stays ? 0 : 1 - rule.beta2());
     sweep.put("sumRetention", stays ? 1 : retention).put("sumGain", r * (1 - retention));
-    sweep.put("epsilon", rule.epsilon()).put("shrinkage", rule.decoupledDecay() * r).put("step", stays ? 0 : 1);
+    sweep.put("epsilon", rule.epsilon()).put("shrinkage", rule.decoupledDecay() * decayFactor() * r).put("step", stays ? 0 : 1);
   }
 
   /** @param still whether the group does not move: the average of x and x0 would be x0 up to rounding only */
   private void putAdaGrad(Rule rule, Hyperparameters of, double r, boolean still) {
-    sweep.put("coupledDecay", rule.coupledDecay()).put("sumGain", r);
-    sweep.put("retention", still ? 1 : settings.momentum).put("intake", still ? 0 : 1 - settings.momentum);
+    final double momentum = settings.momentum * momentumFactor();
+    sweep.put("coupledDecay", rule.coupledDecay() * decayFactor()).put("sumGain", r);
+    sweep.put("retention", still ? 1 : momentum).put("intake", still ? 0 : 1 - momentum);
     sweep.put("epsilon", of.get("epsilon"));
   }
 
   private void putLion(Rule rule, Hyperparameters of, double r) {
-    sweep.put("beta1", of.get("beta1")).put("oneMinusBeta1", 1 - of.get("beta1"));
+    final double beta1 = of.get("beta1") * momentumFactor();
+    sweep.put("beta1", beta1).put("oneMinusBeta1", 1 - beta1);
     sweep.put("averageRetention", of.get("beta2")).put("averageGain", r * (1 - of.get("beta2")));
     sweep.put("sumRetention", retention).put("sumGain", r * (1 - retention));
-    sweep.put("rate", r).put("shrinkage", r * rule.decoupledDecay());
+    sweep.put("rate", r).put("shrinkage", r * (rule.decoupledDecay() * decayFactor()));
+  }
+
+  private void putAdan(Rule rule, Hyperparameters of, double r, boolean first) {
+    final double beta1 = of.get("beta1") * momentumFactor();
+    final double beta2 = of.get("beta2");
+    final double beta3 = of.get("beta3");
+    final double shrinkage = r * rule.decoupledDecay() * decayFactor();
+    // A proximal decay divides the step by 1 + shrinkage.
+    final double divisor = rule.stepIsMultipleOfRate() ? 1 : 1 + shrinkage;
+    sweep.put("first", first ? 1 : 0).put("beta2", beta2);
+    sweep.put("averageRetention", beta1).put("averageGain", r * (1 - beta1)).put("differenceGain", r * (1 - beta2));
+    sweep.put("squareRetention", beta3).put("squareGain", 1 - beta3).put("sumRetention", retention).put("sumGain", r * (1 - retention));
+    sweep.put("epsilon", of.get("epsilon")).put("shrinkage", shrinkage / divisor).put("step", 1 / divisor);
+  }
+
+  /** Whether a step at the rate 0 leaves all as it is. */
+  private boolean freezes() {
+    return form == DAdaptation.Form.SGD || form == DAdaptation.Form.ADAM;
   }
 
   /** Takes the sums of the last step, and with them the d of the next one. */
@@ -162,10 +198,11 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final double r = stepRate[segment];
       // What stays as it is has no part in the estimate.
-      if (r == 0 && (form == DAdaptation.Form.SGD || form == DAdaptation.Form.ADAM)) continue;
+      if (r == 0 && freezes()) continue;
       final int scope = plan.scope(segment);
-      terms[0].add(scope, (form == DAdaptation.Form.ADAGRAD ? r * r : r) * summed[0].of(segment));
-      for (int i = 1; i < terms.length; ++i) terms[i].add(scope, summed[i].of(segment));
+      final double scale = layerScale[plan.group(segment)];
+      terms[0].add(scope, scale * (weighsSquares() ? r * r : r) * summed[0].of(segment));
+      for (int i = 1; i < terms.length; ++i) terms[i].add(scope, scale * summed[i].of(segment));
       if (r > 0) moving.add(scope, 1);
     }
     sums.reduce();
@@ -175,8 +212,14 @@ final class DAdaptationOptimizer extends TunedOptimizer {
         case SGD -> scalars[scope].sgd(terms[0].of(scope), terms[1].of(scope));
         case ADAM, LION -> scalars[scope].averaged(retention, terms[0].of(scope), terms[1].of(scope), moves);
         case ADAGRAD -> scalars[scope].adaGrad(terms[0].of(scope), terms[1].of(scope), terms[2].of(scope), moves);
+        case ADAN -> scalars[scope].adan(retention, terms[0].of(scope), terms[1].of(scope), terms[2].of(scope), moves);
       }
     }
+  }
+
+  /** Whether the estimate is made of A and B, and not of n. */
+  private boolean weighsSquares() {
+    return form == DAdaptation.Form.ADAGRAD || form == DAdaptation.Form.ADAN;
   }
 
   @Override
@@ -202,7 +245,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   @Override
   protected void name(Scalars to) {
     to.each("d", scalars, one -> one.d, (one, d) -> one.d = d);
-    if (form == DAdaptation.Form.ADAGRAD) {
+    if (weighsSquares()) {
       to.each("A", scalars, one -> one.sumWeighted, (one, a) -> one.sumWeighted = a);
       to.each("B", scalars, one -> one.gradientWeighted, (one, b) -> one.gradientWeighted = b);
     } else {

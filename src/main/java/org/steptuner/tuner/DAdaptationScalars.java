@@ -9,8 +9,8 @@ final class DAdaptationScalars {
   double d;
   double numerator; // SGD, Adam, Lion
   double firstNorm; // SGD: |g_1|; 0 until there was a gradient
-  double gradientWeighted; // AdaGrad's B
-  double sumWeighted; // AdaGrad's A
+  double gradientWeighted; // B of AdaGrad and Adan
+  double sumWeighted; // A of AdaGrad and Adan
   double sumNorm; // |s|_1, for SGD |s|
   long t; // steps that were not frozen
 
@@ -72,5 +72,23 @@ final class DAdaptationScalars {
     sumWeighted = weighted;
     sumNorm = norm;
     if (moves) raise((sumWeighted - gradientWeighted) / sumNorm);
+  }
+
+  /**
+   * Adan.
+   *
+   * @param retention {@code beta3}
+   * @param gradients {@code r^2 <g, g / (sqrt(v) + epsilon)>}
+   * @param weighted {@code <s, s / (sqrt(v) + epsilon)>}
+   * @param norm {@code |s|_1}
+   * @param moves whether the rate was positive
+   */
+  void adan(double retention, double gradients, double weighted, double norm, boolean moves) {
+    if (norm == 0) return;
+    ++t;
+    gradientWeighted = retention * gradientWeighted + (1 - retention) * gradients;
+    sumWeighted = weighted;
+    sumNorm = norm;
+    if (moves) raise((sumWeighted / (1 - retention) - gradientWeighted) / sumNorm);
   }
 }

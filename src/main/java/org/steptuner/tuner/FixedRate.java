@@ -32,6 +32,11 @@ public final class FixedRate extends TunerBuilder<FixedRate> {
   }
 
   @Override
+  boolean takesAverages() {
+    return true;
+  }
+
+  @Override
   boolean guarded() {
     return needsNorm();
   }
@@ -66,7 +71,7 @@ public final class FixedRate extends TunerBuilder<FixedRate> {
       if (!guard.guard()) return false;
       sweep.put("gradientScale", sourceScale());
       for (int segment = 0; segment < plan.segments(); ++segment) {
-        putRule(sweep, segment, step);
+        putRule(sweep, segment);
         sweep.set(segment);
       }
       sweep.run();

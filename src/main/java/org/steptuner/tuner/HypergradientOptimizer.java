@@ -19,6 +19,7 @@ final class HypergradientOptimizer extends TunedOptimizer {
   private final HypergradientScalars[] scalars; // by scope
   private final double decay; // the largest that a group adds to the gradient
   private final double[] share; // of it, by group
+  private final AdamForm[] released; // by group, whose bias correction the release moves; none otherwise
   private final Sweep observe;
   private final Sweep apply;
   private final Reduction sums;
@@ -37,6 +38,9 @@ final class HypergradientOptimizer extends TunedOptimizer {
     for (int group = 0; group < share.length; ++group) largest = Math.max(largest, rule(group).coupledDecay());
     decay = largest;
     for (int group = 0; group < share.length; ++group) share[group] = decay == 0 ? 0 : rule(group).coupledDecay() / decay;
+    final boolean moved = settings.variant == Hypergradient.Variant.ADDITIVE_RELEASED && AdamForm.fits(rule(0));
+    released = new AdamForm[moved ? share.length : 0];
+    for (int group = 0; group < released.length; ++group) released[group] = AdamForm.of(rule(group));
     scalars = new HypergradientScalars[plan.scopes()];
     for (int i = 0; i < scalars.length; ++i) scalars[i] = new HypergradientScalars(settings);
     observe = plan.bind(decay > 0 ? "hypergradient_observe_decay" : "hypergradient_observe", "");
@@ -87,13 +91,14 @@ final class HypergradientOptimizer extends TunedOptimizer {
 
   private void updateRates() {
     final double s = guard.scale();
+    final double w = decay * decayFactor();
     double last = scalars[scalars.length - 1].rate;
     for (int scope = 0; scope < scalars.length; ++scope) {
       double product = s * gradientDirection.of(scope);
       double square = s * s * gradientSquare.of(scope);
       if (decay > 0) {
-        product += decay * decayTerms[0].of(scope);
-        square += decay * (2 * s * decayTerms[1].of(scope) + decay * decayTerms[2].of(scope));
+        product += w * decayTerms[0].of(scope);
+        square += w * (2 * s * decayTerms[1].of(scope) + w * decayTerms[2].of(scope));
       }
       scalars[scope].update(settings.tensorOrder ? last : scalars[scope].rate, product, square, directionSquare.of(scope));
       last = scalars[scope].rate;
@@ -110,12 +115,11 @@ final class HypergradientOptimizer extends TunedOptimizer {
   }
 
   private void putRule(int group, long step) {
-    rule(group).coefficients(1, step, apply);
-    if (settings.variant == Hypergradient.Variant.ADDITIVE_RELEASED && AdamForm.fits(rule(group))) {
-      final AdamForm adam = AdamForm.of(rule(group));
-      apply.put("stepSize", 1 / (1 - Math.pow(adam.beta1(), step)) * Math.sqrt(1 - Math.pow(adam.beta2(), step)));
-      apply.put("rootCorrection", 1);
-    }
+    putRule(apply, group, 1);
+    if (released.length == 0) return;
+    final AdamForm adam = released[group];
+    apply.put("stepSize", 1 / (1 - Math.pow(adam.beta1() * momentumFactor(), step)) * Math.sqrt(1 - Math.pow(adam.beta2(), step)));
+    apply.put("rootCorrection", 1);
   }
 
   @Override

@@ -5,6 +5,7 @@ import java.util.HashMap;
 import java.util.Map;
 import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.RuleStep;
 
 /**
  * What tuners with a formula of their own take from a rule: the coefficients that it has at the rate 1, by name. Those that do not depend
@@ -17,14 +18,14 @@ final class Hyperparameters implements Coefficients {
 
   private Hyperparameters() {}
 
-  /** At the first step. */
+  /** At the first step, without schedules. */
   static Hyperparameters of(Rule rule) {
     return of(rule, 1);
   }
 
   static Hyperparameters of(Rule rule, long step) {
     final Hyperparameters of = new Hyperparameters();
-    rule.coefficients(1, step, of);
+    rule.coefficients(RuleStep.of(1, step), of);
     return of;
   }
 

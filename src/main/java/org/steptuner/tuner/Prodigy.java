@@ -43,8 +43,8 @@ import org.steptuner.rule.Rule;
  * <p>Known to fail: with a schedule that warms up from a very small rate, d can be overestimated; use {@link #safeguardWarmup}. On
  * gradients that do not depend on x, d grows without bound; {@link #maxRate} stops it.
  *
- * <p>Resetting, the other technique of the paper's first version (2306.06101v1), is not here: that version's algorithm is in no text or
- * release that we could read, and the later versions leave it out.
+ * <p>The forms that the paper analyses, {@link #gradientDescent} (algorithm 1) and {@link #dualAveraging} (algorithm 2), are
+ * {@link DistanceAdaptation}, as is resetting, the other method of the paper's first versions.
  */
 public final class Prodigy extends TunerBuilder<Prodigy> {
   /** How x0 - x, of which the estimate is made, is kept. */
@@ -99,6 +99,16 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
    */
   public static Prodigy tuning(Rule rule) {
     return new Prodigy(rule);
+  }
+
+  /** Gradient descent with Prodigy, the paper's algorithm 1. It takes no rule, and has settings of its own. */
+  public static DistanceAdaptation gradientDescent() {
+    return new DistanceAdaptation(DistanceAdaptation.Form.PRODIGY_GRADIENT_DESCENT);
+  }
+
+  /** Dual averaging with Prodigy, the paper's algorithm 2. It takes no rule, and has settings of its own. */
+  public static DistanceAdaptation dualAveraging() {
+    return new DistanceAdaptation(DistanceAdaptation.Form.PRODIGY_DUAL_AVERAGING);
   }
 
   /** A factor on the learned rate, finite and not negative. The default is 1, which is best; use {@link #coefficient} instead. */

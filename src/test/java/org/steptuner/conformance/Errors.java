@@ -9,8 +9,9 @@ import java.util.TreeSet;
 /**
  * The relative errors of one trajectory against another: |actual - expected| relative to |expected|, but at least to a scale. For
  * an element of a vector the scale is the vector's largest element; for the sum of all parameters, their norm times the root of
- * their number; for a tuner's scalar, the largest value that it has had so far; for the loss, a thousandth of the first loss. So
- * neither cancellation nor a value on its way through 0 turns rounding into an error.
+ * their number; for a tuner's scalar, the largest value that it has had so far; for d_hat, which begins as the difference of equal
+ * numbers, d; for the loss, a thousandth of the first loss. So neither cancellation nor a value on its way through 0 turns rounding
+ * into an error.
  */
 final class Errors {
   /** Takes an error. */
@@ -58,7 +59,9 @@ final class Errors {
     expected.scalars().forEach((name, rows) -> {
       final double[][] values = actual.scalars().get(name);
       if (values == null || rows[row] == null) return;
-      vector(name, step, rows[row], values[row], largestScalar.merge(name, largest(rows[row]), Math::max));
+      final double[][] bound = name.equals("d_hat") ? expected.scalars().get("d") : null;
+      final double least = bound == null ? 0 : largest(bound[row]);
+      vector(name, step, rows[row], values[row], Math.max(least, largestScalar.merge(name, largest(rows[row]), Math::max)));
     });
     if (expected.lossBefore().length == 0) return;
     final double loss = expected.lossBefore()[row];

@@ -5,6 +5,10 @@ import java.util.List;
 import org.steptuner.DataType;
 import org.steptuner.Schedule;
 import org.steptuner.conformance.Candidate.Lost;
+import org.steptuner.rule.Rule;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
+import org.steptuner.tuner.DAdaptation;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.Mechanic.Delta;
@@ -27,9 +31,10 @@ final class OptimizerFactory {
     final List<Candidate> candidates =
         switch (kind) {
           case "fixed_rate" -> fixedRate(optimizer);
+          case "schedule_free" -> List.of(scheduleFree(optimizer));
           case "mechanic" -> mechanic(optimizer, type);
-          case "prodigy" -> prodigy(optimizer, type);
-          case "dadaptation" -> one(ParameterFreeCases.dAdaptation(optimizer), optimizer);
+          case "prodigy" -> optimizer.has("variant") ? one(DistanceCases.prodigy(optimizer), optimizer) : prodigy(optimizer, type);
+          case "dadaptation" -> List.of(dAdaptation(optimizer));
           case "momo" -> one(ParameterFreeCases.momo(optimizer), optimizer);
           case "momo_adam" -> one(ParameterFreeCases.momoAdam(optimizer), optimizer);
           case "metaoptimize" -> List.of(MetaCases.metaOptimize(optimizer));
@@ -59,6 +64,22 @@ final class OptimizerFactory {
     return new Candidate(displacement.name(), scheduled(ParameterFreeCases.prodigy(optimizer, displacement), optimizer), Lost.DELTA);
   }
 
+  // Scales of layers are given by tensor; each tensor is a group then.
+  private static Candidate dAdaptation(Fields optimizer) {
+    if (optimizer.has("variant")) return new Candidate("", scheduled(DistanceCases.dAdaptation(optimizer), optimizer), Lost.NOTHING);
+    final DAdaptation tuner = ParameterFreeCases.dAdaptation(optimizer);
+    double[][] blocks = null;
+    if (optimizer.has("layer_scales")) {
+      final double[] scales = optimizer.numbers("layer_scales");
+      blocks = new double[scales.length][];
+      for (int t = 0; t < scales.length; ++t) {
+        blocks[t] = new double[] {t};
+        tuner.layerScale("block " + t, scales[t]);
+      }
+    }
+    return new Candidate("", scheduled(tuner, optimizer), Lost.NOTHING, blocks);
+  }
+
   private static List<Candidate> one(TunerBuilder<?> builder, Fields optimizer) {
     return List.of(new Candidate("", scheduled(builder, optimizer), Lost.NOTHING));
   }
@@ -66,6 +87,24 @@ final class OptimizerFactory {
   private static List<Candidate> fixedRate(Fields optimizer) {
     final BaseRule base = BaseRule.of(optimizer.object("base"));
     return List.of(new Candidate("", scheduled(FixedRate.of(base.rate(), base.rule()), optimizer), Lost.NOTHING));
+  }
+
+  private static Candidate scheduleFree(Fields optimizer) {
+    final double beta1 = optimizer.number("beta1");
+    final double beta2 = optimizer.number("beta2");
+    final double epsilon = optimizer.number("eps");
+    final double stepPower = optimizer.number("r");
+    final double ratePower = optimizer.number("weight_lr_power");
+    final double decay = optimizer.number("weight_decay");
+    final String name = optimizer.text("rule");
+    final Rule rule =
+        switch (name) {
+          case "sgd" -> new ScheduleFreeSGD(beta1, stepPower, ratePower, decay);
+          case "adamw" -> new ScheduleFreeAdamW(beta1, beta2, epsilon, stepPower, ratePower, decay);
+          default -> throw new UnsupportedException("rule '" + name + "' of kind 'schedule_free'");
+        };
+    final Schedule warmup = Schedule.warmup((long) optimizer.number("warmup_steps"));
+    return new Candidate("", FixedRate.of(optimizer.number("lr"), rule).schedule(warmup), Lost.NOTHING);
   }
 
   // A reference that does not store Delta recomputes it. Discounting a stored one is the same in exact arithmetic, and all that

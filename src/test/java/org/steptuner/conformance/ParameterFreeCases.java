@@ -4,6 +4,7 @@ package org.steptuner.conformance;
 import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Adan;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
@@ -33,7 +34,7 @@ final class ParameterFreeCases {
     return optimizer.has("beta3") ? prodigy.beta3(optimizer.number("beta3")) : prodigy;
   }
 
-  static TunerBuilder<?> dAdaptation(Fields optimizer) {
+  static DAdaptation dAdaptation(Fields optimizer) {
     final String rule = optimizer.text("rule");
     final DAdaptation tuner =
         switch (rule) {
@@ -47,6 +48,12 @@ final class ParameterFreeCases {
           case "lion" -> {
             final double[] betas = optimizer.numbers("betas");
             yield DAdaptation.tuning(new Lion(betas[0], betas[1], optimizer.number("weight_decay")));
+          }
+          case "adan" -> {
+            final double[] betas = optimizer.numbers("betas");
+            final double decay = optimizer.number("weight_decay");
+            yield DAdaptation.tuning(
+                new Adan(betas[0], betas[1], betas[2], optimizer.number("eps"), decay, optimizer.flag("no_prox")));
           }
           default -> throw new UnsupportedException("rule '" + rule + "' of kind 'dadaptation'");
         };

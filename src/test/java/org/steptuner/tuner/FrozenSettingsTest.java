@@ -39,6 +39,10 @@ class FrozenSettingsTest {
             .slice(3).displacement(Prodigy.Displacement.ACCUMULATED));
     add("DAdaptation", () -> DAdaptation.tuning(AdaGrad.defaults().epsilon(1e-6)).initialRate(1e-3),
         b -> b.baseRate(9).initialRate(1).maxRate(1).growthRate(1.01).momentum(0.9));
+    add("DAdaptation with scales of layers", () -> DAdaptation.tuning(AdamW.defaults()).initialRate(1e-3).layerScale("default", 0.5),
+        b -> b.layerScale("default", 2).biasCorrection(true));
+    add("DistanceAdaptation", () -> DAdaptation.dualAveraging().initialRate(1e-3),
+        b -> b.baseRate(9).initialRate(1).maxRate(1).growthRate(3).gradientBound(4).averaging(false).resetting().scope(Scope.TENSOR));
     add("MoMo", () -> MoMo.tuning(SGD.defaults().momentum(0.9)),
         b -> b.maxRate(1e-4).variant(MoMo.Variant.OPTAX).bound(0.5).estimateBound(true).biasCorrection(true));
     add("MovingTarget", () -> MovingTarget.tuning(SGD.defaults()).parts(2),

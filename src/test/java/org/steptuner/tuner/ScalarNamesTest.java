@@ -14,7 +14,10 @@ import org.steptuner.Optimizer;
 import org.steptuner.TestTensors;
 import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Adan;
 import org.steptuner.rule.Lion;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.rule.SGD;
 
 /** What {@code Optimizer.scalars} shows: the quantities of the papers, and nothing that only the implementation knows. */
@@ -23,12 +26,21 @@ class ScalarNamesTest {
   void namesAreThoseOfTheDocumentation() {
     final Map<TunerBuilder<?>, Set<String>> expected = new LinkedHashMap<>();
     expected.put(FixedRate.of(0.1, SGD.defaults()), Set.of());
+    expected.put(FixedRate.of(0.1, ScheduleFreeSGD.defaults()), Set.of("c", "weight_sum", "lr_max"));
+    expected.put(
+        Mechanic.tuning(ScheduleFreeAdamW.defaults()), Set.of("s", "r", "v", "m", "q", "h", "c", "weight_sum", "lr_max"));
     expected.put(Mechanic.tuning(AdamW.defaults()), Set.of("s", "r", "v", "m", "q", "h"));
     expected.put(Prodigy.tuning(AdamW.defaults()), Set.of("d", "d_max", "d_hat", "n", "s_norm", "t"));
     expected.put(DAdaptation.tuning(SGD.defaults()), Set.of("d", "n", "g1_norm", "s_norm", "t"));
     expected.put(DAdaptation.tuning(AdamW.defaults()), Set.of("d", "n", "s_norm", "t"));
     expected.put(DAdaptation.tuning(Lion.defaults()), Set.of("d", "n", "s_norm", "t"));
     expected.put(DAdaptation.tuning(AdaGrad.defaults()), Set.of("d", "A", "B", "s_norm", "t"));
+    expected.put(DAdaptation.tuning(Adan.defaults()), Set.of("d", "A", "B", "s_norm", "t"));
+    expected.put(DAdaptation.dualAveraging(), Set.of("d", "d_hat", "s_norm", "gamma", "t"));
+    expected.put(DAdaptation.dualAveraging().resetting(), Set.of("d", "d_hat", "s_norm", "gamma", "resets", "t"));
+    expected.put(DAdaptation.gradientDescent(), Set.of("d", "d_hat", "s_norm", "n", "lambda", "t"));
+    expected.put(Prodigy.gradientDescent(), Set.of("d", "d_hat", "s_norm", "n", "eta", "t"));
+    expected.put(Prodigy.dualAveraging(), Set.of("d", "d_hat", "s_norm", "n", "gamma", "t"));
     expected.put(MoMo.tuning(SGD.defaults()), Set.of("loss_avg", "gamma", "lb", "tau", "tau_unlimited", "t"));
     expected.put(MovingTarget.tuning(SGD.defaults()), Set.of("alpha", "alpha_mean", "tau", "rate", "t"));
     expected.put(MetaOptimize.tuning(AdamW.defaults()), Set.of("z", "beta", "m", "v"));

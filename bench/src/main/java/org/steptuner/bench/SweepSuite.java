@@ -17,6 +17,7 @@ import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.RuleStep;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 
@@ -44,9 +45,10 @@ final class SweepSuite {
   private static final List<String> OTHERS =
       List.of(
           "prodigy_observe_stored/adam", "prodigy_apply_stored/adam", "prodigy_apply_accumulated/adam", "dadaptation/sgd",
-          "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "momo_observe/momentum", "momo_apply/momentum",
-          "momo_observe/adam", "momo_apply/adam", "hypergradient_observe", "hypergradient_apply/adam", "direction/adam", "trial",
-          "newton_window", "vector_products", "vector_combination");
+          "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "distance_observe", "distance_apply", "distance_apply_averaged",
+          "dadaptation/adan", "momo_observe/momentum", "momo_apply/momentum", "momo_observe/adam", "momo_apply/adam",
+          "hypergradient_observe", "hypergradient_apply/adam", "direction/adam", "trial", "newton_window", "vector_products",
+          "vector_combination", "evaluating", "training");
   private static final Set<Long> SIZES_OF_OTHERS = Set.of(100_000L, 10_000_000L);
 
   private static final Set<String> QUICK =
@@ -99,7 +101,7 @@ final class SweepSuite {
     Sweep bind(Kind kind) {
       final Sweep sweep = plan.bind(kind.sweep, kind.kernel);
       for (String name : sweep.coefficients()) sweep.put(name, COEFFICIENTS.getOrDefault(name, 0.5));
-      if (kind.rule != null) kind.rule.coefficients(RATE, STEP, sweep);
+      if (kind.rule != null) kind.rule.coefficients(RuleStep.of(RATE, STEP), sweep);
       sweep.set(0);
       return sweep;
     }

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.Scalars;
+import org.steptuner.internal.engine.Sweep;
+import org.steptuner.internal.engine.TunedOptimizer;
+import org.steptuner.rule.Coefficients;
+
+/** The two sweeps of D-Adaptation and Prodigy as they are analysed: the norm of the gradient, then the step. */
+final class DistanceOptimizer extends TunedOptimizer {
+  private final DistanceAdaptation settings;
+  private final boolean early; // d is needed before x is written
+  private final double unit; // of the sum in memory
+  private final DistanceScalars[] scalars; // by scope
+  private final Sweep reference; // takes x as x0
+  private final Sweep observe;
+  private final Sweep.Sum square;
+  private final Sweep.Sum earlyProduct; // null where d is found late
+  private final Sweep.Sum earlySum;
+  private final Reduction observed;
+  private final Reduction.Term gradientSquare; // |g|^2 over everything
+  private final Reduction.Term squares; // by scope: sum of |g|^2, of r |g|^2 and of r^2 |g|^2
+  private final Reduction.Term rated;
+  private final Reduction.Term ratedSquares;
+  private final Reduction.Term moving; // how many segments have a positive rate
+  private final Reduction.Term observedProduct; // sum of r <g, s>, and |s|^2; of the old s
+  private final Reduction.Term observedSum;
+  private final Sweep apply;
+  private final Sweep.Sum product;
+  private final Sweep.Sum sumSquare;
+  private final Reduction summed;
+  private final Reduction.Term summedProduct;
+  private final Reduction.Term summedSquare;
+  private double lastScale; // of the gradients and the rate of the step whose sums are waiting
+  private double lastRate;
+  private boolean referenced;
+  private boolean sumsWaiting;
+
+  DistanceOptimizer(Engine engine, DistanceAdaptation settings) {
+    super(engine);
+    this.settings = settings;
+    early = settings.early() || reduces(); // all sums of a step go over the processes in one call, before anything is written
+    unit = settings.initialRate;
+    scalars = new DistanceScalars[plan.scopes()];
+    for (int i = 0; i < scalars.length; ++i) scalars[i] = DistanceScalars.of(settings);
+    reference = plan.bind("reference", "");
+    observe = guard.bindObserver(early ? "distance_observe" : "gradient_norm", "");
+    square = observe.sum("gradientSquare");
+    earlyProduct = early ? observe.sum("gradientSum") : null;
+    earlySum = early ? observe.sum("sumSquare") : null;
+    observed = reduction();
+    gradientSquare = observed.overall(square);
+    squares = observed.perScope();
+    rated = observed.perScope();
+    ratedSquares = observed.perScope();
+    moving = observed.perScope();
+    observedProduct = observed.perScope();
+    observedSum = observed.perScope();
+    guard.addL1(observe, observed);
+    apply = plan.bind(settings.averaging ? "distance_apply_averaged" : "distance_apply", "");
+    product = apply.sum("gradientSum");
+    sumSquare = apply.sum("sumSquare");
+    summed = reduction();
+    summedProduct = summed.perScope();
+    summedSquare = summed.perScope();
+  }
+
+  @Override
+  protected double baseRate() {
+    return settings.rate;
+  }
+
+  @Override
+  protected boolean advance(long step) {
+    observe.run();
+    observe.await();
+    settle();
+    if (!takeSquares()) return false;
+    boolean moves = false;
+    for (int scope = 0; scope < scalars.length; ++scope) {
+      begin(scope);
+      moves |= scalars[scope].moves;
+    }
+    if (!moves) return true;
+    if (!referenced) reference.run();
+    referenced = true;
+    for (int segment = 0; segment < plan.segments(); ++segment) put(segment);
+    apply.run();
+    sumsWaiting = !early;
+    lastScale = guard.scale();
+    lastRate = report.rate();
+    return true;
+  }
+
+  /** Adds what was observed over the segments of each scope, and over all processes. False: skip the step. */
+  private boolean takeSquares() {
+    observed.collect();
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      final int scope = plan.scope(segment);
+      final double r = rate(plan.group(segment));
+      if (early) observedSum.add(scope, earlySum.of(segment));
+      if (r == 0) continue;
+      moving.add(scope, 1);
+      squares.add(scope, square.of(segment));
+      rated.add(scope, r * square.of(segment));
+      ratedSquares.add(scope, r * r * square.of(segment));
+      if (early) observedProduct.add(scope, r * earlyProduct.of(segment));
+    }
+    guard.reduce(observed, gradientSquare);
+    return guard.accept(gradientSquare.of(0)) && !guard.refuses(observed);
+  }
+
+  private void begin(int scope) {
+    final DistanceScalars one = scalars[scope];
+    final double scale = guard.scale();
+    final double scaleSquare = scale * scale;
+    one.begin(moving.of(scope) > 0, report.rate(), scaleSquare * squares.of(scope), scaleSquare * rated.of(scope),
+        scaleSquare * ratedSquares.of(scope));
+    if (!early) return;
+    final double rg = scale * unit * observedProduct.of(scope);
+    // |s + gain r g|^2
+    final double next =
+        unit * unit * observedSum.of(scope) + 2 * one.gain * rg + one.gain * one.gain * scaleSquare * ratedSquares.of(scope);
+    one.finish(report.rate(), rg, Math.max(0, next));
+  }
+
+  private void put(int segment) {
+    final DistanceScalars one = scalars[plan.scope(segment)];
+    final boolean sums = one.moves && !one.resetsNow;
+    apply.put("gain", sums ? one.gain * rate(plan.group(segment)) * guard.scale() / unit : 0);
+    apply.put("keep", one.resetsNow ? 0 : 1).put("factor", one.factor * unit);
+    if (settings.averaging) apply.put("oldFactor", one.oldFactor * unit).put("retention", one.retention).put("intake", one.intake);
+    apply.set(segment);
+  }
+
+  /** Takes the sums of the last step, and with them the d of the next one. */
+  @Override
+  protected void settle() {
+    if (!sumsWaiting) return;
+    sumsWaiting = false;
+    apply.await();
+    summed.collect();
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      final int scope = plan.scope(segment);
+      summedProduct.add(scope, lastScale * unit * lastFactor(segment) * product.of(segment));
+      summedSquare.add(scope, unit * unit * sumSquare.of(segment));
+    }
+    for (int scope = 0; scope < scalars.length; ++scope)
+      scalars[scope].finish(lastRate, summedProduct.of(scope), summedSquare.of(scope));
+  }
+
+  // The rate of a segment in the step whose sums are waiting; the report may be of a later step, which was skipped.
+  private double lastFactor(int segment) {
+    return lastRate * rateFactor(plan.group(segment));
+  }
+
+  @Override
+  protected double learnedScale(int scope) {
+    return scalars[scope].d;
+  }
+
+  @Override
+  protected boolean learnsLate() {
+    return !early;
+  }
+
+  @Override
+  protected String averageSlot() {
+    return settings.averaging ? "average" : null;
+  }
+
+  @Override
+  protected void putAverage(int segment, Coefficients to) {
+    final boolean averaged = scalars[plan.scope(segment)].weights > 0;
+    to.put("parameterWeight", averaged ? 0 : 1).put("averageWeight", averaged ? 1 : 0);
+  }
+
+  @Override
+  protected int sweepWords() {
+    return observe.words() + apply.words();
+  }
+
+  @Override
+  protected void name(Scalars to) {
+    final DistanceAdaptation.Form form = settings.form;
+    final boolean descends = form.descends();
+    to.each("d", scalars, one -> one.d, (one, d) -> one.d = d);
+    to.each("d_hat", scalars, one -> one.estimate, (one, e) -> one.estimate = e);
+    to.each("s_norm", scalars, one -> one.sumNorm, (one, norm) -> one.sumNorm = norm);
+    if (form != DistanceAdaptation.Form.DUAL_AVERAGING)
+      to.each("n", scalars, one -> one.numerator, (one, n) -> one.numerator = n);
+    final String step = form == DistanceAdaptation.Form.GRADIENT_DESCENT ? "lambda" : "eta";
+    if (descends) to.each(step, scalars, one -> one.gain, (one, gain) -> one.gain = gain);
+    else to.each("gamma", scalars, one -> one.factor, (one, factor) -> one.factor = factor);
+    if (settings.resetting) to.each("resets", scalars, one -> one.resets, (one, n) -> one.resets = (long) n);
+    to.each("t", scalars, one -> one.t, (one, t) -> one.t = (long) t);
+    to.internal().flag("referenced", () -> referenced, value -> referenced = value);
+    to.each("squares", scalars, one -> one.squares, (one, a) -> one.squares = a);
+    to.each("weights", scalars, one -> one.weights, (one, w) -> one.weights = w);
+    if (descends) to.each("factor", scalars, one -> one.factor, (one, factor) -> one.factor = factor);
+    if (form == DistanceAdaptation.Form.DUAL_AVERAGING)
+      to.each("subtracted", scalars, one -> one.numerator, (one, q) -> one.numerator = q);
+    if (form == DistanceAdaptation.Form.GRADIENT_DESCENT) to.each("bound", scalars, one -> one.bound, (one, g) -> one.bound = g);
+  }
+
+  @Override
+  protected void restored() {
+    sumsWaiting = false;
+  }
+}
