@@ -178,6 +178,12 @@ final class DistanceOptimizer extends TunedOptimizer {
   }
 
   @Override
+  protected double effectiveRate(int scope) {
+    final DistanceScalars one = scalars[scope];
+    return one.moves ? report.rate() * one.gain * one.factor : 0;
+  }
+
+  @Override
   protected int sweepWords() {
     return observe.words() + apply.words();
   }
