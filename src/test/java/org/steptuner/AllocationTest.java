@@ -22,6 +22,7 @@ import org.steptuner.tuner.Armijo;
 import org.steptuner.tuner.CDAT;
 import org.steptuner.tuner.ExactSharpness;
 import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.MetaCurvature;
 import org.steptuner.tuner.MetaOptimize;
 import org.steptuner.tuner.NewtonRate;
 import org.steptuner.tuner.Polyak;
@@ -40,7 +41,7 @@ class AllocationTest {
             new Configuration(
                 "MetaOptimize, 2x2",
                 () -> MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).metaStepSize(0)
-                    .curvature(MetaOptimize.Curvature.PRODUCT).approximation(MetaOptimize.Approximation.TWO_BY_TWO)),
+                    .curvature(MetaCurvature.PRODUCT).approximation(MetaOptimize.Approximation.TWO_BY_TWO)),
             new Configuration("IDBD", () -> MetaOptimize.idbd(1e-6, 1e-3)),
             new Configuration("CDAT", () -> CDAT.tuning(AdamW.defaults()).ema(0.9).curvature(u -> 1)),
             new Configuration("CDAT with products", () -> CDAT.tuning(SGD.defaults()).every(2).hessian((vector, product) -> {})),
