@@ -83,8 +83,7 @@ struct MetaOptimizeCurved : Kernel {
   enum { G, X, TRACE, STATE_BEGIN, CURVATURE = STATE_BEGIN + decltype(Rule::SLOTS)::SIZE, TANGENT_BEGIN };
   static constexpr auto OPERANDS = MetaOptimize<Rule>::OPERANDS + operands(curvature()) + states(Tangent<Rule>::SLOTS, READ_WRITE);
   enum { GRADIENT_SCALE, RATE, SHRINKAGE, GAMMA, STEP_WEIGHT, CURVED_BEGIN };
-  static constexpr auto COEFFICIENTS =
-      names("gradientScale", "learnedRate", "learnedShrinkage", "gamma", "stepWeight") + C::COEFFICIENTS;
+  static constexpr auto COEFFICIENTS = names("gradientScale", "learnedRate", "learnedShrinkage", "gamma", "stepWeight") + C::COEFFICIENTS;
   enum { TRACE_GRADIENT, TRACE_PRODUCT };
   static constexpr auto SUMS = names("traceGradient", "traceProduct");
 
@@ -96,8 +95,8 @@ struct MetaOptimizeCurved : Kernel {
     const T step = c[RATE] * u - c[SHRINKAGE] * r[X];
     s[TRACE_GRADIENT] = r[TRACE] * g;
     s[TRACE_PRODUCT] = r[TRACE] * C::product(r[TRACE], given, c + CURVED_BEGIN);
-    const T kept = C::template kept<T>(
-        g, r[TRACE], given, u, c[RATE], c[SHRINKAGE], r + STATE_BEGIN, r + TANGENT_BEGIN, c[GAMMA], c + CURVED_BEGIN);
+    const T kept =
+        C::template kept<T>(g, r[TRACE], given, u, c[RATE], c[SHRINKAGE], r + STATE_BEGIN, r + TANGENT_BEGIN, c[GAMMA], c + CURVED_BEGIN);
     r[X] = r[X] + step;
     r[TRACE] = bounded(c[GAMMA] * kept + c[STEP_WEIGHT] * step);
   }

@@ -42,15 +42,15 @@ struct MetaOptimizeCurvedPerWeight : PerWeight {
     const T shrinkage = c[DECAY] * alpha;
     const T u = C::template step<T>(g, r[X], r + STATE_BEGIN, c + CURVED_BEGIN);
     const T step = alpha * u - shrinkage * r[X];
-    const T kept = C::template kept<T>(
-        g, r[TRACE], given, u, alpha, shrinkage, r + STATE_BEGIN, r + TANGENT_BEGIN, c[GAMMA], c + CURVED_BEGIN);
+    const T kept =
+        C::template kept<T>(g, r[TRACE], given, u, alpha, shrinkage, r + STATE_BEGIN, r + TANGENT_BEGIN, c[GAMMA], c + CURVED_BEGIN);
     r[X] = r[X] + step;
     r[LOG_RATIO] = logRatio;
     if constexpr (TwoByTwo) {
       const T b = c[GAMMA] * r[BETA_TRACE] + (T(1) - c[GAMMA]);
       const T dz = r[TRACE] * C::product(r[TRACE], given, c + CURVED_BEGIN);
-      const T alongTrace = Tangent<Meta>::template along<T>(
-          z, dz, metaStep, r + META_STATE_BEGIN, r + META_TANGENT_BEGIN, c[GAMMA], c + META_BEGIN);
+      const T alongTrace =
+          Tangent<Meta>::template along<T>(z, dz, metaStep, r + META_STATE_BEGIN, r + META_TANGENT_BEGIN, c[GAMMA], c + META_BEGIN);
       r[BETA_TRACE] = bounded(b + c[GAMMA] * (c[META_STEP_SIZE] * alongTrace));
       r[TRACE] = bounded(c[GAMMA] * kept + b * step);
     } else {

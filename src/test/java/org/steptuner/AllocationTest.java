@@ -17,6 +17,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.steptuner.TestOptimizers.Configuration;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
+import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.Armijo;
 import org.steptuner.tuner.CDAT;
@@ -42,6 +43,13 @@ class AllocationTest {
                 "MetaOptimize, 2x2",
                 () -> MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).metaStepSize(0)
                     .curvature(MetaCurvature.PRODUCT).approximation(MetaOptimize.Approximation.TWO_BY_TWO)),
+            new Configuration(
+                "MetaOptimize over AdamW, 2x2",
+                () -> MetaOptimize.tuning(AdamW.defaults()).metaStepSize(0).gamma(0.5)
+                    .curvature(MetaCurvature.PRODUCT).approximation(MetaOptimize.Approximation.TWO_BY_TWO)),
+            new Configuration(
+                "MetaOptimize over RMSProp with a curvature, per weight",
+                () -> MetaOptimize.tuning(RMSProp.defaults()).metaStepSize(0).gamma(0.5).perWeight().curvature(MetaCurvature.DIAGONAL)),
             new Configuration("IDBD", () -> MetaOptimize.idbd(1e-6, 1e-3)),
             new Configuration("CDAT", () -> CDAT.tuning(AdamW.defaults()).ema(0.9).curvature(u -> 1)),
             new Configuration("CDAT with products", () -> CDAT.tuning(SGD.defaults()).every(2).hessian((vector, product) -> {})),

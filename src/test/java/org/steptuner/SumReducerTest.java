@@ -214,6 +214,8 @@ class SumReducerTest {
     expected.put(MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).curvature(MetaCurvature.DIAGONAL)
         .approximation(MetaOptimize.Approximation.TWO_BY_TWO).nonFinite(NonFinite.UNCHECKED), 1);
     expected.put(MetaOptimize.tuning(SGD.defaults()).curvature(MetaCurvature.DIAGONAL), 2); // gradient and curvature together
+    expected.put(MetaOptimize.tuning(AdamW.defaults()).curvature(MetaCurvature.DIAGONAL)
+        .approximation(MetaOptimize.Approximation.TWO_BY_TWO), 2);
     expected.put(Polyak.tuning(SGD.defaults()), 1);
     expected.put(CDAT.tuning(AdamW.defaults()).curvature(u -> 1), 2); // the curvature is asked for along an accepted step
     expected.forEach(
