@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The derivatives of the paper's rules (paper.h, Lion, SGD) along a direction in which x moves, at the rate 1 and without decay. With dg the
-// derivative of the gradient, which is H dx, du that of the step, and a tangent for every slot, which is the slot's derivative:
+// The derivatives of the paper's rules (paper.h, Lion, SGD) along a direction in which x moves, at the rate 1 and without decay. With dg
+// the derivative of the gradient, which is H dx, du that of the step, and a tangent for every slot, which is the slot's derivative:
 //
 //   SGD        du = -dg
 //   momentum   du = -dm;  dm <- momentum dm + (1 - momentum) dg
@@ -9,8 +9,8 @@
 //   Adam       dm <- momentum dm + dg;  dv likewise;  du as RMSProp's, with dm for dg
 //   Lion       du = 0: the sign is flat, and its momentum cannot change that
 //
-// u and v are those after the rule's update. What is stored of a tangent is its product with `discount`. dm, dv, and what the root divides are
-// held within +-1e15, so that no quotient becomes infinite.
+// u and v are those after the rule's update. What is stored of a tangent is its product with `discount`. dm, dv, and dv / D are held
+// within +-1e15, so that no product with 0 becomes a NaN.
 #pragma once
 #include "lion.h"
 #include "paper.h"

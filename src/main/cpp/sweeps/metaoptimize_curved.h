@@ -15,8 +15,8 @@ namespace steptuner {
 //   h <- gamma ((1 - decay alpha) h + alpha du) + b step,      the rule's tangents likewise: t <- gamma t'
 //   B <- b + gamma metaStepSize du_meta                        2x2 approximation; along dz = <h, H h>, with the old h
 //
-// For SGD over SGD that is h <- gamma ((1 - decay alpha) h - alpha H h) + b step and B <- b - gamma metaStepSize <h, H h>. Over Lion h has no
-// Hessian, but B has.
+// For SGD over SGD that is h <- gamma ((1 - decay alpha) h - alpha H h) + b step and B <- b - gamma metaStepSize <h, H h>. Over Lion h has
+// no Hessian, but B has.
 //
 // The caller's vector is H h (product = 1, diagonal = 0) or the diagonal of H (product = 0, diagonal = 1). Over SGD an element whose share
 // of h would shrink by a factor below leastRetention forgets h: 0 is IDBD's rectifier, minus infinity none. Where curvature is negative h

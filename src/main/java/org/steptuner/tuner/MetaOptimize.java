@@ -71,10 +71,12 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
      * b = gamma B + 1 - gamma;  B &lt;- b + gamma metaStepSize du_meta        du_meta: the derivative of u_meta along dz = &lt;h, H h&gt;
      * </pre>
      *
-     * du_meta is -dz for SGD (the paper's algorithm 2), and as in {@link MetaCurvature} for RMSProp and Adam (appendix A.1.2; certain as
-     * that is), whose m and v have traces of their own. There B may become of any size while z is small, since du_meta divides by the
-     * root of its square. For Lion B stays 1, which is L (A.1.3). Bounds on step sizes and on their changes are not differentiated. {@link Optimizer#scalars} has B as {@code betaTrace}, and {@code mTrace} and {@code vTrace}; where every
-     * weight has its own, the state slots are {@code betaTrace}, {@code metaMomentumTrace} and {@code metaSquareTrace}.
+     * du_meta is -dz for SGD (the paper's algorithm 2). For RMSProp and Adam (appendix A.1.2) it is as in {@link MetaCurvature}, with the
+     * same certainty, and their m and v have traces of their own. For Lion B stays 1, which is L (A.1.3). Bounds on step sizes and on their
+     * changes are not differentiated. {@link Optimizer#scalars} has B as {@code betaTrace}, and {@code mTrace} and {@code vTrace}; where
+     * every weight has its own, the state slots are {@code betaTrace}, {@code metaMomentumTrace} and {@code metaSquareTrace}.
+     *
+     * <p>Known failure: by RMSProp and Adam B may become of any size while z is small, since du_meta divides by the root of its square.
      */
     TWO_BY_TWO
   }

@@ -92,6 +92,7 @@ class MetaCurvatureTest extends TunerContract {
       final String name = base.kernel() + " by ";
       forms.put(name + "Adam per weight, 2x2", () -> twoByTwo(base, metas()[2]).curvature(MetaCurvature.PRODUCT).perWeight());
       forms.put(name + "RMSProp, 2x2", () -> twoByTwo(base, metas()[1]).curvature(MetaCurvature.PRODUCT));
+      forms.put(name + "Adam, 2x2", () -> twoByTwo(base, metas()[2]).metaStepSize(1e-5).curvature(MetaCurvature.DIAGONAL));
       if (base.kernel().equals("sgd")) continue;
       forms.put("by tensor, " + name + "SGD, 2x2",
           () -> twoByTwo(base, metas()[0]).metaStepSize(1e-5).curvature(MetaCurvature.DIAGONAL).scope(Scope.TENSOR));
