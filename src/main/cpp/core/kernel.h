@@ -29,7 +29,7 @@ struct Operand {
   Access access = NONE;
 };
 
-constexpr int MAX_OPERANDS = 12;
+constexpr int MAX_OPERANDS = 14;
 constexpr int MAX_COEFFICIENTS = 32;
 constexpr int MAX_SUMS = 8;
 

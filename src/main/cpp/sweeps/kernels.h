@@ -20,5 +20,7 @@
   FAMILY(metaoptimize_per_weight)          \
   FAMILY(metaoptimize_per_weight_momentum) \
   FAMILY(metaoptimize_curved)              \
+  FAMILY(metaoptimize_curved_per_weight)   \
+  FAMILY(metaoptimize_curved_2x2)          \
   FAMILY(hypergradient)                    \
   FAMILY(directed)

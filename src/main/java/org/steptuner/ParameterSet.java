@@ -184,7 +184,7 @@ public final class ParameterSet {
 
     /**
      * Adds a tensor with a buffer into which the caller writes before each {@link Optimizer#step}: the step of the caller's own base
-     * algorithm ({@link org.steptuner.rule.SuppliedUpdate}), or a {@link org.steptuner.tuner.MetaOptimize.Curvature}.
+     * algorithm ({@link org.steptuner.rule.SuppliedUpdate}), or a {@link org.steptuner.tuner.MetaCurvature}.
      *
      * @param name unique in this set
      * @param parameterAddress address of the first parameter

@@ -18,6 +18,7 @@ import org.steptuner.TestOptimizers.Configuration;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
+import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.Armijo;
 import org.steptuner.tuner.CDAT;
@@ -25,6 +26,7 @@ import org.steptuner.tuner.ExactSharpness;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Hypergradient;
 import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.MetaCurvature;
 import org.steptuner.tuner.MetaOptimize;
 import org.steptuner.tuner.NewtonRate;
 import org.steptuner.tuner.Polyak;
@@ -49,7 +51,14 @@ class AllocationTest {
             new Configuration(
                 "MetaOptimize, 2x2",
                 () -> MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).metaStepSize(0)
-                    .curvature(MetaOptimize.Curvature.PRODUCT).approximation(MetaOptimize.Approximation.TWO_BY_TWO)),
+                    .curvature(MetaCurvature.PRODUCT).approximation(MetaOptimize.Approximation.TWO_BY_TWO)),
+            new Configuration(
+                "MetaOptimize over AdamW, 2x2",
+                () -> MetaOptimize.tuning(AdamW.defaults()).metaStepSize(0).gamma(0.5)
+                    .curvature(MetaCurvature.PRODUCT).approximation(MetaOptimize.Approximation.TWO_BY_TWO)),
+            new Configuration(
+                "MetaOptimize over RMSProp with a curvature, per weight",
+                () -> MetaOptimize.tuning(RMSProp.defaults()).metaStepSize(0).gamma(0.5).perWeight().curvature(MetaCurvature.DIAGONAL)),
             new Configuration("IDBD", () -> MetaOptimize.idbd(1e-6, 1e-3)),
             new Configuration("CDAT", () -> CDAT.tuning(AdamW.defaults()).ema(0.9).curvature(u -> 1)),
             new Configuration("CDAT with products", () -> CDAT.tuning(SGD.defaults()).every(2).hessian((vector, product) -> {})),

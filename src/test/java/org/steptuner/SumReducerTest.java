@@ -29,6 +29,7 @@ import org.steptuner.tuner.DAdaptation;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Hypergradient;
 import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.MetaCurvature;
 import org.steptuner.tuner.MetaOptimize;
 import org.steptuner.tuner.MoMo;
 import org.steptuner.tuner.NewtonRate;
@@ -211,9 +212,11 @@ class SumReducerTest {
     expected.put(NewtonRate.tuning(SGD.defaults(), 0.01).interval(1), 2);
     expected.put(MetaOptimize.tuning(AdamW.defaults()), 2);
     expected.put(MetaOptimize.tuning(AdamW.defaults()).perWeight(), 2);
-    expected.put(MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).curvature(MetaOptimize.Curvature.DIAGONAL)
+    expected.put(MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).curvature(MetaCurvature.DIAGONAL)
         .approximation(MetaOptimize.Approximation.TWO_BY_TWO).nonFinite(NonFinite.UNCHECKED), 1);
-    expected.put(MetaOptimize.tuning(SGD.defaults()).curvature(MetaOptimize.Curvature.DIAGONAL), 2); // gradient and curvature together
+    expected.put(MetaOptimize.tuning(SGD.defaults()).curvature(MetaCurvature.DIAGONAL), 2); // gradient and curvature together
+    expected.put(MetaOptimize.tuning(AdamW.defaults()).curvature(MetaCurvature.DIAGONAL)
+        .approximation(MetaOptimize.Approximation.TWO_BY_TWO), 2);
     expected.put(Polyak.tuning(SGD.defaults()), 1);
     expected.put(CDAT.tuning(AdamW.defaults()).curvature(u -> 1), 2); // the curvature is asked for along an accepted step
     expected.forEach(

@@ -34,6 +34,18 @@ final class MetaForm {
     return meta.kernel().equals("adam") || meta.kernel().equals("rmsprop");
   }
 
+  /** The name of the sweep. */
+  static String sweep(MetaOptimize settings) {
+    final String form = settings.curved() ? settings.perWeight && settings.twoByTwo() ? "_curved_2x2" : "_curved"
+        : settings.variant == MetaOptimize.Variant.PACKAGE ? "_package" : "";
+    return "metaoptimize" + form + (settings.perWeight ? "_per_weight_" + settings.meta.kernel() : "");
+  }
+
+  /** Whether a sweep takes coefficients of the base rule: with a curvature SGD is at the rate 1. */
+  static boolean takesBase(MetaOptimize settings) {
+    return !(settings.curved() && settings.rule.kernel().equals("sgd"));
+  }
+
   /** mu = (1 - discount) / (1 - discount^t): it makes a weighted mean of a discounted sum. */
   static double correction(double discount, long step) {
     return (1 - discount) / (1 - Math.pow(discount, step));
@@ -94,11 +106,13 @@ final class MetaForm {
     }
     if (settings.variant != MetaOptimize.Variant.PAPER_CODE)
       throw new IllegalArgumentException("curvature " + settings.curvature + " is of variant PAPER_CODE, not of " + settings.variant);
-    if (!settings.rule.kernel().equals("sgd"))
+    if (settings.curvature == MetaCurvature.DIAGONAL_RECTIFIED && !settings.rule.kernel().equals("sgd"))
       throw new IllegalArgumentException(
-          "curvature " + settings.curvature + " is for the base rule SGD without momentum, not for " + settings.rule);
-    if (settings.approximation == MetaOptimize.Approximation.TWO_BY_TWO && hasSquare(settings.meta))
-      throw new IllegalArgumentException("approximation TWO_BY_TWO is of the meta rules SGD and Lion, not of " + settings.meta);
+          "curvature DIAGONAL_RECTIFIED is IDBD's, for the base rule SGD without momentum, not for " + settings.rule);
+    if (settings.rule.kernel().equals("lion") && !settings.twoByTwo())
+      throw new IllegalArgumentException(
+          "over Lion, curvature " + settings.curvature + " changes something in approximation TWO_BY_TWO and by the meta rules SGD, RMSProp"
+              + " and Adam only, not in " + settings.approximation + " by " + settings.meta);
     if (settings.stepSizeFirst && !settings.perWeight) throw new IllegalArgumentException("stepSizeFirst is of step sizes per weight");
     if (settings.stepSizeFirst && settings.twoByTwo())
       throw new IllegalArgumentException("stepSizeFirst goes with approximation L, not with " + settings.approximation);

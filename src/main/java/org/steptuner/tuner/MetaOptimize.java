@@ -8,6 +8,7 @@ import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
 import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.Plan;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.Rule;
@@ -43,9 +44,10 @@ import org.steptuner.rule.SGD;
  *   Lion                9           11             11          13         11
  * </pre>
  *
- * and 1 more for the guard against non-finite gradients or for clipping, unless both are off. With a {@link Curvature} SGD moves 1 more,
- * 1 more for its guard, and 2 more where every weight has its own B. State over the base rule's: h, one word per element, in the slot
- * {@code trace}; one per weight, also beta and the meta rule's state.
+ * and 1 more for the guard against non-finite gradients or for clipping, unless both are off. A {@link MetaCurvature} makes it 1 more and 1
+ * more for its guard; over SGD with momentum and over RMSProp 2 more, over Adam and AdamW 4 more; in the 2x2 approximation, where every
+ * weight has its own B, 2 more, by the meta rule RMSProp 4 and by Adam 6 more. State over the base rule's: h, one word per element, in the
+ * slot {@code trace}; one per weight, also beta and the meta rule's state; and the slots of a curvature.
  *
  * <p>The weight decay is that of the base rule and is decoupled, {@code x <- x - alpha weightDecay x}, also with rules that otherwise add
  * it to the gradient. A schedule and a group's factor multiply alpha where it is used. {@link org.steptuner.StepReport#learnedScale(int)}
@@ -57,51 +59,24 @@ import org.steptuner.rule.SGD;
  * loss: the meta rules RMSProp, Adam and Lion do not depend on that unit, apart from epsilon, and SGD does.
  */
 public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
-  /**
-   * The part that the Hessian H of the loss has in the trace h. The caller writes it into the buffers of {@code updateAddress} before each
-   * step, for the same batch and parameters as the gradient, and multiplied by the same loss scale. With S the part of h that stays,
-   *
-   * <pre>
-   * h &lt;- gamma S h + b step
-   * NONE                 S = 1 - weightDecay alpha
-   * PRODUCT              S = 1 - weightDecay alpha - alpha H
-   * DIAGONAL             S = 1 - weightDecay alpha - alpha diag(H)
-   * DIAGONAL_RECTIFIED   the same where it is positive, else 0
-   * </pre>
-   *
-   * The order of a step with a product, whose buffer was given to {@code ParameterSet.Builder.add}:
-   *
-   * <pre>{@code
-   * StateTensor trace = optimizer.state("trace", "w"); // stays where it is
-   * ... // gradients at x into theirs; the Hessian at x times the trace into the buffer
-   * optimizer.step();
-   * }</pre>
-   *
-   * Only for the base rule SGD without momentum, and PAPER_CODE. {@link Approximation} says what b is. With several step sizes h is the
-   * derivative of x by all betas together: the sum of the columns of the paper's matrix. Then z is a block's own derivative only if the
-   * Hessian does not couple that block with others. h is kept within +-1e15. A curvature that is not finite is treated like such a
-   * gradient.
-   */
-  public enum Curvature {
-    /** No Hessian: the buffers are not needed. */
-    NONE,
-    /** The buffers hold H h, with h read from {@link Optimizer#state} as {@code "trace"}. */
-    PRODUCT,
-    /** The buffers hold the diagonal of H. */
-    DIAGONAL,
-    /** The same, but an element with a negative S forgets its h, as in IDBD. */
-    DIAGONAL_RECTIFIED
-  }
-
   /** How the past of a beta enters its trace (section 5 of the paper). */
   public enum Approximation {
     /** It does not: b = 1. Equation 17. */
     L,
     /**
-     * With z's dependence on x: {@code b = gamma B + 1 - gamma}, then {@code B <- b - gamma metaStepSize <h, H h>} from 1, with the old h.
-     * Equation 15 without its last block row and column. For the meta rule SGD; for Lion it is the same as L (its appendix A.1.3). Bounds
-     * on step sizes and on their changes are not differentiated. {@link Optimizer#scalars} has B as {@code betaTrace}, or the state slot of
-     * that name where every weight has its own.
+     * With z's dependence on x: equation 15 without its last block row and column, from B = 1. With the old h and the meta rule's step
+     * u_meta,
+     *
+     * <pre>
+     * b = gamma B + 1 - gamma;  B &lt;- b + gamma metaStepSize du_meta        du_meta: the derivative of u_meta along dz = &lt;h, H h&gt;
+     * </pre>
+     *
+     * du_meta is -dz for SGD (the paper's algorithm 2). For RMSProp and Adam (appendix A.1.2) it is as in {@link MetaCurvature}, with the
+     * same certainty, and their m and v have traces of their own. For Lion B stays 1, which is L (A.1.3). Bounds on step sizes and on their
+     * changes are not differentiated. {@link Optimizer#scalars} has B as {@code betaTrace}, and {@code mTrace} and {@code vTrace}; where
+     * every weight has its own, the state slots are {@code betaTrace}, {@code metaMomentumTrace} and {@code metaSquareTrace}.
+     *
+     * <p>Known failure: by RMSProp and Adam B may become of any size while z is small, since du_meta divides by the root of its square.
      */
     TWO_BY_TWO
   }
@@ -143,7 +118,7 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   double largestChange = Double.POSITIVE_INFINITY;
   boolean perWeight;
   boolean stepSizeFirst;
-  Curvature curvature = Curvature.NONE;
+  MetaCurvature curvature = MetaCurvature.NONE;
   Approximation approximation = Approximation.L;
 
   private MetaOptimize(Rule rule) {
@@ -165,15 +140,15 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
    * h    &lt;- max(0, 1 - alpha d) h - alpha g
    * </pre>
    *
-   * <p>With {@code .curvature(Curvature.PRODUCT)} it is the extension to losses that are not quadratic (Xu, van Hasselt and Silver 2018;
-   * Schraudolph 1999), a gamma below 1 being its decay.
+   * <p>With {@code .curvature(MetaCurvature.PRODUCT)} it is the extension to losses that are not quadratic (Xu, van Hasselt and
+   * Silver 2018; Schraudolph 1999), a gamma below 1 being its decay.
    *
    * @param metaStepSize theta of the paper
    * @param initialStepSize the first alpha of every weight
    */
   public static MetaOptimize idbd(double metaStepSize, double initialStepSize) {
     return tuning(SGD.defaults()).meta(SGD.defaults()).metaStepSize(metaStepSize).initialStepSize(initialStepSize).perWeight()
-        .stepSizeFirst().curvature(Curvature.DIAGONAL_RECTIFIED);
+        .stepSizeFirst().curvature(MetaCurvature.DIAGONAL_RECTIFIED);
   }
 
   /** The published form; sets the defaults of {@link #gamma} and {@link #initialStepSize}. The default is PAPER_CODE. */
@@ -269,7 +244,7 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   }
 
   /** The part that the Hessian has in h. The default is NONE. */
-  public MetaOptimize curvature(Curvature value) {
+  public MetaOptimize curvature(MetaCurvature value) {
     curvature = Objects.requireNonNull(value, "curvature");
     return this;
   }
@@ -304,11 +279,8 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
 
   @Override
   List<String> tunerSlots() {
-    if (!perWeight) return List.of("trace");
-    final List<String> slots = new ArrayList<>(List.of("trace", "logRatio"));
-    if (MetaForm.hasMomentum(meta)) slots.add("metaMomentum");
-    if (MetaForm.hasSquare(meta)) slots.add("metaSquare");
-    if (twoByTwo()) slots.add("betaTrace");
+    final List<String> slots = new ArrayList<>(Plan.slotsOf(MetaForm.sweep(this), rule.kernel()));
+    slots.removeAll(ruleSlots());
     return slots;
   }
 
@@ -318,12 +290,12 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   }
 
   boolean curved() {
-    return curvature != Curvature.NONE;
+    return curvature != MetaCurvature.NONE;
   }
 
   /** Whether B must be kept: for a meta rule Lion it stays 1. */
   boolean twoByTwo() {
-    return approximation == Approximation.TWO_BY_TWO && meta.kernel().equals("sgd");
+    return approximation == Approximation.TWO_BY_TWO && !meta.kernel().equals("lion");
   }
 
   double gamma() {

@@ -20,6 +20,7 @@ final class MetaOptimizer extends TunedOptimizer {
   private final boolean packaged;
   private final boolean perWeight;
   private final boolean curved;
+  private final boolean takesBase;
   private final double gamma;
   private final double epsilon;
   private final double initialStepSize;
@@ -50,6 +51,7 @@ final class MetaOptimizer extends TunedOptimizer {
     packaged = settings.variant == MetaOptimize.Variant.PACKAGE;
     perWeight = settings.perWeight;
     curved = settings.curved();
+    takesBase = MetaForm.takesBase(settings);
     gamma = settings.gamma();
     epsilon = settings.epsilon();
     initialStepSize = settings.initialStepSize();
@@ -69,7 +71,7 @@ final class MetaOptimizer extends TunedOptimizer {
     logRatio = new double[plan.scopes()];
     curvatureNorm = curved && settings.nonFinite != NonFinite.UNCHECKED ? plan.bind("curvature_norm", "") : null;
     curvatureSquare = curvatureNorm == null ? null : guard.together(curvatureNorm, "curvatureSquare");
-    sweep = bind();
+    sweep = plan.bind(MetaForm.sweep(settings), ruleKernel());
     metaCoefficients = perWeight ? sweep.prefixed("meta") : null;
     sums = reduction();
     traceGradient = sums.perScope(sweep.sum("traceGradient"));
@@ -81,14 +83,6 @@ final class MetaOptimizer extends TunedOptimizer {
     if (settings.twoByTwo() && perWeight) plan.fill("betaTrace", 1);
   }
 
-  private Sweep bind() {
-    final String meta = settings.meta.kernel();
-    if (curved && perWeight)
-      return plan.bind(settings.twoByTwo() ? "metaoptimize_curved_2x2_per_weight" : "metaoptimize_curved_per_weight", meta);
-    final String form = curved ? "_curved" : packaged ? "_package" : perWeight ? "_per_weight_" + meta : "";
-    return plan.bind("metaoptimize" + form, ruleKernel());
-  }
-
   private void putConstants() {
     if (perWeight) {
       sweep.put("gamma", gamma).put("metaStepSize", settings.metaStepSize).put("largestChange", Math.log(settings.largestChange));
@@ -96,10 +90,10 @@ final class MetaOptimizer extends TunedOptimizer {
       sweep.put("mostLogRatio", Math.log(settings.largestStepSize / initialStepSize));
     }
     if (!curved) return;
-    final boolean product = settings.curvature == MetaOptimize.Curvature.PRODUCT;
-    final boolean rectified = settings.curvature == MetaOptimize.Curvature.DIAGONAL_RECTIFIED;
+    final boolean product = settings.curvature == MetaCurvature.PRODUCT;
+    final boolean rectified = settings.curvature == MetaCurvature.DIAGONAL_RECTIFIED;
     sweep.put("gamma", gamma).put("product", product ? 1 : 0).put("diagonal", product ? 0 : 1);
-    sweep.put("leastRetention", rectified ? 0 : Double.NEGATIVE_INFINITY);
+    if (!takesBase) sweep.put("leastRetention", rectified ? 0 : Double.NEGATIVE_INFINITY);
     if (perWeight) sweep.put("stepSizeFirst", settings.stepSizeFirst ? 1 : 0);
   }
 
@@ -117,7 +111,7 @@ final class MetaOptimizer extends TunedOptimizer {
     if (perWeight) MetaForm.put(settings.meta, metaHyperparameters, epsilon, metaStep.begin(step).at(1), metaCoefficients);
     for (int segment = 0; segment < plan.segments(); ++segment) {
       putStepSize(segment);
-      if (!curved && startsGroup(segment)) putBase(plan.group(segment));
+      if (takesBase && startsGroup(segment)) putBase(plan.group(segment));
       sweep.set(segment);
     }
     sweep.run();
@@ -192,7 +186,10 @@ final class MetaOptimizer extends TunedOptimizer {
     to.each("beta", scalars, one -> one.beta, (one, beta) -> one.beta = beta);
     if (MetaForm.hasMomentum(settings.meta)) to.each("m", scalars, one -> one.m, (one, m) -> one.m = m);
     if (MetaForm.hasSquare(settings.meta)) to.each("v", scalars, one -> one.v, (one, v) -> one.v = v);
-    if (settings.twoByTwo()) to.each("betaTrace", scalars, one -> one.betaTrace, (one, trace) -> one.betaTrace = trace);
+    if (!settings.twoByTwo()) return;
+    to.each("betaTrace", scalars, one -> one.betaTrace, (one, trace) -> one.betaTrace = trace);
+    if (MetaForm.hasMomentum(settings.meta)) to.each("mTrace", scalars, one -> one.mTrace, (one, trace) -> one.mTrace = trace);
+    if (MetaForm.hasSquare(settings.meta)) to.each("vTrace", scalars, one -> one.vTrace, (one, trace) -> one.vTrace = trace);
   }
 
   @Override

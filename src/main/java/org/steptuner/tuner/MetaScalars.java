@@ -27,6 +27,8 @@ final class MetaScalars {
   double v;
   double z; // the last one
   double betaTrace = 1; // B: the trace of beta itself; 1 in the L-approximation
+  double mTrace; // those of m and v
+  double vTrace;
 
   MetaScalars(MetaOptimize settings) {
     variant = settings.variant;
@@ -64,8 +66,9 @@ final class MetaScalars {
   void update(double feedback, double traceProduct, long step) {
     z = feedback;
     if (!Double.isFinite(z * z) || !Double.isFinite(traceProduct)) return;
-    if (twoByTwo) betaTrace = within(stepWeight() - gamma * stepSize * traceProduct, -1e15, 1e15);
-    final double change = stepSize * (variant == MetaOptimize.Variant.PAPER_CODE ? paperCode(step) : packaged(step));
+    final double metaStep = variant == MetaOptimize.Variant.PAPER_CODE ? paperCode(step) : packaged(step);
+    if (twoByTwo) betaTrace = held(stepWeight() + gamma * stepSize * alongTrace(metaStep, traceProduct, step));
+    final double change = stepSize * metaStep;
     beta = within(beta + within(change, -largestChange, largestChange), least, most);
   }
 
@@ -89,6 +92,31 @@ final class MetaScalars {
         return -z;
       }
     }
+  }
+
+  // The derivative of the meta rule's step along h, by that of z. The traces of m and v are stored discounted.
+  private double alongTrace(double metaStep, double dz, long step) {
+    switch (meta) {
+      case "rmsprop" -> {
+        return alongRoot(held(dz), metaStep, dz, alpha, step);
+      }
+      case "adam" -> {
+        final double dm = held(beta1 * mTrace + dz);
+        mTrace = gamma * dm;
+        return alongRoot(dm, metaStep, dz, beta2, step);
+      }
+      default -> {
+        return -dz;
+      }
+    }
+  }
+
+  private double alongRoot(double dm, double metaStep, double dz, double discount, long step) {
+    final double dv = held(discount * vTrace + 2 * z * dz);
+    vTrace = gamma * dv;
+    final double correction = MetaForm.correction(discount, step);
+    final double square = correction * v + epsilon;
+    return -(dm / Math.sqrt(square) + metaStep * held(correction * dv / (2 * square)));
   }
 
   private double packaged(long step) {
@@ -115,6 +143,11 @@ final class MetaScalars {
   // The first z is always 0, which an epsilon of 0 would turn into 0 / 0.
   private static double ratio(double a, double b) {
     return b == 0 ? 0 : a / b;
+  }
+
+  // What grows without end is held where the sweeps hold it.
+  private static double held(double value) {
+    return within(value, -1e15, 1e15);
   }
 
   private static double within(double value, double least, double most) {

@@ -11,6 +11,7 @@ import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.Hypergradient;
+import org.steptuner.tuner.MetaCurvature;
 import org.steptuner.tuner.MetaOptimize;
 
 /** The cases of kinds {@code metaoptimize} and {@code hypergradient}. */
@@ -45,7 +46,24 @@ final class MetaCases {
         throw new IllFormedException("blocks must be null, 'each_tensor' or lists of tensors, not '" + optimizer.text("blocks") + "'");
       builder.scope(Scope.TENSOR);
     }
-    return new Candidate("", builder, Lost.NOTHING, blocks);
+    if (optimizer.flag("per_weight", false)) builder.perWeight();
+    return new Candidate("", builder, Lost.NOTHING, blocks, optimizer.has("curvature") ? curved(builder, optimizer) : null);
+  }
+
+  private static TrainerSide curved(MetaOptimize builder, Fields optimizer) {
+    final MetaCurvature curvature =
+        switch (optimizer.text("curvature")) {
+          case "product" -> MetaCurvature.PRODUCT;
+          case "diagonal" -> MetaCurvature.DIAGONAL;
+          default -> throw new UnsupportedException("curvature '" + optimizer.text("curvature") + "' under MetaOptimize");
+        };
+    builder.curvature(curvature).approximation(
+        switch (optimizer.text("approximation")) {
+          case "L" -> MetaOptimize.Approximation.L;
+          case "2x2" -> MetaOptimize.Approximation.TWO_BY_TWO;
+          default -> throw new UnsupportedException("approximation '" + optimizer.text("approximation") + "' under MetaOptimize");
+        });
+    return new TrainerSide(curvature);
   }
 
   // As the reference names them: `normalizer` is the discount of squares, `momentum` that of gradients, `lion_beta2` Lion's blend.
@@ -114,6 +132,7 @@ final class MetaCases {
       rename(scalars, "m", "momentum_meta");
       rename(scalars, "m", "meta_momentum");
       rename(scalars, "v", "trace_meta");
+      rename(scalars, "betaTrace", "beta_trace");
     }
     if (scalars.containsKey("rate")) {
       final double[] rates = scalars.get("rate");

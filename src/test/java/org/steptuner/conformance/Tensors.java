@@ -12,7 +12,7 @@ import org.steptuner.Device;
 import org.steptuner.ParameterSet;
 
 /**
- * A trainer's memory for parameters and gradients, float32 or float64, given to the library by address: devices that emulate a
+ * A trainer's memory for parameters, gradients and curvature, float32 or float64, given to the library by address: devices that emulate a
  * GPU share the host's memory, but are no CPU that takes buffers.
  */
 final class Tensors implements AutoCloseable {
@@ -20,6 +20,7 @@ final class Tensors implements AutoCloseable {
   private final DataType type;
   private final List<Pointer> parameters = new ArrayList<>();
   private final List<Pointer> gradients = new ArrayList<>();
+  private final List<Pointer> curvatures = new ArrayList<>();
 
   Tensors(int[] sizes, DataType type) {
     this.sizes = sizes;
@@ -27,6 +28,7 @@ final class Tensors implements AutoCloseable {
     for (int size : sizes) {
       parameters.add(allocate(size));
       gradients.add(allocate(size));
+      curvatures.add(allocate(size));
     }
   }
 
@@ -36,8 +38,14 @@ final class Tensors implements AutoCloseable {
     final int[] blockOf = blocks == null ? new int[sizes.length] : blockOf(blocks);
     for (int i = 0; i < sizes.length; ++i)
       set.group("block " + blockOf[i])
-          .add("tensor " + i, parameters.get(i).address(), gradients.get(i).address(), sizes[i], type);
+          .add(
+              name(i), parameters.get(i).address(), type, gradients.get(i).address(), type, curvatures.get(i).address(), sizes[i]);
     return set.build();
+  }
+
+  /** The name of a tensor. */
+  static String name(int tensor) {
+    return "tensor " + tensor;
   }
 
   private int[] blockOf(double[][] blocks) {
@@ -67,6 +75,10 @@ final class Tensors implements AutoCloseable {
     write(gradients, flat);
   }
 
+  void setCurvature(double[] flat) {
+    write(curvatures, flat);
+  }
+
   void getParameters(double[] flat) {
     int at = 0;
     for (int i = 0; i < sizes.length; at += sizes[i++]) {
@@ -79,6 +91,7 @@ final class Tensors implements AutoCloseable {
   public void close() {
     parameters.forEach(Pointer::close);
     gradients.forEach(Pointer::close);
+    curvatures.forEach(Pointer::close);
   }
 
   private Pointer allocate(int size) {

@@ -1,23 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.conformance;
 
+import java.util.Arrays;
 import org.bytedeco.javacpp.DoublePointer;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.steptuner.DataType;
+import org.steptuner.Optimizer;
+import org.steptuner.StateTensor;
 import org.steptuner.curvature.DirectionalCurvature;
 import org.steptuner.curvature.HessianVectorProduct;
 import org.steptuner.curvature.LossFunction;
 import org.steptuner.curvature.ParameterVector;
+import org.steptuner.tuner.MetaCurvature;
 
 /** What a trainer supplies to the tuners that ask for more than gradients: here, the problem of the run that is going on. */
 final class TrainerSide implements LossFunction, HessianVectorProduct, DirectionalCurvature {
+  private final MetaCurvature curvature; // what goes into the buffers before a step
   private Problem problem;
   private Tensors tensors;
   private int step;
   private double[] x;
   private double[] vector;
   private double[] result;
+
+  TrainerSide() {
+    this(MetaCurvature.NONE);
+  }
+
+  TrainerSide(MetaCurvature curvature) {
+    this.curvature = curvature;
+  }
 
   void begin(Problem problem, Tensors tensors) {
     this.problem = problem;
@@ -27,8 +40,29 @@ final class TrainerSide implements LossFunction, HessianVectorProduct, Direction
     result = new double[x.length];
   }
 
-  void step(int step) {
+  /** @param optimizer whose next step this is */
+  void step(int step, Optimizer optimizer) {
     this.step = step;
+    if (curvature == MetaCurvature.NONE) return;
+    tensors.getParameters(x);
+    if (curvature == MetaCurvature.PRODUCT) {
+      optimizer.scalars(); // so that the step before has ended
+      for (int t = 0, at = 0; t < problem.sizes().length; at += problem.sizes()[t++]) {
+        final StateTensor trace = optimizer.state("trace", Tensors.name(t));
+        get(trace.address(), trace.type(), at, problem.sizes()[t]);
+      }
+      problem.hessian(step, x, vector, result);
+      tensors.setCurvature(result);
+      return;
+    }
+    final double[] diagonal = new double[x.length];
+    for (int i = 0; i < x.length; ++i) {
+      Arrays.fill(vector, 0);
+      vector[i] = 1;
+      problem.hessian(step, x, vector, result);
+      diagonal[i] = result[i];
+    }
+    tensors.setCurvature(diagonal);
   }
 
   @Override
@@ -63,11 +97,15 @@ final class TrainerSide implements LossFunction, HessianVectorProduct, Direction
     int at = 0;
     for (int t = 0; t < v.parameters().tensors().size(); ++t) {
       final int count = (int) v.count(t);
-      if (v.type(t) == DataType.FLOAT64) new Doubles(v.address(t)).get(vector, at, count);
-      else for (int i = 0; i < count; ++i) vector[at + i] = new Floats(v.address(t)).get(i);
+      get(v.address(t), v.type(t), at, count);
       at += count;
     }
     problem.hessian(step, x, vector, result);
+  }
+
+  private void get(long address, DataType type, int at, int count) {
+    if (type == DataType.FLOAT64) new Doubles(address).get(vector, at, count);
+    else for (int i = 0; i < count; ++i) vector[at + i] = new Floats(address).get(i);
   }
 
   private static final class Doubles extends DoublePointer {

@@ -75,7 +75,7 @@ final class Trial {
           tensors.getParameters(x);
           final double loss = problem.evaluate(step, x, gradient);
           tensors.setGradients(gradient);
-          if (candidate.trainer() != null) candidate.trainer().step(step);
+          if (candidate.trainer() != null) candidate.trainer().step(step, optimizer);
           final StepReport report = Double.isNaN(loss) ? optimizer.step() : optimizer.step(loss);
           if (report.skipped()) {
             stopped = "step " + step + " was skipped: " + report.skip();

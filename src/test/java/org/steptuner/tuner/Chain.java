@@ -84,9 +84,9 @@ final class Chain implements AutoCloseable {
   }
 
   /** Writes what a step needs, with the trace read from the optimizer; returns what was written as the curvature. */
-  double[] backward(int step, MetaOptimize.Curvature kind, Optimizer optimizer) {
+  double[] backward(int step, MetaCurvature kind, Optimizer optimizer) {
     final double[] x = values();
-    final double[] given = kind == MetaOptimize.Curvature.PRODUCT ? product(x, trace(optimizer)) : diagonal(x);
+    final double[] given = kind == MetaCurvature.PRODUCT ? product(x, trace(optimizer)) : diagonal(x);
     memory.position(n).put(gradient(step, x));
     memory.position(2 * n).put(given);
     return given;

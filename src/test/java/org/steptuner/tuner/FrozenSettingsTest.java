@@ -50,8 +50,11 @@ class FrozenSettingsTest {
     add("MetaOptimize", () -> MetaOptimize.tuning(AdamW.defaults()).initialStepSize(1e-3),
         b -> b.meta(SGD.defaults()).metaStepSize(0.5).gamma(0.1).initialStepSize(1).stepSizeBounds(0.1, 1).largestChange(1.01).epsilon(1));
     add("MetaOptimize with a curvature", () -> MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).initialStepSize(1e-3)
-        .curvature(MetaOptimize.Curvature.DIAGONAL).approximation(MetaOptimize.Approximation.TWO_BY_TWO),
-        b -> b.approximation(MetaOptimize.Approximation.L).curvature(MetaOptimize.Curvature.NONE).metaStepSize(9));
+        .curvature(MetaCurvature.DIAGONAL).approximation(MetaOptimize.Approximation.TWO_BY_TWO),
+        b -> b.approximation(MetaOptimize.Approximation.L).curvature(MetaCurvature.NONE).metaStepSize(9));
+    add("MetaOptimize with a curvature over AdamW", () -> MetaOptimize.tuning(AdamW.defaults()).initialStepSize(1e-3)
+        .curvature(MetaCurvature.DIAGONAL).approximation(MetaOptimize.Approximation.TWO_BY_TWO),
+        b -> b.meta(SGD.defaults()).gamma(0.1).curvature(MetaCurvature.PRODUCT));
     add("Hypergradient", () -> Hypergradient.tuning(SGD.defaults().weightDecay(0.1), 0.01, 1e-3),
         b -> b.variant(Hypergradient.Variant.MULTIPLICATIVE).rateBounds(0.1, 0.1).inTensorOrder());
     add("NewtonRate", () -> NewtonRate.tuning(SGD.defaults(), 0.01).interval(2),

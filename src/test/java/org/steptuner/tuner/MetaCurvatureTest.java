@@ -9,6 +9,7 @@ import static org.steptuner.Refusal.assertRefused;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.function.Supplier;
@@ -33,7 +34,6 @@ import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.MetaOptimize.Approximation;
-import org.steptuner.tuner.MetaOptimize.Curvature;
 
 /** MetaOptimize with the Hessian in its trace, and IDBD. */
 class MetaCurvatureTest extends TunerContract {
@@ -42,9 +42,27 @@ class MetaCurvatureTest extends TunerContract {
   private static final double GAMMA = 0.9;
   private static final double ALPHA = 0.1;
   private static final int STEPS = 25;
+  private static final double NUDGE = 1e-5;
 
   private static MetaOptimize over(Rule meta) {
-    return MetaOptimize.tuning(SGD.defaults().weightDecay(DECAY)).meta(meta).metaStepSize(ETA).gamma(GAMMA).initialStepSize(ALPHA);
+    return over(SGD.defaults().weightDecay(DECAY), meta);
+  }
+
+  private static MetaOptimize over(Rule base, Rule meta) {
+    return MetaOptimize.tuning(base).meta(meta).metaStepSize(ETA).gamma(GAMMA).initialStepSize(ALPHA);
+  }
+
+  private static MetaOptimize twoByTwo(Rule base, Rule meta) {
+    return over(base, meta).approximation(Approximation.TWO_BY_TWO);
+  }
+
+  /** Those whose trace has a Hessian, and Lion. */
+  private static Rule[] bases() {
+    return new Rule[] {
+      SGD.defaults().weightDecay(DECAY), SGD.defaults().momentum(0.6).weightDecay(DECAY),
+      RMSProp.defaults().alpha(0.8).weightDecay(DECAY), AdamW.defaults().betas(0.5, 0.9).weightDecay(DECAY),
+      Lion.defaults().betas(0.9, 0.8).weightDecay(DECAY)
+    };
   }
 
   private static MetaOptimize twoByTwo() {
@@ -62,14 +80,26 @@ class MetaCurvatureTest extends TunerContract {
     final Map<String, Supplier<TunerBuilder<?>>> forms = new LinkedHashMap<>();
     forms.put("free of Hessians", () -> over(metas()[2]));
     forms.put("free of Hessians, per weight", () -> over(metas()[3]).perWeight());
-    forms.put("product", () -> over(metas()[2]).curvature(Curvature.PRODUCT));
-    forms.put("diagonal", () -> over(metas()[1]).curvature(Curvature.DIAGONAL));
-    forms.put("rectified", () -> over(metas()[3]).curvature(Curvature.DIAGONAL_RECTIFIED));
-    forms.put("by tensor, 2x2", () -> twoByTwo().metaStepSize(1e-5).curvature(Curvature.PRODUCT).scope(Scope.TENSOR));
-    forms.put("2x2", () -> twoByTwo().metaStepSize(1e-5).curvature(Curvature.DIAGONAL));
-    forms.put("2x2 per weight", () -> twoByTwo().curvature(Curvature.PRODUCT).perWeight());
+    forms.put("product", () -> over(metas()[2]).curvature(MetaCurvature.PRODUCT));
+    forms.put("diagonal", () -> over(metas()[1]).curvature(MetaCurvature.DIAGONAL));
+    forms.put("rectified", () -> over(metas()[3]).curvature(MetaCurvature.DIAGONAL_RECTIFIED));
+    forms.put("by tensor, 2x2", () -> twoByTwo().metaStepSize(1e-5).curvature(MetaCurvature.PRODUCT).scope(Scope.TENSOR));
+    forms.put("2x2", () -> twoByTwo().metaStepSize(1e-5).curvature(MetaCurvature.DIAGONAL));
+    forms.put("2x2 per weight", () -> twoByTwo().curvature(MetaCurvature.PRODUCT).perWeight());
     for (Rule meta : metas())
-      forms.put("per weight by " + meta.kernel(), () -> over(meta).curvature(Curvature.DIAGONAL).perWeight());
+      forms.put("per weight by " + meta.kernel(), () -> over(meta).curvature(MetaCurvature.DIAGONAL).perWeight());
+    for (Rule base : bases()) {
+      final String name = base.kernel() + " by ";
+      forms.put(name + "Adam per weight, 2x2", () -> twoByTwo(base, metas()[2]).curvature(MetaCurvature.PRODUCT).perWeight());
+      forms.put(name + "RMSProp, 2x2", () -> twoByTwo(base, metas()[1]).curvature(MetaCurvature.PRODUCT));
+      forms.put(name + "Adam, 2x2", () -> twoByTwo(base, metas()[2]).metaStepSize(1e-5).curvature(MetaCurvature.DIAGONAL));
+      if (base.kernel().equals("sgd")) continue;
+      forms.put("by tensor, " + name + "SGD, 2x2",
+          () -> twoByTwo(base, metas()[0]).metaStepSize(1e-5).curvature(MetaCurvature.DIAGONAL).scope(Scope.TENSOR));
+      if (base instanceof Lion) continue;
+      forms.put(name + "Adam", () -> over(base, metas()[2]).curvature(MetaCurvature.PRODUCT));
+      forms.put(name + "Lion per weight", () -> over(base, metas()[3]).curvature(MetaCurvature.DIAGONAL).perWeight().stepSizeFirst());
+    }
     forms.put("IDBD", () -> MetaOptimize.idbd(0.02, 0.05));
     return forms;
   }
@@ -107,16 +137,18 @@ class MetaCurvatureTest extends TunerContract {
 
   @Test
   void agreesWithTheFormulas() {
-    for (Curvature curvature : new Curvature[] {Curvature.PRODUCT, Curvature.DIAGONAL, Curvature.DIAGONAL_RECTIFIED})
-      for (Rule meta : metas())
-        for (Approximation approximation : Approximation.values()) {
-          if (approximation == Approximation.TWO_BY_TWO && !(meta instanceof SGD || meta instanceof Lion)) continue;
-          final Supplier<MetaOptimize> builder = () -> over(meta).curvature(curvature).approximation(approximation);
-          agreesWithTheFormulas(builder.get(), Scope.ALL);
-          agreesWithTheFormulas(builder.get().scope(Scope.TENSOR), Scope.TENSOR);
-          agreesWithTheFormulas(builder.get().perWeight(), Scope.ALL);
-          if (approximation == Approximation.L) agreesWithTheFormulas(builder.get().perWeight().stepSizeFirst(), Scope.ALL);
-        }
+    for (Rule base : bases())
+      for (MetaCurvature curvature : List.of(MetaCurvature.PRODUCT, MetaCurvature.DIAGONAL, MetaCurvature.DIAGONAL_RECTIFIED))
+        for (Rule meta : metas())
+          for (Approximation approximation : Approximation.values()) {
+            if (curvature == MetaCurvature.DIAGONAL_RECTIFIED && !base.kernel().equals("sgd")) continue;
+            final Supplier<MetaOptimize> builder = () -> over(base, meta).curvature(curvature).approximation(approximation);
+            if (base instanceof Lion && !builder.get().twoByTwo()) continue;
+            agreesWithTheFormulas(builder.get(), Scope.ALL);
+            agreesWithTheFormulas(builder.get().scope(Scope.TENSOR), Scope.TENSOR);
+            agreesWithTheFormulas(builder.get().perWeight(), Scope.ALL);
+            if (approximation == Approximation.L) agreesWithTheFormulas(builder.get().perWeight().stepSizeFirst(), Scope.ALL);
+          }
   }
 
   private static void agreesWithTheFormulas(MetaOptimize builder, Scope scope) {
@@ -136,42 +168,79 @@ class MetaCurvatureTest extends TunerContract {
       final String what = builder.description();
       assertArrayEquals(reference.x, chain.values(), 1e-11, what);
       assertArrayEquals(reference.trace(), chain.trace(optimizer), 1e-11, what);
-      if (builder.twoByTwo())
-        assertArrayEquals(
-            reference.betaTrace, builder.perWeight ? chain.state(optimizer, "betaTrace") : optimizer.scalars().get("betaTrace"), 1e-11,
-            what);
+      assertSlot(chain, optimizer, "momentumTrace", reference.n, 1e-11, what);
+      assertSlot(chain, optimizer, "squareTrace", reference.w, 1e-11, what);
+      assertMetaTraces(builder, chain, optimizer, reference.betaTrace, reference.metaN, reference.metaW, 1e-11);
       final double[] alpha = Arrays.stream(betas(builder, chain, optimizer)).map(Math::exp).toArray();
       assertEquals(builder.perWeight ? chain.n : scope == Scope.TENSOR ? sizes.length : 1, alpha.length);
       for (int b = 0; b < alpha.length; ++b) assertEquals(Math.exp(reference.beta[b]), alpha[b], 1e-11, what);
     }
   }
 
+  // Relative to the largest, where that is more than 1.
+  private static void assertNear(double[] expected, double[] actual, double tolerance, String what) {
+    final double largest = Arrays.stream(expected).map(Math::abs).max().orElse(0);
+    assertArrayEquals(expected, actual, tolerance * Math.max(1, largest), what);
+  }
+
+  // Where there is such a slot.
+  private static void assertSlot(Chain chain, Optimizer optimizer, String slot, double[] expected, double tolerance, String what) {
+    if (optimizer.slots().contains(slot)) assertNear(expected, chain.state(optimizer, slot), tolerance, what + ": " + slot);
+  }
+
+  private static void assertMetaTraces(
+      MetaOptimize builder, Chain chain, Optimizer optimizer, double[] b, double[] m, double[] v, double tolerance) {
+    if (!builder.twoByTwo()) return;
+    final String what = builder.description();
+    if (builder.perWeight) {
+      assertNear(b, chain.state(optimizer, "betaTrace"), tolerance, what);
+      assertSlot(chain, optimizer, "metaMomentumTrace", m, tolerance, what);
+      assertSlot(chain, optimizer, "metaSquareTrace", v, tolerance, what);
+      return;
+    }
+    final Map<String, double[]> scalars = optimizer.scalars();
+    assertNear(b, scalars.get("betaTrace"), tolerance, what);
+    if (scalars.containsKey("mTrace")) assertNear(m, scalars.get("mTrace"), tolerance, what);
+    if (scalars.containsKey("vTrace")) assertNear(v, scalars.get("vTrace"), tolerance, what);
+  }
+
   /**
    * With the betas of a run as they were, h is the sum over its steps t of gamma^(T - 1 - t) times the derivative of the last x by the
-   * betas of step t.
+   * betas of step t; and so are the traces of the base rule's m and v of theirs.
    */
   @Test
   void theTraceOfTheLApproximationIsADerivative() {
-    for (Scope scope : new Scope[] {Scope.ALL, Scope.TENSOR}) isTheDerivative(over(metas()[2]).scope(scope), scope, 0.5, Curvature.PRODUCT);
-    isTheDerivative(over(metas()[2]).perWeight(), Scope.ALL, 0.5, Curvature.PRODUCT);
-    isTheDerivative(over(metas()[0]).perWeight().stepSizeFirst(), Scope.ALL, 0.5, Curvature.PRODUCT);
-    isTheDerivative(over(metas()[1]), Scope.ALL, 0, Curvature.DIAGONAL);
-    isTheDerivative(over(metas()[3]).perWeight(), Scope.ALL, 0, Curvature.DIAGONAL);
+    for (Scope scope : new Scope[] {Scope.ALL, Scope.TENSOR})
+      isTheDerivative(over(metas()[2]).scope(scope), scope, 0.5, MetaCurvature.PRODUCT);
+    isTheDerivative(over(metas()[0]).perWeight().stepSizeFirst(), Scope.ALL, 0.5, MetaCurvature.PRODUCT);
+    for (Rule base : bases()) {
+      if (base instanceof Lion) continue;
+      isTheDerivative(over(base, metas()[2]), Scope.ALL, 0.5, MetaCurvature.PRODUCT);
+      isTheDerivative(over(base, metas()[2]).perWeight(), Scope.ALL, 0.5, MetaCurvature.PRODUCT);
+      isTheDerivative(over(base, metas()[1]), Scope.ALL, 0, MetaCurvature.DIAGONAL);
+      isTheDerivative(over(base, metas()[3]).perWeight(), Scope.ALL, 0, MetaCurvature.DIAGONAL);
+    }
   }
 
   /**
    * In the 2x2 approximation a change of beta stays, and moves later betas by way of x. h and B are derivatives of the last x and beta,
-   * with the weights (1 - gamma) gamma^(T - 1 - t), and gamma^(T - 1) for the first betas.
+   * with the weights (1 - gamma) gamma^(T - 1 - t), and gamma^(T - 1) for the first betas; those of m and v likewise, for base and meta
+   * rule.
    */
   @Test
   void theTracesOfTheTwoByTwoApproximationAreDerivatives() {
-    for (Scope scope : new Scope[] {Scope.ALL, Scope.TENSOR}) isTheDerivative(twoByTwo().scope(scope), scope, 0.5, Curvature.PRODUCT);
-    isTheDerivative(twoByTwo().perWeight(), Scope.ALL, 0.5, Curvature.PRODUCT);
-    isTheDerivative(twoByTwo().perWeight(), Scope.ALL, 0, Curvature.DIAGONAL);
-    isTheDerivative(twoByTwo().gamma(1), Scope.ALL, 0, Curvature.DIAGONAL);
+    for (Scope scope : new Scope[] {Scope.ALL, Scope.TENSOR})
+      isTheDerivative(twoByTwo().scope(scope), scope, 0.5, MetaCurvature.PRODUCT);
+    isTheDerivative(twoByTwo().gamma(1), Scope.ALL, 0, MetaCurvature.DIAGONAL);
+    for (Rule base : bases())
+      for (int meta = 0; meta < 3; ++meta) {
+        isTheDerivative(twoByTwo(base, metas()[meta]), Scope.ALL, 0.5, MetaCurvature.PRODUCT);
+        isTheDerivative(twoByTwo(base, metas()[meta]).perWeight(), Scope.ALL, 0.5, MetaCurvature.PRODUCT);
+        isTheDerivative(twoByTwo(base, metas()[meta]).perWeight(), Scope.ALL, 0, MetaCurvature.DIAGONAL);
+      }
   }
 
-  private static void isTheDerivative(MetaOptimize builder, Scope scope, double coupling, Curvature curvature) {
+  private static void isTheDerivative(MetaOptimize builder, Scope scope, double coupling, MetaCurvature curvature) {
     builder.curvature(curvature);
     final int[] sizes = {3, 4};
     try (Chain chain = new Chain(coupling, sizes);
@@ -188,21 +257,28 @@ class MetaCurvatureTest extends TunerContract {
         if (builder.stepSizeFirst) beta[t] = betas(builder, chain, optimizer);
       }
       final double gamma = builder.gamma();
-      final double[] h = new double[chain.n];
-      final double[] b = new double[beta[0].length];
-      final double nudge = 1e-5;
+      final double[][] sum = new double[6][]; // the derivatives of x, m, v, beta, and the meta rule's m and v
       for (int t = 0; t < STEPS; ++t) {
         final double weight = Math.pow(gamma, STEPS - 1 - t) * (builder.twoByTwo() && t > 0 ? 1 - gamma : 1);
-        final double[][] up = unroll(builder, chain, start, beta, trace, block, t, nudge);
-        final double[][] down = unroll(builder, chain, start, beta, trace, block, t, -nudge);
-        for (int i = 0; i < h.length; ++i) h[i] += weight * (up[0][i] - down[0][i]) / (2 * nudge);
-        for (int k = 0; k < b.length; ++k) b[k] += weight * (up[1][k] - down[1][k]) / (2 * nudge);
+        for (int side = -2; side <= 2; ++side) {
+          if (side == 0) continue;
+          final double[][] there = unroll(builder, chain, start, beta, trace, block, t, side * NUDGE);
+          // Central differences of fourth order.
+          final double part = (Math.abs(side) == 1 ? 8 : -1) * Math.signum(side) / (12 * NUDGE);
+          for (int k = 0; k < sum.length; ++k) {
+            if (sum[k] == null) sum[k] = new double[there[k].length];
+            for (int i = 0; i < sum[k].length; ++i) sum[k][i] += weight * part * there[k][i];
+          }
+        }
       }
-      assertArrayEquals(h, chain.trace(optimizer), 1e-8, builder.description());
-      assertTrue(Arrays.stream(h).map(Math::abs).max().orElseThrow() > 0.01, "a trace to speak of");
-      if (!builder.twoByTwo()) return;
-      assertArrayEquals(b, builder.perWeight ? chain.state(optimizer, "betaTrace") : optimizer.scalars().get("betaTrace"), 1e-8);
-      assertTrue(Arrays.stream(b).anyMatch(one -> Math.abs(one - 1) > 0.01), "B must not be what it is in the L-approximation");
+      final String what = builder.description();
+      assertNear(sum[0], chain.trace(optimizer), 1e-7, what);
+      assertTrue(Arrays.stream(sum[0]).map(Math::abs).max().orElseThrow() > 0.01, "a trace to speak of");
+      assertSlot(chain, optimizer, "momentumTrace", sum[1], 1e-7, what);
+      assertSlot(chain, optimizer, "squareTrace", sum[2], 1e-7, what);
+      assertMetaTraces(builder, chain, optimizer, sum[3], sum[4], sum[5], 1e-7);
+      if (builder.twoByTwo())
+        assertTrue(Arrays.stream(sum[3]).anyMatch(one -> Math.abs(one - 1) > 0.01), "B must not be what it is in the L-approximation");
     }
   }
 
@@ -211,19 +287,25 @@ class MetaCurvatureTest extends TunerContract {
     return Arrays.stream(chain.state(optimizer, "logRatio")).map(ratio -> Math.log(ALPHA) + ratio).toArray();
   }
 
-  /** The run again, with all betas moved at one step: x, and beta, after the last. */
+  /** The run again, with all betas moved at one step: x and the base rule's m and v, beta and the meta rule's, after the last. */
   private static double[][] unroll(
       MetaOptimize builder, Chain chain, double[] start, double[][] recorded, double[][] trace, int[] block, int at, double nudge) {
     final double[] x = start.clone();
     double[] beta = recorded[0].clone();
+    final MetaReference rules = new MetaReference(false, builder.rule, DECAY, builder.meta, ETA, GAMMA, ALPHA, block, start);
     for (int t = 0; t < STEPS; ++t) {
       if (!builder.twoByTwo()) beta = recorded[t].clone();
       if (t == at) for (int k = 0; k < beta.length; ++k) beta[k] += nudge;
       final double[] g = chain.gradient(t + 1, x);
-      for (int i = 0; i < x.length; ++i) x[i] -= Math.exp(beta[block[i]]) * (g[i] + DECAY * x[i]);
-      if (builder.twoByTwo()) for (int i = 0; i < x.length; ++i) beta[block[i]] -= ETA * trace[t][i] * g[i];
+      rules.next();
+      Arrays.fill(rules.z, 0);
+      for (int i = 0; i < x.length; ++i) {
+        x[i] -= Math.exp(beta[block[i]]) * (rules.direction(i, g[i]) + DECAY * x[i]);
+        rules.z[block[i]] += trace[t][i] * g[i];
+      }
+      if (builder.twoByTwo()) for (int b = 0; b < beta.length; ++b) beta[b] -= ETA * rules.metaPaper(b);
     }
-    return new double[][] {x, beta};
+    return new double[][] {x, rules.m, rules.v, beta, rules.metaM, rules.metaV};
   }
 
   /** Sutton's formulas, on his problem: 20 inputs, of which 5 matter and change sign now and then. */
@@ -285,38 +367,44 @@ class MetaCurvatureTest extends TunerContract {
 
   @Test
   void aZeroHessianIsNone() {
-    for (boolean perWeight : new boolean[] {false, true}) {
-      try (Chain plain = new Chain(0.5, 5, 6);
-          Chain curved = new Chain(0.5, 5, 6);
-          Optimizer without = (perWeight ? over(metas()[2]).perWeight() : over(metas()[2])).build(plain.on(Device.cpu(1)));
-          Optimizer with =
-              (perWeight ? over(metas()[2]).perWeight() : over(metas()[2])).curvature(Curvature.PRODUCT).build(curved.on(Device.cpu(1)))) {
-        for (int step = 1; step <= STEPS; ++step) {
-          plain.backward(step, Curvature.DIAGONAL, without);
-          curved.backward(step, Curvature.DIAGONAL, with);
-          for (int i = 0; i < curved.n; ++i) curved.setCurvature(i, 0);
-          without.step();
-          with.step();
+    for (Rule base : bases())
+      for (boolean perWeight : new boolean[] {false, true}) {
+        if (base instanceof Lion) continue;
+        try (Chain plain = new Chain(0.5, 5, 6);
+            Chain curved = new Chain(0.5, 5, 6);
+            Optimizer without = weighted(over(base, metas()[2]), perWeight).build(plain.on(Device.cpu(1)));
+            Optimizer with =
+                weighted(over(base, metas()[2]), perWeight).curvature(MetaCurvature.PRODUCT).build(curved.on(Device.cpu(1)))) {
+          for (int step = 1; step <= STEPS; ++step) {
+            plain.backward(step, MetaCurvature.DIAGONAL, without);
+            curved.backward(step, MetaCurvature.DIAGONAL, with);
+            for (int i = 0; i < curved.n; ++i) curved.setCurvature(i, 0);
+            without.step();
+            with.step();
+          }
+          assertArrayEquals(plain.values(), curved.values(), 1e-13);
         }
-        assertArrayEquals(plain.values(), curved.values(), 1e-13);
       }
-    }
+  }
+
+  private static MetaOptimize weighted(MetaOptimize builder, boolean perWeight) {
+    return perWeight ? builder.perWeight() : builder;
   }
 
   @Test
   void skipsACurvatureThatIsNotFinite(@TempDir Path folder) {
     for (double bad : new double[] {Double.NaN, Double.NEGATIVE_INFINITY})
       for (boolean perWeight : new boolean[] {false, true}) {
-        final MetaOptimize builder = over(metas()[0]).curvature(Curvature.PRODUCT);
+        final MetaOptimize builder = over(metas()[0]).curvature(MetaCurvature.PRODUCT);
         if (perWeight) builder.perWeight();
         try (Chain chain = new Chain(0.5, 5, 6);
             Optimizer optimizer = builder.build(chain.on(Device.cpu(1)))) {
           for (int step = 1; step <= 3; ++step) {
-            chain.backward(step, Curvature.PRODUCT, optimizer);
+            chain.backward(step, MetaCurvature.PRODUCT, optimizer);
             optimizer.step();
           }
           final Map<String, byte[]> before = saved(optimizer, folder);
-          chain.backward(4, Curvature.PRODUCT, optimizer);
+          chain.backward(4, MetaCurvature.PRODUCT, optimizer);
           chain.setCurvature(7, bad);
           assertEquals(StepReport.Skip.NON_FINITE_GRADIENT, optimizer.step().skip());
           assertSame(before, saved(optimizer, folder), "skipped");
@@ -327,30 +415,46 @@ class MetaCurvatureTest extends TunerContract {
   /** Where curvature is negative h grows by a factor at every step; it must not become infinite, or not a number. */
   @Test
   void theTraceStaysFinite() {
-    for (boolean perWeight : new boolean[] {false, true}) {
-      final MetaOptimize builder = twoByTwo().metaStepSize(0).curvature(Curvature.DIAGONAL);
-      if (perWeight) builder.perWeight();
-      try (Chain chain = new Chain(0, 6);
-          Optimizer optimizer = builder.build(chain.on(Device.cpu(1)))) {
-        for (int step = 1; step <= 60; ++step) {
-          chain.backward(step, Curvature.DIAGONAL, optimizer);
-          for (int i = 0; i < chain.n; ++i) chain.setCurvature(i, -1e3);
-          optimizer.step();
+    for (Rule base : bases())
+      for (Rule meta : new Rule[] {metas()[0], metas()[1], metas()[2]})
+        for (boolean perWeight : new boolean[] {false, true}) {
+          final MetaOptimize builder = twoByTwo(base, meta).metaStepSize(0).curvature(MetaCurvature.DIAGONAL);
+          try (Chain chain = new Chain(0, 6);
+              Optimizer optimizer = weighted(builder, perWeight).build(chain.on(Device.cpu(1)))) {
+            for (int step = 1; step <= 60; ++step) {
+              chain.backward(step, MetaCurvature.DIAGONAL, optimizer);
+              for (int i = 0; i < chain.n; ++i) chain.setCurvature(i, -1e3);
+              optimizer.step();
+            }
+            for (double h : chain.trace(optimizer)) {
+              if (base.kernel().equals("sgd")) assertEquals(1e15, Math.abs(h), 1e9);
+              assertTrue(Math.abs(h) <= 1e15, () -> builder.description() + ": h is " + h);
+            }
+            for (String slot : optimizer.slots())
+              for (double value : chain.state(optimizer, slot))
+                assertTrue(Math.abs(value) < 1e32, () -> builder.description() + ": " + slot);
+            optimizer.scalars().forEach((name, values) -> assertTrue(Double.isFinite(values[0]) || name.equals("z"), name));
+            for (double x : chain.values()) assertTrue(Math.abs(x) < 20, () -> builder.description() + ": x is " + x);
+          }
         }
-        for (double h : chain.trace(optimizer)) assertEquals(1e15, Math.abs(h), 1e9);
-        for (double x : chain.values()) assertTrue(Math.abs(x) < 10);
-      }
-    }
   }
 
   @Test
   void words() {
-    assertEquals(6 + 2, words(over(metas()[2]).curvature(Curvature.PRODUCT)));
-    assertEquals(6, words(over(metas()[2]).curvature(Curvature.PRODUCT).nonFinite(NonFinite.UNCHECKED)));
+    assertEquals(6 + 2, words(over(metas()[2]).curvature(MetaCurvature.PRODUCT)));
+    assertEquals(6, words(over(metas()[2]).curvature(MetaCurvature.PRODUCT).nonFinite(NonFinite.UNCHECKED)));
+    final int[] base = {6, 10, 10, 14, 8};
     final int[] meta = {0, 2, 4, 2};
-    for (int m = 0; m < meta.length; ++m)
-      assertEquals(8 + 2 + meta[m], words(over(metas()[m]).curvature(Curvature.DIAGONAL).perWeight()));
-    assertEquals(8 + 2 + 2, words(twoByTwo().curvature(Curvature.DIAGONAL).perWeight()));
+    for (int b = 0; b < base.length; ++b)
+      for (int m = 0; m < meta.length; ++m) {
+        final int perWeight = base[b] + 2 + 2 + meta[m];
+        if (b < 4) assertEquals(perWeight, words(over(bases()[b], metas()[m]).curvature(MetaCurvature.DIAGONAL).perWeight()));
+        if (m == 3) continue;
+        assertEquals(base[b] + 2, words(twoByTwo(bases()[b], metas()[m]).curvature(MetaCurvature.DIAGONAL)));
+        // B, and a tangent for every slot of the meta rule.
+        final MetaOptimize twoByTwo = twoByTwo(bases()[b], metas()[m]).curvature(MetaCurvature.DIAGONAL).perWeight();
+        assertEquals(perWeight + 2 + meta[m], words(twoByTwo));
+      }
   }
 
   private static double words(MetaOptimize builder) {
@@ -366,15 +470,16 @@ class MetaCurvatureTest extends TunerContract {
     assertRefused(NullPointerException.class, () -> over(metas()[0]).approximation(null), "approximation");
     refused(twoByTwo(), "needs a curvature");
     refused(over(metas()[0]).perWeight().stepSizeFirst(), "needs a curvature");
-    refused(twoByTwo().curvature(Curvature.PRODUCT).meta(metas()[2]), "TWO_BY_TWO", "Adam");
-    refused(over(metas()[0]).curvature(Curvature.PRODUCT).stepSizeFirst(), "per weight");
-    refused(twoByTwo().curvature(Curvature.PRODUCT).perWeight().stepSizeFirst(), "approximation L");
-    refused(over(metas()[0]).curvature(Curvature.PRODUCT).variant(MetaOptimize.Variant.PACKAGE), "PAPER_CODE");
-    refused(MetaOptimize.tuning(AdamW.defaults()).curvature(Curvature.PRODUCT), "SGD without momentum");
-    refused(MetaOptimize.tuning(SGD.defaults().momentum(0.9)).curvature(Curvature.PRODUCT), "SGD without momentum");
+    for (Rule meta : metas()) refused(over(Lion.defaults(), meta).curvature(MetaCurvature.PRODUCT), "Lion", "TWO_BY_TWO");
+    refused(twoByTwo(Lion.defaults(), metas()[3]).curvature(MetaCurvature.DIAGONAL), "Lion", "by the meta rules");
+    refused(over(metas()[0]).curvature(MetaCurvature.PRODUCT).stepSizeFirst(), "per weight");
+    refused(twoByTwo().curvature(MetaCurvature.PRODUCT).perWeight().stepSizeFirst(), "approximation L");
+    refused(over(metas()[0]).curvature(MetaCurvature.PRODUCT).variant(MetaOptimize.Variant.PACKAGE), "PAPER_CODE");
+    refused(MetaOptimize.tuning(AdamW.defaults()).curvature(MetaCurvature.DIAGONAL_RECTIFIED), "IDBD", "AdamW");
+    refused(MetaOptimize.tuning(SGD.defaults().momentum(0.9)).curvature(MetaCurvature.DIAGONAL_RECTIFIED), "SGD without momentum");
     try (Toy toy = Toy.of(DataType.FLOAT32, 3)) {
       assertRefused(
-          IllegalArgumentException.class, () -> over(metas()[0]).curvature(Curvature.DIAGONAL).build(toy.on(Device.cpu(1))).close(),
+          IllegalArgumentException.class, () -> over(metas()[0]).curvature(MetaCurvature.DIAGONAL).build(toy.on(Device.cpu(1))).close(),
           "updateAddress", "tensor 0");
     }
   }
@@ -388,7 +493,7 @@ class MetaCurvatureTest extends TunerContract {
   @Test
   void stateIsRefusedWhereThereIsNone() {
     try (Chain chain = new Chain(0, 3);
-        Optimizer optimizer = over(metas()[0]).curvature(Curvature.DIAGONAL).build(chain.on(Device.cpu(1)))) {
+        Optimizer optimizer = over(metas()[0]).curvature(MetaCurvature.DIAGONAL).build(chain.on(Device.cpu(1)))) {
       assertRefused(IllegalArgumentException.class, () -> optimizer.state("momentum", "t0"), "momentum", "trace");
       assertRefused(IllegalArgumentException.class, () -> optimizer.state("trace", "t1"), "t1");
       assertRefused(NullPointerException.class, () -> optimizer.state(null, "t0"), "slot");

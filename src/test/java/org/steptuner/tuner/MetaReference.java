@@ -23,15 +23,19 @@ final class MetaReference {
   private final double gamma;
   private final int[] block;
   final double[] x;
-  private final double[] m;
-  private final double[] v;
+  final double[] m;
+  final double[] v;
+  final double[] n; // the derivatives of m and v along h
+  final double[] w;
   private final double[] h;
   final double[] beta;
-  private final double[] metaM;
-  private final double[] metaV;
+  final double[] metaM;
+  final double[] metaV;
+  final double[] metaN;
+  final double[] metaW;
   final double[] z;
   final double[] betaTrace;
-  private MetaOptimize.Curvature curvature = MetaOptimize.Curvature.NONE;
+  private MetaCurvature curvature = MetaCurvature.NONE;
   private boolean twoByTwo;
   private boolean stepSizeFirst;
   private int t;
@@ -48,19 +52,23 @@ final class MetaReference {
     this.x = x.clone();
     m = new double[x.length];
     v = new double[x.length];
+    n = new double[x.length];
+    w = new double[x.length];
     h = new double[x.length];
     int blocks = 0;
     for (int b : block) blocks = Math.max(blocks, b + 1);
     beta = new double[blocks];
     metaM = new double[blocks];
     metaV = new double[blocks];
+    metaN = new double[blocks];
+    metaW = new double[blocks];
     z = new double[blocks];
     betaTrace = new double[blocks];
     java.util.Arrays.fill(beta, Math.log(alpha));
     java.util.Arrays.fill(betaTrace, 1);
   }
 
-  MetaReference curved(MetaOptimize.Curvature kind, boolean withBetaTrace, boolean betaFirst) {
+  MetaReference curved(MetaCurvature kind, boolean withBetaTrace, boolean betaFirst) {
     curvature = kind;
     twoByTwo = withBetaTrace;
     stepSizeFirst = betaFirst;
@@ -101,27 +109,71 @@ final class MetaReference {
   }
 
   private void curvedStep(double[] g, double[] given) {
+    final double[] product = new double[x.length]; // H h
+    final double[] zAlong = new double[beta.length];
+    for (int i = 0; i < x.length; ++i) {
+      product[i] = curvature == MetaCurvature.PRODUCT ? given[i] : given[i] * h[i];
+      zAlong[block[i]] += h[i] * product[i];
+    }
     final double[] oldBeta = beta.clone();
-    for (int b = 0; b < beta.length; ++b) beta[b] -= eta * metaPaper(b);
     final double[] weight = new double[beta.length];
     for (int b = 0; b < beta.length; ++b) {
+      final double d = metaPaper(b);
+      beta[b] -= eta * d;
       weight[b] = twoByTwo ? gamma * betaTrace[b] + 1 - gamma : 1;
-      betaTrace[b] = weight[b];
+      if (twoByTwo) betaTrace[b] = weight[b] - gamma * eta * metaAlong(b, d, zAlong[b]);
     }
     for (int i = 0; i < x.length; ++i) {
       final double alpha = Math.exp((stepSizeFirst ? beta : oldBeta)[block[i]]);
-      final double product = curvature == MetaOptimize.Curvature.PRODUCT ? given[i] : given[i] * h[i];
-      if (twoByTwo) betaTrace[block[i]] -= gamma * eta * h[i] * product;
-      final boolean overshoots =
-          curvature == MetaOptimize.Curvature.DIAGONAL_RECTIFIED && 1 - alpha * decay - alpha * given[i] < 0;
-      final double kept = overshoots ? 0 : h[i] - alpha * decay * h[i] - alpha * product;
-      final double step = -alpha * (g[i] + decay * x[i]);
+      final double d = direction(i, g[i]);
+      final boolean overshoots = curvature == MetaCurvature.DIAGONAL_RECTIFIED && 1 - alpha * decay - alpha * given[i] < 0;
+      final double kept = overshoots ? 0 : h[i] - alpha * decay * h[i] - alpha * along(i, g[i], d, product[i]);
+      final double step = -alpha * (d + decay * x[i]);
       x[i] += step;
       h[i] = gamma * kept + weight[block[i]] * step;
     }
   }
 
-  private double direction(int i, double g) {
+  /** How a direction d moves with the gradient, which moves by dg. The derivatives of m and v, discounted, are n and w. */
+  private double along(int i, double g, double d, double dg) {
+    if (base instanceof SGD sgd) {
+      if (sgd.momentum() == 0) return dg;
+      final double old = n[i];
+      n[i] = gamma * (sgd.momentum() * old + (1 - sgd.momentum()) * dg);
+      return old;
+    }
+    if (base instanceof Lion) return 0;
+    final double discount = base instanceof RMSProp rms ? rms.alpha() : adam().beta2();
+    final double dm = base instanceof RMSProp ? dg : adam().beta1() * n[i] + dg;
+    final double dv = discount * w[i] + 2 * g * dg;
+    n[i] = gamma * dm;
+    w[i] = gamma * dv;
+    return alongRoot(dm, d, dv, root(v[i], discount), discount);
+  }
+
+  private double metaAlong(int b, double d, double dz) {
+    if (meta instanceof SGD) return dz;
+    if (meta instanceof Lion) return 0;
+    final double discount = meta instanceof RMSProp rms ? rms.alpha() : ((Adam) meta).beta2();
+    final double dm = meta instanceof RMSProp ? dz : ((Adam) meta).beta1() * metaN[b] + dz;
+    final double dv = discount * metaW[b] + 2 * z[b] * dz;
+    metaN[b] = gamma * dm;
+    metaW[b] = gamma * dv;
+    return alongRoot(dm, d, dv, root(metaV[b], discount), discount);
+  }
+
+  // Of d = m / root, whose square is mu v + epsilon.
+  private double alongRoot(double dm, double d, double dv, double root, double discount) {
+    return dm / root - d * (1 - discount) / (1 - Math.pow(discount, t)) * dv / (2 * root * root);
+  }
+
+  /** Begins a step of the rules alone. */
+  void next() {
+    ++t;
+  }
+
+  /** The base rule's step at the rate 1, with the opposite sign. */
+  double direction(int i, double g) {
     if (base instanceof SGD sgd) {
       if (sgd.momentum() == 0) return g;
       final double old = m[i];
@@ -159,7 +211,8 @@ final class MetaReference {
     return Math.sqrt((1 - discount) / (1 - Math.pow(discount, t)) * sum + EPSILON);
   }
 
-  private double metaPaper(int b) {
+  /** The meta rule's, for z. */
+  double metaPaper(int b) {
     if (meta instanceof Adam adam) {
       metaM[b] = adam.beta1() * metaM[b] + z[b];
       metaV[b] = adam.beta2() * metaV[b] + z[b] * z[b];

@@ -45,6 +45,8 @@ class ScalarNamesTest {
     expected.put(MovingTarget.tuning(SGD.defaults()), Set.of("alpha", "alpha_mean", "tau", "rate", "t"));
     expected.put(MetaOptimize.tuning(AdamW.defaults()), Set.of("z", "beta", "m", "v"));
     expected.put(MetaOptimize.tuning(AdamW.defaults()).perWeight(), Set.of("z", "logRatio"));
+    expected.put(twoByTwo(), Set.of("z", "beta", "m", "v", "betaTrace", "mTrace", "vTrace"));
+    expected.put(twoByTwo().meta(SGD.defaults()), Set.of("z", "beta", "betaTrace"));
     expected.put(Hypergradient.tuning(AdamW.defaults(), 0.1, 0.1), Set.of("rate"));
     expected.put(NewtonRate.tuning(AdamW.defaults(), 0.1).interval(3), Set.of("rate", "factor"));
     expected.put(CDAT.tuning(AdamW.defaults()).curvature(u -> 1), Set.of("eta", "n", "d", "n_avg", "d_avg"));
@@ -58,5 +60,9 @@ class ScalarNamesTest {
             assertEquals(new TreeSet<>(names), new TreeSet<>(optimizer.scalars().keySet()), builder.getClass().getSimpleName());
           }
         });
+  }
+
+  private static MetaOptimize twoByTwo() {
+    return MetaOptimize.tuning(AdamW.defaults()).curvature(MetaCurvature.DIAGONAL).approximation(MetaOptimize.Approximation.TWO_BY_TWO);
   }
 }

@@ -41,14 +41,16 @@ final class SweepSuite {
       List.of(
           "fixed_rate", "mechanic_apply", "mechanic_accumulate", "mechanic_observe_recomputed", "mechanic_apply_recomputed");
 
-  /** The sweeps of other tuners, "sweep/rule", at fewer sizes. MetaOptimize's are in {@link MetaSuite}. */
+  /** The sweeps of other tuners, "sweep/rule", at fewer sizes. MetaOptimize's without curvature are in {@link MetaSuite}. */
   private static final List<String> OTHERS =
       List.of(
           "prodigy_observe_stored/adam", "prodigy_apply_stored/adam", "prodigy_apply_accumulated/adam", "dadaptation/sgd",
           "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "distance_observe", "distance_apply", "distance_apply_averaged",
           "dadaptation/adan", "momo_observe/momentum", "momo_apply/momentum", "momo_observe/adam", "momo_apply/adam",
           "hypergradient_observe", "hypergradient_apply/adam", "direction/adam", "trial", "newton_window", "vector_products",
-          "vector_combination", "evaluating", "training");
+          "vector_combination", "evaluating", "training", "metaoptimize_curved/sgd", "metaoptimize_curved/momentum",
+          "metaoptimize_curved/rmsprop", "metaoptimize_curved/adam", "metaoptimize_curved_per_weight_adam/adam",
+          "metaoptimize_curved_2x2_per_weight_sgd/lion");
   private static final Set<Long> SIZES_OF_OTHERS = Set.of(100_000L, 10_000_000L);
 
   private static final Set<String> QUICK =

@@ -27,7 +27,8 @@ import picocli.CommandLine.Spec;
 
 /**
  * Trains the same network on Fashion-MNIST with a rate tuned by hand, with one 100 times too small, and with Mechanic, nothing tuned; or
- * with MetaOptimize from step sizes that are far too small. Forward and backward by libtorch, steps by Step Tuner, both on the same memory.
+ * with MetaOptimize from step sizes that are far too small; or Muon, whose steps are the trainer's own, under Mechanic. Forward and
+ * backward by libtorch, steps by Step Tuner, both on the same memory.
  */
 @Command(
     name = "examples/run",
@@ -36,7 +37,8 @@ import picocli.CommandLine.Spec;
     description = {
       "Trains an MLP on Fashion-MNIST.",
       "mechanic: AdamW at a good and at a bad rate, and Mechanic, which finds it.",
-      "metaoptimize: step sizes that MetaOptimize learns, from 1e-6 and other beginnings."
+      "metaoptimize: step sizes that MetaOptimize learns, from 1e-6 and other beginnings.",
+      "muon: Muon, whose steps libtorch makes, at the rates of a grid, and under Mechanic, which finds one."
     })
 public final class FashionMnistJob implements Callable<Integer> {
   private static final int WARM_UP_STEPS = 100;
@@ -59,7 +61,7 @@ public final class FashionMnistJob implements Callable<Integer> {
   @Option(names = "--out", paramLabel = "DIR", description = "Folder for result.json, curves.csv and the pictures.")
   private Path out = Path.of("fashion-mnist-results");
 
-  @Option(names = "--epochs", paramLabel = "N", description = "Epochs of each run; 3, and 5 for metaoptimize, if not given.")
+  @Option(names = "--epochs", paramLabel = "N", description = "Epochs of each run; 3, 5 for metaoptimize and 1 for muon, if not given.")
   private Integer epochs;
 
   @Option(names = "--runs", paramLabel = "NAME", split = ",", description = "Only these runs of the set, separated by commas.")
@@ -173,8 +175,11 @@ public final class FashionMnistJob implements Callable<Integer> {
   private void draw(List<Outcome> outcomes) {
     System.setProperty("java.awt.headless", "true");
     try {
-      if (set == RunSet.METAOPTIMIZE) StepSizeCharts.write(outcomes, out);
-      else Charts.write(outcomes, out);
+      switch (set) {
+        case MECHANIC -> Charts.write(outcomes, out);
+        case METAOPTIMIZE -> StepSizeCharts.write(outcomes, out);
+        case MUON -> {} // the table says it
+      }
     } catch (IOException | RuntimeException | LinkageError | InternalError e) {
       spec.commandLine()
           .getErr()

@@ -54,6 +54,20 @@ final class FlatArena implements AutoCloseable {
   }
   // README snippet: end
 
+  /**
+   * The same for an optimizer that takes steps of the trainer's own.
+   *
+   * @param updates their memory, laid out like the parameters
+   */
+  ParameterSet bind(Device device, FloatPointer updates) {
+    final ParameterSet.Builder set = ParameterSet.on(device);
+    for (Slot s : slots)
+      set.add(
+          s.name, parameters.address() + 4 * s.offset, DataType.FLOAT32, gradients.address() + 4 * s.offset, DataType.FLOAT32,
+          updates.address() + 4 * s.offset, s.count);
+    return set.build();
+  }
+
   /** Backward adds to what is there. */
   void zeroGradients() {
     Pointer.memset(gradients, 0, gradients.capacity() * Float.BYTES);

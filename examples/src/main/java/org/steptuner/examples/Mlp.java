@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
+import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.steptuner.Device;
@@ -53,6 +54,11 @@ final class Mlp implements AutoCloseable {
   /** The parameters and gradients for an optimizer. */
   ParameterSet parameters(Device device) {
     return arena.bind(device);
+  }
+
+  /** The same for an optimizer that takes steps of the trainer's own. */
+  ParameterSet parameters(Device device, FloatPointer updates) {
+    return arena.bind(device, updates);
   }
 
   /** The tensors, in the order of {@link #parameters}. */

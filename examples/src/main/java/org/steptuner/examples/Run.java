@@ -15,8 +15,13 @@ import org.steptuner.tuner.TunerBuilder;
  * @param name on the command line and in the results
  * @param title in pictures
  * @param optimizer ready to be bound to the parameters
+ * @param muon whether it takes the steps of {@link Muon} instead of gradients
  */
-record Run(String name, String title, TunerBuilder<?> optimizer) {
+record Run(String name, String title, TunerBuilder<?> optimizer, boolean muon) {
+  Run(String name, String title, TunerBuilder<?> optimizer) {
+    this(name, title, optimizer, false);
+  }
+
   /** Whether the rate is given and no scale learned. */
   boolean fixedRate() {
     return optimizer instanceof FixedRate;

@@ -9,7 +9,9 @@ enum RunSet {
   /** Fixed rates and Mechanic. */
   MECHANIC(3, Run.all()),
   /** MetaOptimize from first step sizes that are far too small. */
-  METAOPTIMIZE(5, MetaOptimizeRuns.all());
+  METAOPTIMIZE(5, MetaOptimizeRuns.all()),
+  /** Muon, whose steps libtorch makes, at fixed rates and under Mechanic. */
+  MUON(1, MuonRuns.all());
 
   private final int epochs;
   private final List<Run> runs;

@@ -61,8 +61,9 @@ final class Training implements AutoCloseable {
     final int[] order = new int[data.train().count()];
     Arrays.setAll(order, i -> i);
     final Random shuffling = new Random(seed);
-    try (Mlp model = new Mlp(seed, FashionMnist.PIXELS, 256, 256, FashionMnist.CLASSES)) {
-      final ParameterSet parameters = model.parameters(device);
+    try (Mlp model = new Mlp(seed, FashionMnist.PIXELS, 256, 256, FashionMnist.CLASSES);
+        Muon muon = run.muon() ? new Muon(model.tensors()) : null) {
+      final ParameterSet parameters = muon == null ? model.parameters(device) : model.parameters(device, muon.updates());
       final Outcome outcome = new Outcome(run, parameters, Math.min(limit, steps(epochs)), epochs);
       try (Optimizer optimizer = run.optimizer().build(parameters)) {
         for (int epoch = 0; epoch < epochs; ++epoch) {
@@ -75,6 +76,7 @@ final class Training implements AutoCloseable {
               load(data.train(), order, from, count);
               loss = model.lossAndGradients(inputs(count), targets(count));
             }
+            if (muon != null) muon.write();
             final long before = System.nanoTime();
             final StepReport report = optimizer.step(loss);
             outcome.add(report, System.nanoTime() - before);

@@ -15,8 +15,10 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import javax.imageio.ImageIO;
+import org.bytedeco.javacpp.FloatPointer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
@@ -50,6 +52,28 @@ class RunSetTest {
         assertEquals(initial, optimizer.report().learnedScale(), 1e-9 * initial, run.name());
         assertEquals(run.name().endsWith("per-layer") ? 2 : 1, optimizer.report().scopes(), run.name());
       }
+  }
+
+  @Test
+  void muonRunsAtTheRateThatItsNameSays() {
+    int fixed = 0;
+    for (Run run : RunSet.MUON.runs()) {
+      assertTrue(run.muon(), run.name());
+      if (!run.fixedRate()) continue;
+      ++fixed;
+      try (FloatPointer x = new FloatPointer(1).put(1);
+          FloatPointer g = new FloatPointer(1).put(1);
+          FloatPointer u = new FloatPointer(1).put(1);
+          Optimizer optimizer =
+              run.optimizer().build(
+                  ParameterSet.on(Device.cpu(1))
+                      .add("x", x.address(), DataType.FLOAT32, g.address(), DataType.FLOAT32, u.address(), 1)
+                      .build())) {
+        optimizer.step();
+        assertEquals(1 + Double.parseDouble(run.name().substring("muon-".length())), x.get(), 1e-6);
+      }
+    }
+    assertEquals(MuonRuns.RATES.length, fixed);
   }
 
   /** Where a line was drawn, a picture has its colour. */
