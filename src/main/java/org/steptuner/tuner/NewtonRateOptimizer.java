@@ -18,6 +18,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
   private final Reduction sums;
   private final Reduction.Term product; // <u, u'>
   private final Reduction.Term square; // |u|^2
+  private final Reduction.Term squareNow; // |u'|^2
 
   NewtonRateOptimizer(Engine engine, NewtonRate settings) {
     super(engine);
@@ -31,6 +32,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
     sums = reduction();
     product = sums.perScope(window.sum("product"));
     square = sums.perScope(window.sum("beforeSquare"));
+    squareNow = sums.perScope(window.sum("nowSquare"));
   }
 
   @Override
@@ -64,7 +66,8 @@ final class NewtonRateOptimizer extends TunedOptimizer {
     window.await();
     sums.collect();
     sums.reduce();
-    for (int scope = 0; scope < scalars.length; ++scope) scalars[scope].update(product.of(scope), square.of(scope));
+    for (int scope = 0; scope < scalars.length; ++scope)
+      scalars[scope].update(product.of(scope), square.of(scope), squareNow.of(scope));
   }
 
   @Override
