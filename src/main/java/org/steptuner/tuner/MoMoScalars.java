@@ -20,8 +20,8 @@ final class MoMoScalars {
   long t;
 
   MoMoScalars(MoMo settings) {
-    beta = settings.beta();
-    corrected = settings.biasCorrection || settings.adam;
+    beta = settings.beta;
+    corrected = settings.corrected();
     estimateBound = settings.estimateBound;
     leastBound = settings.bound;
     leastLength = settings.variant == MoMo.Variant.OPTAX ? LEAST_LENGTH : 0;
