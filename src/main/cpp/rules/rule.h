@@ -22,4 +22,8 @@ struct GradientRule {
   static constexpr auto SLOTS = names();
 };
 
+// Whether the rule's source is not the gradient: a sweep that needs both has one operand more.
+template <class Rule>
+constexpr bool SEPARATE_SOURCE = Rule::SOURCE.place != GRADIENT;
+
 }  // namespace steptuner

@@ -4,12 +4,10 @@
 // Blondel and Pedregosa, "Stepping on the Edge: Curvature Aware Learning Rate Tuners" (2024); Retsinas, Sfikas, Filntisis and Maragos,
 // "Newton-Based Trainable Learning Rate" (2023). The rates are found in Java; here are the passes over memory.
 //
-// Words per element: direction 3 (g, x, u) + 1 per slot of the rule; newton_window 5. Trials along u are in vectors.h.
+// Words per element: direction 3 (g, x, u) + 1 per slot of the rule, and 1 for an update of the caller's; newton_window 5. Trials along u
+// are in vectors.h.
 #pragma once
-#include "../core/lists.h"
-#include "../rules/adam.h"
-#include "../rules/rmsprop.h"
-#include "../rules/sgd.h"
+#include "../rules/rules.h"
 
 namespace steptuner {
 
@@ -18,8 +16,10 @@ namespace steptuner {
 template <class Rule>
 struct Direction : Kernel {
   static constexpr Name SWEEP = "direction", RULE = Rule::NAME;
-  enum { SOURCE, X, DIRECTION, STATE_BEGIN };
-  static constexpr auto OPERANDS = operands(Rule::SOURCE, parameter(READ), state("direction", WRITE)) + states(Rule::SLOTS, READ);
+  enum { G, X, DIRECTION, STATE_BEGIN, SOURCE_AT = STATE_BEGIN + decltype(Rule::SLOTS)::SIZE };
+  static constexpr int SOURCE = SEPARATE_SOURCE<Rule> ? SOURCE_AT : G;
+  static constexpr auto OPERANDS = operands(gradient(), parameter(READ), state("direction", WRITE)) + states(Rule::SLOTS, READ) +
+                                   when<SEPARATE_SOURCE<Rule>>(operands(Rule::SOURCE));
   enum { GRADIENT_SCALE, RULE_BEGIN };
   static constexpr auto COEFFICIENTS = names("gradientScale") + Rule::COEFFICIENTS;
   enum { GRADIENT_SQUARE, GRADIENT_DIRECTION, DIRECTION_SQUARE, PARAMETER_SQUARE };
@@ -29,8 +29,8 @@ struct Direction : Kernel {
   STEPTUNER_HD static void apply(T* r, const T* c, T* s) {
     const T u = Rule::template update<T>(c[GRADIENT_SCALE] * r[SOURCE], r[X], r + STATE_BEGIN, c + RULE_BEGIN);
     r[DIRECTION] = u;
-    s[GRADIENT_SQUARE] = r[SOURCE] * r[SOURCE];
-    s[GRADIENT_DIRECTION] = r[SOURCE] * u;
+    s[GRADIENT_SQUARE] = r[G] * r[G];
+    s[GRADIENT_DIRECTION] = r[G] * u;
     s[DIRECTION_SQUARE] = u * u;
     s[PARAMETER_SQUARE] = r[X] * r[X];
   }
@@ -58,11 +58,8 @@ struct NewtonWindow : Kernel {
   }
 };
 
-// The rules whose step is a multiple of the rate, along which a loss can be followed.
-using DirectionRules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, Adam>;
-
 namespace families {
-using directed = join<over<Direction, DirectionRules>, List<NewtonWindow>>;
+using directed = join<over<Direction, Rules>, List<NewtonWindow>>;
 }
 
 }  // namespace steptuner

@@ -58,10 +58,6 @@ struct MechanicApply : Kernel {
   }
 };
 
-// Where the rule's source is not the gradient, it is one more operand.
-template <class Rule>
-constexpr bool SEPARATE_SOURCE = Rule::SOURCE.place != GRADIENT;
-
 // The base step into Delta, x untouched. With q = x + u sums |g|^2, <Delta, g>, <Delta, q>, |q|^2 with the old Delta.
 template <class Rule>
 struct MechanicAccumulate : Kernel {

@@ -1,38 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // MoMo: Momentum Models for Adaptive Learning Rates, Schaipp, Ohana, Eickenberg, Defazio and Gower (2023), algorithms 1 (MoMo) and 2
-// (MoMo-Adam): the O(d) half. The scalars (averages of losses and of <x, g>, the lower bound, the rate tau) are in Java.
+// (MoMo-Adam), and the model before them with another diagonal D: the O(d) half. The scalars (averages of losses and of <x, g>, the lower
+// bound, the rate tau) are in Java.
 //
-//   observe  d' = retention d + gain g, and all sums that tau needs; nothing is written       MoMo 3 words per element, Adam 4
-//   apply    d <- d';  x <- (scale x - rate d' / D) / divisor                                 MoMo 5 words, Adam 7
+//   observe  d' = retention d + gain g, and all sums that tau needs; nothing is written       without a root 3 words per element, with 4
+//   apply    d <- d';  x <- (scale x - rate d' / D) / divisor                                 without a root 5 words, with 7
 //
-// D is 1 for MoMo, and the root of Adam's square, corrected for its bias, for MoMo-Adam. d' and the square are formed in both sweeps,
-// from the same operands and so with the same bits.
+// D is 1 for MoMo; the root of Adam's square, corrected for its bias, for MoMo-Adam; sqrt(square + epsilonInside) + epsilon for squares as
+// RMSProp and AdaGrad have them. d' and the square are formed in both sweeps, from the same operands and so with the same bits.
 #pragma once
 #include "gradient_norm.h"
 
 namespace steptuner {
 
-// What both sweeps have, with or without Adam's square.
-template <bool ADAM>
-struct Momo : Kernel {
-  static constexpr Name RULE = ADAM ? "adam" : "momentum";
-  enum { G, X, AVERAGE, SQUARE };
-  static constexpr auto SLOTS = names("momentum") + when<ADAM>(names("square"));
-  enum { GRADIENT_SCALE, RETENTION, GAIN, SQUARE_RETENTION, SQUARE_GAIN, ROOT_CORRECTION, EPSILON };
-  static constexpr auto COEFFICIENTS =
-      names("gradientScale", "retention", "gain") + when<ADAM>(names("squareRetention", "squareGain", "rootCorrection", "epsilon"));
+// What D is made of.
+enum class MomoRoot { NONE, CORRECTED, PLAIN };
 
-  // d' and, for Adam, the new square into r; returns d' / D.
+// What both sweeps have, with or without squares.
+template <MomoRoot ROOT>
+struct Momo : Kernel {
+  static constexpr bool DIVIDES = ROOT != MomoRoot::NONE, CORRECTS = ROOT == MomoRoot::CORRECTED;
+  static constexpr Name RULE = CORRECTS ? "adam" : DIVIDES ? "rmsprop" : "momentum";
+  enum { G, X, AVERAGE, SQUARE };
+  static constexpr auto SLOTS = names("momentum") + when<DIVIDES>(names("square"));
+  enum { GRADIENT_SCALE, RETENTION, GAIN, SQUARE_RETENTION, SQUARE_GAIN, ROOT_CORRECTION, EPSILON_INSIDE = ROOT_CORRECTION, EPSILON };
+  static constexpr auto COEFFICIENTS =
+      names("gradientScale", "retention", "gain") +
+      when<DIVIDES>(names("squareRetention", "squareGain", CORRECTS ? "rootCorrection" : "epsilonInside", "epsilon"));
+
+  // d' and, where D has a root, the new square into r; returns d' / D.
   template <class T>
   STEPTUNER_HD static T direction(T* r, const T* c) {
     const T g = c[GRADIENT_SCALE] * r[G];
     const T average = c[RETENTION] * r[AVERAGE] + c[GAIN] * g;
     r[AVERAGE] = average;
-    if constexpr (ADAM) {
+    if constexpr (DIVIDES) {
       const T square = c[SQUARE_RETENTION] * r[SQUARE] + c[SQUARE_GAIN] * g * g;
       r[SQUARE] = square;
-      return average / (squareRoot(square) * c[ROOT_CORRECTION] + c[EPSILON]);
+      const T root = CORRECTS ? squareRoot(square) * c[ROOT_CORRECTION] : squareRoot(square + c[EPSILON_INSIDE]);
+      return average / (root + c[EPSILON]);
     } else {
       return average;
     }
@@ -40,9 +47,9 @@ struct Momo : Kernel {
 };
 
 // Sums |g|^2 (raw), <x, g>, <x, d'> and <d', d' / D>.
-template <bool ADAM>
-struct MomoObserve : Momo<ADAM> {
-  using M = Momo<ADAM>;
+template <MomoRoot ROOT>
+struct MomoObserve : Momo<ROOT> {
+  using M = Momo<ROOT>;
   static constexpr Name SWEEP = "momo_observe";
   static constexpr auto OPERANDS = operands(gradient(), parameter(READ)) + states(M::SLOTS, READ);
   enum { GRADIENT_SQUARE, PARAMETER_GRADIENT, PARAMETER_AVERAGE, AVERAGE_SQUARE };
@@ -58,9 +65,9 @@ struct MomoObserve : Momo<ADAM> {
   }
 };
 
-template <bool ADAM>
-struct MomoApply : Momo<ADAM> {
-  using M = Momo<ADAM>;
+template <MomoRoot ROOT>
+struct MomoApply : Momo<ROOT> {
+  using M = Momo<ROOT>;
   static constexpr Name SWEEP = "momo_apply";
   static constexpr auto OPERANDS = operands(gradient(), parameter(READ_WRITE)) + states(M::SLOTS, READ_WRITE);
   enum { SCALE = steptuner::COEFFICIENTS<M>, RATE, DIVISOR };
@@ -74,8 +81,9 @@ struct MomoApply : Momo<ADAM> {
 };
 
 namespace families {
-using momo = List<MomoObserve<false>, WithGradientL1<MomoObserve<false>>, MomoApply<false>, MomoObserve<true>,
-                  WithGradientL1<MomoObserve<true>>, MomoApply<true>>;
+template <MomoRoot ROOT>
+using MomoOver = List<MomoObserve<ROOT>, WithGradientL1<MomoObserve<ROOT>>, MomoApply<ROOT>>;
+using momo = join<MomoOver<MomoRoot::NONE>, MomoOver<MomoRoot::CORRECTED>, MomoOver<MomoRoot::PLAIN>>;
 }
 
 }  // namespace steptuner

@@ -19,6 +19,7 @@ import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.RMSProp;
+import org.steptuner.rule.MADGRAD;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.Armijo;
 import org.steptuner.tuner.CDAT;
@@ -64,6 +65,8 @@ class AllocationTest {
             new Configuration("CDAT with products", () -> CDAT.tuning(SGD.defaults()).every(2).hessian((vector, product) -> {})),
             new Configuration("ExactSharpness", () -> ExactSharpness.tuning(SGD.defaults(), (vector, product) -> {})),
             new Configuration("Polyak", () -> Polyak.tuning(AdamW.defaults()).alongUpdate()),
+            new Configuration("CDAT over MADGRAD", () -> CDAT.tuning(MADGRAD.defaults()).every(2).curvature(u -> 1)),
+            new Configuration("SPS_max, smoothed", () -> Polyak.spsMax(SGD.defaults(), 0.5, 1e-3).smoothing(2, 100)),
             new Configuration("Armijo", () -> Armijo.tuning(AdamW.defaults(), () -> -1e9)),
             new Configuration("NewtonRate", () -> NewtonRate.tuning(AdamW.defaults(), 1e-3).interval(3))))
         .flatMap(List::stream);

@@ -23,7 +23,9 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.steptuner.TestOptimizers.Configuration;
 import org.steptuner.rule.AdamW;
+import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.SGD;
+import org.steptuner.rule.SuppliedUpdate;
 import org.steptuner.tuner.CDAT;
 import org.steptuner.tuner.DAdaptation;
 import org.steptuner.tuner.FixedRate;
@@ -207,6 +209,7 @@ class SumReducerTest {
     expected.put(DAdaptation.tuning(AdamW.defaults()), 2);
     expected.put(DAdaptation.dualAveraging(), 1);
     expected.put(MoMo.tuning(AdamW.defaults()), 1);
+    expected.put(MoMo.tuning(RMSProp.defaults()), 1);
     expected.put(Hypergradient.tuning(AdamW.defaults(), 0.01, 1e-6), 1);
     expected.put(Hypergradient.tuning(SGD.defaults().weightDecay(0.1), 0.01, 1e-6).scope(Scope.TENSOR).clipNorm(1), 1);
     expected.put(NewtonRate.tuning(SGD.defaults(), 0.01).interval(1), 2);
@@ -218,6 +221,7 @@ class SumReducerTest {
     expected.put(MetaOptimize.tuning(AdamW.defaults()).curvature(MetaCurvature.DIAGONAL)
         .approximation(MetaOptimize.Approximation.TWO_BY_TWO), 2);
     expected.put(Polyak.tuning(SGD.defaults()), 1);
+    expected.put(Polyak.spsMax(new SuppliedUpdate(), 0.5, 0.01).alongUpdate(), 1);
     expected.put(CDAT.tuning(AdamW.defaults()).curvature(u -> 1), 2); // the curvature is asked for along an accepted step
     expected.forEach(
         (builder, wanted) -> {

@@ -137,9 +137,12 @@ public final class TestOptimizers {
     others.put("Prodigy, dual averaging", () -> Prodigy.dualAveraging().maxRate(0.01));
     others.put("MoMo", () -> MoMo.tuning(SGD.defaults().momentum(0.9)).maxRate(0.01));
     others.put("MoMo-Adam", () -> MoMo.tuning(AdamW.defaults()).maxRate(0.01));
+    others.put("MoMo over RMSProp", () -> MoMo.tuning(RMSProp.defaults().momentum(0.9)).maxRate(0.01));
+    others.put("MoMo over AdaGrad", () -> MoMo.tuning(AdaGrad.defaults()).maxRate(0.01));
     others.put("MetaOptimize", () -> MetaOptimize.tuning(AdamW.defaults()).initialStepSize(1e-3));
     others.put("Hypergradient", () -> Hypergradient.tuning(AdamW.defaults(), 0.01, 1e-6).rateBounds(0, 0.02));
     others.put("moving target", () -> MovingTarget.tuning(SGD.defaults().momentum(0.9)).baseRate(0.01).parts(3));
+    others.put("given targets", () -> MovingTarget.tuning(SGD.defaults().momentum(0.9)).baseRate(0.01).targets(0.1, 0.2, 0.3));
     final List<Configuration> all = new ArrayList<>();
     others.forEach((name, builder) -> all.add(new Configuration(name, builder)));
     return all;

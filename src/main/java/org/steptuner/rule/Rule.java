@@ -82,7 +82,10 @@ public sealed interface Rule
     return this;
   }
 
-  /** Whether the step at a rate is that rate times the step at the rate 1. Tuners that look along the step need this. */
+  /**
+   * Whether the step at a rate is that rate times the step at the rate 1, with the same state after it. If not, tuners that look along the
+   * step multiply the step at the rate 1.
+   */
   default boolean stepIsMultipleOfRate() {
     return true;
   }

@@ -7,7 +7,8 @@ package org.steptuner.rule;
  *
  * <pre>x &lt;- x + rate u</pre>
  *
- * The rule has no state; the algorithm keeps its own. In this way Mechanic can tune an algorithm that the library does not have.
+ * The rule has no state; the algorithm keeps its own. In this way Mechanic, CDAT, Polyak, a line search and others can tune an algorithm
+ * that the library does not have.
  */
 public record SuppliedUpdate() implements Rule {
   @Override

@@ -10,7 +10,8 @@ import org.steptuner.rule.Rule;
 
 /**
  * Backtracking line search with the condition of Armijo and Goldstein. Armijo (1966); as in Roulet et al., "Stepping on the Edge: Curvature
- * Aware Learning Rate Tuners" (2024), equation 1 and appendix C.
+ * Aware Learning Rate Tuners" (2024), equation 1 and appendix C. {@link #stochastic} is the line search of Vaswani, Mishkin, Laradji,
+ * Schmidt, Gidel and Lacoste-Julien, "Painless Stochastic Gradient: Interpolation, Line-Search, and Convergence Rates" (2019).
  *
  * <pre>
  * u   = the base rule's step at the rate 1
@@ -26,10 +27,12 @@ import org.steptuner.rule.Rule;
  * nothing has changed. If u is an ascent direction, the condition allows an ascent.
  *
  * <p>g and f are those of the trainer's loss. A weight decay of the rule and clipping change only u. A schedule multiplies eta wherever it
- * is used, in the condition too.
+ * is used, in the condition too. Any rule will do; {@link CDAT} says what u is over each. Over {@link org.steptuner.rule.Lion}, for
+ * example, the slope is about -|g|_1.
  *
- * <p>State over the rule's: none. Scratch memory: two words per element. Words moved per element, beside what the trainer moves: SGD 9, SGD
- * with momentum and RMSProp 12, Adam and AdamW 15, and 3 for each trial and for the way back.
+ * <p>State over the rule's: none. Scratch memory: two words per element. Words moved per element, beside what the trainer moves: 9 over
+ * SGD, 3 more for each word of a rule's state (Lion 12, AdamW 15), 1 more over a supplied update, and 3 for each trial and for the way
+ * back.
  *
  * <p>{@link org.steptuner.StepReport#learnedScale()} is eta. {@link Optimizer#scalars} has eta, backtracks (how often it was decreased in
  * the last step) and trial_loss, the loss at the end of the last step.
@@ -45,18 +48,55 @@ public final class Armijo extends TunerBuilder<Armijo> {
 
   private Armijo(Rule rule, LossFunction loss) {
     super(rule);
-    DirectedOptimizer.checkRule("Armijo", rule);
     this.loss = Objects.requireNonNull(loss, "loss");
   }
 
   /**
    * A line search over a base rule.
    *
-   * @param base SGD, RMSProp, Adam or AdamW
+   * @param base any rule
    * @param loss the loss on the batch of the step, at the parameters as they are in memory
    */
   public static Armijo tuning(Rule base, LossFunction loss) {
     return new Armijo(base, loss);
+  }
+
+  /**
+   * The stochastic line search (SLS) of Vaswani et al. (2019), with the condition of Armijo on the batch: c is 0.1, {@code decrease} 0.9,
+   * at most 100 trials, and a step begins at {@code 2^(1 / n)} times the last eta, n being the steps of an epoch ({@link #resetByEpoch}).
+   * {@link #firstGuess}, eta_max in the paper, is 1.
+   *
+   * <p>Formula and values are those of the authors' release; the printed text could not be compared. Two things differ. In the release a
+   * guess may grow beyond the first one, and here {@link #firstGuess} bounds all. Where all trials fail, the release steps with 1e-6, and
+   * here the smallest eta is taken. Over SGD {@code <g, u>} is -|g|^2, as in the paper; over other rules this is a generalisation of ours.
+   *
+   * @param base any rule; SGD without momentum in the paper
+   * @param loss the loss on the batch of the step, at the parameters as they are in memory
+   * @param stepsPerEpoch n, 1 or more: examples over the size of a batch
+   */
+  public static Armijo stochastic(Rule base, LossFunction loss, long stepsPerEpoch) {
+    return new Armijo(base, loss).sufficientDecrease(0.1).decrease(0.9).resetByEpoch(2, stepsPerEpoch);
+  }
+
+  /** Begins every search at {@link #firstGuess}, as Vaswani et al. may. The same as an infinite {@link #increase}. */
+  public Armijo resetToLargest() {
+    return increase(Double.POSITIVE_INFINITY);
+  }
+
+  /** Begins a search at the last eta, which so never grows, as Vaswani et al. may. The same as an {@link #increase} of 1. */
+  public Armijo resetToPrevious() {
+    return increase(1);
+  }
+
+  /**
+   * Begins a search at {@code gamma^(1 / n)} times the last eta, which so grows by gamma in an epoch without a failed trial, as in the
+   * release of Vaswani et al. Sets {@link #increase}.
+   *
+   * @param gamma finite, at least 1; 2 in the release
+   * @param stepsPerEpoch n, 1 or more
+   */
+  public Armijo resetByEpoch(double gamma, long stepsPerEpoch) {
+    return increase(checkGrowth("gamma", gamma, stepsPerEpoch));
   }
 
   /** c, the required part of the decrease that the slope predicts, in [0, 1). The default is 1e-4; the paper has 0, 1e-4, 0.5. */

@@ -28,6 +28,12 @@ import org.steptuner.rule.Rule;
  * than at x. The paper recommends values near 2 on full batches, smaller ones on small batches, and an average with Adam. g and H are those
  * of the trainer's loss. A weight decay of the rule and clipping change only u.
  *
+ * <p>Any rule will do. Its state advances as at the rate 1. The step of most rules is a multiple of the rate, so eta is their rate. A rule
+ * whose state holds the rate, such as {@link org.steptuner.rule.MADGRAD}, takes its step at the rate 1, and eta is a factor on that step,
+ * not its rate. Over {@link org.steptuner.rule.Lion} u is a vector of signs. Over {@link org.steptuner.rule.SuppliedUpdate} u is the
+ * caller's update, which clipping does not change; the gradient is read too, for {@code <g, u>}. The paper has gradient descent, momentum,
+ * RMSProp and Adam; the formula over other rules is the same, and a generalisation of ours.
+ *
  * <p>The trainer supplies the curvature, in one of three ways: {@link #curvature}, {@link #hessian}, {@link #finiteDifference}. The tuner
  * asks for it within {@link Optimizer#step}, at the parameters and on the batch of that step. If it throws, nothing has changed.
  *
@@ -36,15 +42,17 @@ import org.steptuner.rule.Rule;
  * multiplies eta where it is used; a group's factor multiplies its part of u.
  *
  * <p>State over the rule's: none. Scratch memory: u, one word per element; with a Hessian-vector product one more, with a finite difference
- * two more. Words moved per element, beside what the trainer moves, over SGD / SGD with momentum and RMSProp / Adam and AdamW:
+ * two more. Words moved per element, beside what the trainer moves, over a rule with k words of state (SGD 0; SGD with momentum, RMSProp,
+ * AdaGrad and Lion 1; Adam and AdamW 2; AdEMAMix 3):
  *
  * <pre>
- * curvature          6 /  9 / 12
- * Hessian product    9 / 12 / 15
- * finite difference 18 / 21 / 24
+ * curvature          6 + 3 k
+ * Hessian product    9 + 3 k
+ * finite difference 18 + 3 k
  * </pre>
  *
- * With {@link #every}(N), the steps in between move only the rule's own words, 3 / 5 / 7, and every step moves 1 more for the guard.
+ * One more over a rule whose state holds the rate (without a finite difference), and over a supplied update. With {@link #every}(N), the
+ * steps in between move only the rule's own words, 3 + 2 k, and every step moves 1 more for the guard.
  *
  * <p>{@link org.steptuner.StepReport#learnedScale()} is eta. {@link Optimizer#scalars} has eta, n, d, n_avg, d_avg.
  */
@@ -59,7 +67,6 @@ public final class CDAT extends TunerBuilder<CDAT> {
 
   private CDAT(Rule rule, boolean greedy) {
     super(rule);
-    DirectedOptimizer.checkRule("CDAT", rule);
     this.greedy = greedy;
     sigma = greedy ? 1 : 2;
     maxRate = greedy ? Double.POSITIVE_INFINITY : 1;
@@ -68,7 +75,7 @@ public final class CDAT extends TunerBuilder<CDAT> {
   /**
    * CDAT over a base rule.
    *
-   * @param base SGD, RMSProp, Adam or AdamW
+   * @param base any rule
    */
   public static CDAT tuning(Rule base) {
     return new CDAT(base, false);
@@ -78,7 +85,7 @@ public final class CDAT extends TunerBuilder<CDAT> {
    * The quadratically greedy rate, {@code eta = -<g, u> / <u, H u>}: CDAT with sigma 1, without the guards. n and d keep their signs and
    * there is no maxRate, unless one is given. eta may be negative, and where the model is concave along u, the step goes to its maximum.
    *
-   * @param base SGD, RMSProp, Adam or AdamW
+   * @param base any rule
    */
   public static CDAT quadraticallyGreedy(Rule base) {
     return new CDAT(base, true);

@@ -2,23 +2,24 @@
 package org.steptuner.tuner;
 
 import org.steptuner.internal.engine.Engine;
-import org.steptuner.internal.engine.Plan;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.SlotVector;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
-import org.steptuner.rule.Rule;
 
 /**
  * A tuner that forms the base rule's step u at the rate 1, finds a rate eta for it, and then makes the step {@code x + eta u}. Until eta is
  * known, only scratch memory is written. Trials also displace the parameters, and put them back bit for bit.
+ *
+ * <p>A rule whose step is a multiple of its rate makes the step itself, at the rate eta. Otherwise u is multiplied, and the rule's state
+ * advances as at the rate 1: after trials, because an accepted one must be the step, and for rules whose state holds the rate.
  */
 abstract class DirectedOptimizer extends TunedOptimizer {
   /** The name of the rate in checkpoints and scalars. */
   static final String RATE = "eta";
 
-  private final boolean trials;
+  private final boolean multiplies; // whether u is multiplied by eta; else the rule takes eta for its rate
   private final Sweep direction; // null where u itself is not needed
   private final Sweep apply;
   private final Sweep keep; // null without trials
@@ -36,12 +37,11 @@ abstract class DirectedOptimizer extends TunedOptimizer {
    */
   DirectedOptimizer(Engine engine, boolean directed, boolean trials) {
     super(engine);
-    this.trials = trials;
-    if (directed) plan.addScratch("direction");
+    multiplies = trials || !stepsAreMultiples();
+    if (directed || multiplies) plan.addScratch("direction");
     if (trials) plan.addScratch("reference");
     direction = directed ? plan.bind("direction", ruleKernel()) : null;
-    // A trial that is accepted must be the step: the same sum of x and eta u.
-    apply = plan.bind(trials ? "hypergradient_apply" : "fixed_rate", ruleKernel());
+    apply = plan.bind(multiplies ? "hypergradient_apply" : "fixed_rate", ruleKernel());
     keep = trials ? plan.bind("reference", "") : null;
     trial = trials ? plan.bind("trial", "") : null;
     sums = reduction();
@@ -51,10 +51,10 @@ abstract class DirectedOptimizer extends TunedOptimizer {
     parameterSquare = directed ? sums.overall(direction.sum("parameterSquare")) : null;
   }
 
-  /** The rules whose step is a multiple of their rate, and along which there is a native sweep. */
-  static void checkRule(String tuner, Rule rule) {
-    if (!rule.stepIsMultipleOfRate() || !Plan.exists("direction", rule.kernel()))
-      throw new IllegalArgumentException(tuner + " goes over SGD, RMSProp, Adam and AdamW, not over " + rule);
+  private boolean stepsAreMultiples() {
+    boolean all = true;
+    for (int group = 0; group < parameters().groups().size(); ++group) all &= rule(group).stepIsMultipleOfRate();
+    return all;
   }
 
   /** The rate that the tuner has found. */
@@ -121,10 +121,10 @@ abstract class DirectedOptimizer extends TunedOptimizer {
   /** Makes the step {@code x + rate u}. */
   final void apply(double rate) {
     apply.put("gradientScale", sourceScale());
-    if (trials) apply.put("learnedRate", rate);
+    if (multiplies) apply.put("learnedRate", rate);
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
-      if (startsGroup(segment)) putRule(apply, group, trials ? rateFactor(group) : rate * rateFactor(group));
+      if (startsGroup(segment)) putRule(apply, group, multiplies ? rateFactor(group) : rate * rateFactor(group));
       apply.set(segment);
     }
     apply.run();

@@ -23,7 +23,9 @@ import org.steptuner.rule.Rule;
  *
  * lambda_max is the largest eigenvalue of the Hessian H of the trainer's loss, by Lanczos' iteration on Hessian-vector products within
  * {@link Optimizer#step}. These products, some dozens per rate, are what this tuner costs. It ignores the direction of u. H is not
- * preconditioned. The steps of RMSProp and Adam are, so with them sigma 2 is not the edge of stability, and CDAT is the better choice.
+ * preconditioned. The steps of RMSProp, AdaGrad, Adam and AdEMAMix are, and those of Lion are signs, so with them sigma 2 is not the edge
+ * of stability, and CDAT is the better choice. A rule whose state holds the rate, such as MADGRAD, is refused: its step is not one along -g
+ * for which eta is the rate.
  *
  * <p>State over the rule's: none. Scratch memory: three words per element. Words moved: those of the rule, 1 for the guard, and 11 per
  * Hessian-vector product beside what the trainer moves.
@@ -41,14 +43,15 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
 
   private ExactSharpness(Rule rule, HessianVectorProduct hessian) {
     super(rule);
-    DirectedOptimizer.checkRule("ExactSharpness", rule);
+    if (!rule.stepIsMultipleOfRate())
+      throw new IllegalArgumentException("ExactSharpness needs a rule whose step is a multiple of its rate, which is not so of " + rule);
     this.hessian = Objects.requireNonNull(hessian, "hessian");
   }
 
   /**
    * Exact sharpness over a base rule.
    *
-   * @param base SGD, RMSProp, Adam or AdamW
+   * @param base a rule whose step is a multiple of its rate
    * @param hessian of the loss on the batch of the step
    */
   public static ExactSharpness tuning(Rule base, HessianVectorProduct hessian) {

@@ -13,16 +13,23 @@ import org.steptuner.rule.Rule;
  * bound. Schaipp, Ohana, Eickenberg, Defazio and Gower, "MoMo: Momentum Models for Adaptive Learning Rates" (2023), algorithms 1 and
  * 2, in the form of the authors' release or of optax.
  *
- * <p>With k = 1 + rate decay and c = 1, or 1 - beta^t where averages start at 0 (MoMo-Adam, and MoMo with {@link #biasCorrection}):
+ * <p>With k = 1 + rate decay and c = 1, or 1 - beta^t where averages start at 0 (MoMo-Adam, and the others with {@link #biasCorrection}):
  *
  * <pre>
  * f &lt;- beta f + (1 - beta) loss;  gamma &lt;- beta gamma + (1 - beta) &lt;x, g&gt;;  m &lt;- beta m + (1 - beta) g
- * D   = 1, or for MoMo-Adam  sqrt(v / (1 - beta2^t)) + epsilon,  v &lt;- beta2 v + (1 - beta2) g^2
+ * D   = 1                                          over SGD (MoMo)
+ *     = sqrt(v / (1 - beta2^t)) + epsilon          over Adam and AdamW (MoMo-Adam),  v &lt;- beta2 v + (1 - beta2) g^2
+ *     = sqrt(v) + epsilon, or sqrt(v + epsilon)    over RMSProp,  v &lt;- alpha v + (1 - alpha) g^2
+ *     = sqrt(v) + epsilon                          over AdaGrad,  v &lt;- v + g^2
  * tau = min(rate / c, max(k (f - c bound) + &lt;x, m&gt; - k gamma, 0) / &lt;m, m / D&gt;)
  * x  &lt;- (x - tau m / D) / k
  * </pre>
  *
  * Without bias correction the averages start at the first loss, gradient and product. Where {@code <m, m / D>} is 0, tau is 0.
+ *
+ * <p>Certainty: over SGD, Adam and AdamW this is the release, with recorded runs of it. The paper derives the step for any positive
+ * diagonal D and any momentum that is an average of gradients; RMSProp and AdaGrad are that formula with their D, which neither the paper's
+ * experiments nor the releases have. Nesterov's momentum is no such average, and the releases have none.
  *
  * <p>A step needs the loss at x: {@code step(loss)}. tau is reported as the learned scale. There is one tau for all tensors, because there
  * is one loss; in a sharded training every process must be given the loss over all of them.
@@ -30,14 +37,15 @@ import org.steptuner.rule.Rule;
  * <p>{@link org.steptuner.Optimizer#scalars} has loss_avg (f), gamma, lb (the bound), tau, tau_unlimited (what tau would be without the
  * upper limit) and t.
  *
- * <p>State: one word per element (m), for MoMo-Adam two (v). Words moved per element: MoMo 8, MoMo-Adam 11; the guard against non-finite
- * gradients moves no more, clipping moves one more. A step reads sums back once.
+ * <p>State: one word per element (m), and one more (v) where D is not 1. Words moved per element: MoMo 8, the others 11; the guard against
+ * non-finite gradients moves no more, clipping moves one more. A step reads sums back once.
  *
  * <p>Where the rate is 0, tau is 0: x stays, and the averages are still updated, as in the release. A momentumSchedule is for MoMo without
  * bias correction: c is the weight that averages have in all, and 1 - beta^t is that only for a constant beta.
  *
  * <p>Known to fail: with a bound above the least loss, steps are too short; with one far below it (the default, 0, where the loss cannot
- * reach 0), tau is only the upper limit, {@code rate}. {@link #estimateBound} stalls on full-batch iris (loss 0.84 instead of 0.08 in
+ * reach 0), tau is only the upper limit, {@code rate}. Over AdaGrad D only grows, so tau reaches that limit sooner or later. {@link
+ * #estimateBound} stalls on full-batch iris (loss 0.84 instead of 0.08 in
  * the recorded runs).
  */
 public final class MoMo extends TunerBuilder<MoMo> {
@@ -57,41 +65,41 @@ public final class MoMo extends TunerBuilder<MoMo> {
     MULTIPLY
   }
 
-  final boolean adam;
+  final MoMoForm form;
   Variant variant = Variant.TORCH;
   Decay decay = Decay.DIVIDE;
   double rate;
+  double beta;
   double bound;
   boolean estimateBound;
   boolean biasCorrection;
 
   private MoMo(Rule rule) {
     super(rule);
-    adam = AdamForm.fits(rule);
-    rate = adam ? 0.01 : 1;
-    if (rule.kernel().equals("sgd") || rule.kernel().equals("momentum")) {
-      if (Hyperparameters.of(rule).orZero("gradientWeight") != 0)
-        throw new IllegalArgumentException("MoMo has no form with Nesterov's momentum: " + rule);
-    } else if (!adam) {
-      throw new IllegalArgumentException("MoMo knows SGD, Adam and AdamW, not " + rule);
-    } else if (rule.coupledDecay() != 0) {
-      throw new IllegalArgumentException("MoMo's decay is decoupled: use AdamW instead of " + rule);
-    } else if (AdamForm.of(rule).epsilon() == 0) {
-      throw new IllegalArgumentException("MoMo-Adam needs a positive epsilon, and is given " + rule);
-    }
+    form = MoMoForm.of(rule);
+    rate = form.divides() ? 0.01 : 1;
+    beta = Double.isNaN(form.beta()) ? 0.9 : form.beta();
   }
 
   /**
-   * MoMo over SGD, or MoMo-Adam.
+   * MoMo over SGD, MoMo-Adam, or MoMo with the D of RMSProp or AdaGrad. Every decay is decoupled.
    *
-   * @param rule SGD, whose momentum is beta (0.9 in the paper; here an average, and not a sum, of gradients) and whose decay is
-   *     decoupled; or AdamW, or Adam without decay
+   * @param rule SGD, whose momentum is beta (0.9 in the paper; here an average, and not a sum, of gradients); AdamW, or Adam without
+   *     decay; RMSProp, whose momentum is beta in the same sense; AdaGrad without rateDecay, see {@link #beta}
    */
   public static MoMo tuning(Rule rule) {
     return new MoMo(rule);
   }
 
-  /** The largest rate, finite and not negative: tau is at most maxRate / c. The default is 1, and 0.01 for MoMo-Adam. */
+  /** The weight of the old average of gradients, in [0, 1), over AdaGrad, which has none of its own. 0.9 by default. */
+  public MoMo beta(double value) {
+    if (!Double.isNaN(form.beta())) throw new IllegalArgumentException("beta is part of the rule, " + rule);
+    if (!(value >= 0 && value < 1)) throw new IllegalArgumentException("beta must be in [0, 1), not " + value);
+    beta = value;
+    return this;
+  }
+
+  /** The largest rate, finite and not negative: tau is at most maxRate / c. The default is 1, and 0.01 where D is not 1. */
   public MoMo maxRate(double value) {
     rate = checkRate(value);
     return this;
@@ -134,9 +142,9 @@ public final class MoMo extends TunerBuilder<MoMo> {
       if (!group.rule().equals(rule) || group.rateFactor() != 1)
         throw new IllegalArgumentException("MoMo has one model for all tensors: group '" + name + "' must not differ from " + rule);
     });
-    if (momentumSchedule != null && (adam || biasCorrection))
+    if (momentumSchedule != null && corrected())
       throw new IllegalArgumentException("momentumSchedule: MoMo's model with bias correction needs the same momentum at every step");
-    if (decay == Decay.MULTIPLY && !adam) throw new IllegalArgumentException("decay MULTIPLY is for MoMo-Adam, not for " + rule);
+    if (decay == Decay.MULTIPLY && !form.corrects()) throw new IllegalArgumentException("decay MULTIPLY is for MoMo-Adam, not for " + rule);
     if (decay == Decay.MULTIPLY && variant == Variant.OPTAX) throw new IllegalArgumentException("optax has no decay MULTIPLY");
   }
 
@@ -150,13 +158,9 @@ public final class MoMo extends TunerBuilder<MoMo> {
     return clips();
   }
 
-  double beta() {
-    return adam ? Hyperparameters.of(rule).get("beta1") : Hyperparameters.of(rule).orZero("momentum");
-  }
-
-  /** Decoupled here, also SGD's. */
-  double weightDecay() {
-    return adam ? rule.decoupledDecay() : rule.coupledDecay();
+  /** Whether averages start at 0. */
+  boolean corrected() {
+    return biasCorrection || form.corrects();
   }
 
   @Override
@@ -166,12 +170,12 @@ public final class MoMo extends TunerBuilder<MoMo> {
 
   @Override
   List<String> ruleSlots() {
-    return adam ? List.of("momentum", "square") : List.of("momentum");
+    return form.divides() ? List.of("momentum", "square") : List.of("momentum");
   }
 
   @Override
   String description() {
-    return "MoMo[variant=" + variant + ", maxRate=" + rate + ", bound=" + bound + ", estimateBound=" + estimateBound
-        + ", biasCorrection=" + (biasCorrection || adam) + ", decay=" + decay + common() + "]";
+    return "MoMo[variant=" + variant + ", maxRate=" + rate + ", beta=" + beta + ", bound=" + bound + ", estimateBound=" + estimateBound
+        + ", biasCorrection=" + corrected() + ", decay=" + decay + common() + "]";
   }
 }

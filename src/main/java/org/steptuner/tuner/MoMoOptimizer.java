@@ -11,7 +11,7 @@ import org.steptuner.internal.engine.TunedOptimizer;
 final class MoMoOptimizer extends TunedOptimizer {
   private final MoMo settings;
   private final double weightDecay;
-  private final AdamForm form; // null for MoMo
+  private final MoMoForm form;
   private final MoMoScalars scalars;
   private final Sweep observe;
   private final Sweep apply;
@@ -24,12 +24,11 @@ final class MoMoOptimizer extends TunedOptimizer {
   MoMoOptimizer(Engine engine, MoMo settings) {
     super(engine);
     this.settings = settings;
-    weightDecay = settings.weightDecay();
-    form = settings.adam ? AdamForm.of(settings.rule) : null;
+    weightDecay = MoMoForm.weightDecay(settings.rule);
+    form = settings.form;
     scalars = new MoMoScalars(settings);
-    final String rule = settings.adam ? "adam" : "momentum";
-    observe = guard.bindObserver("momo_observe", rule);
-    apply = plan.bind("momo_apply", rule);
+    observe = guard.bindObserver("momo_observe", form.kernel());
+    apply = plan.bind("momo_apply", form.kernel());
     sums = reduction();
     gradientSquare = sums.overall(observe.sum("gradientSquare"));
     parameterGradient = sums.overall(observe.sum("parameterGradient"));
@@ -71,9 +70,11 @@ final class MoMoOptimizer extends TunedOptimizer {
 
   private void putFormula(Sweep sweep) {
     sweep.put("gradientScale", guard.scale()).put("retention", scalars.retention()).put("gain", scalars.gain());
-    if (form == null) return;
-    sweep.put("squareRetention", form.beta2()).put("squareGain", 1 - form.beta2());
-    sweep.put("rootCorrection", 1 / Math.sqrt(1 - Math.pow(form.beta2(), scalars.t + 1))).put("epsilon", form.epsilon());
+    if (!form.divides()) return;
+    sweep.put("squareRetention", form.squareRetention()).put("squareGain", form.squareGain());
+    if (form.corrects()) sweep.put("rootCorrection", 1 / Math.sqrt(1 - Math.pow(form.squareRetention(), scalars.t + 1)));
+    else sweep.put("epsilonInside", form.epsilonInside());
+    sweep.put("epsilon", form.epsilon());
   }
 
   private void putDecay() {

@@ -21,9 +21,9 @@ final class MoMoScalars {
   long t;
 
   MoMoScalars(MoMo settings) {
-    beta = settings.beta();
+    beta = settings.beta;
     momentum = beta;
-    corrected = settings.biasCorrection || settings.adam;
+    corrected = settings.corrected();
     estimateBound = settings.estimateBound;
     leastBound = settings.bound;
     leastLength = settings.variant == MoMo.Variant.OPTAX ? LEAST_LENGTH : 0;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import org.steptuner.ParameterSet;
 import org.steptuner.PartedOptimizer;
 import org.steptuner.internal.engine.Engine;
@@ -28,6 +30,18 @@ import org.steptuner.rule.SGD;
  * Everything starts at 0, tau at {@link #target}, z at x. With {@link #targetRate} 0 this is TAPS, which needs the least loss for its
  * target. (The paper draws a random part n + 1 for the last two lines; the released code makes them once per pass.)
  *
+ * <p>Where the least loss of each part, f_i*, is known, it can be the part's target: {@link #targets}. Then no target moves, and with no
+ * a_i in the step there is no 1 in its denominator. This is the stochastic Polyak step (SP) that the paper begins with, the case of TAPS in
+ * which every part has a target of its own:
+ *
+ * <pre>
+ * c    = r (f - f_i*) / |g|^2                                0 where g is 0
+ * z &lt;- z - c g;  x &lt;- momentum x + (1 - momentum) z
+ * </pre>
+ *
+ * Certainty: MOTAPS and TAPS are the released code. SP is the paper's, after its description, because the printed text could not be
+ * compared; rate and momentum are put into it as the release puts them into MOTAPS.
+ *
  * <p>A step needs the loss: {@code step(loss, part)}. {@code step(loss)} takes the part with the number (steps made) mod n, which suits
  * batches that always come in the same order. An L2 penalty must be part of the loss and of the gradient. The report's learned scale is c,
  * which is negative where the loss is below the target.
@@ -37,16 +51,21 @@ import org.steptuner.rule.SGD;
  * once. There is one rate for all tensors; in a sharded training every process must be given the loss over all of them.
  *
  * <p>Known to fail: the steps depend on the unit of the loss, because of the 1 in the denominator: a loss in small units gives short steps.
- * While the targets are still 0, this is the Polyak step with a bound of 0, but for that 1.
+ * While the targets are still 0, this is the Polyak step with a bound of 0, but for that 1. Given targets have no such unit, but a target
+ * above the least loss of its part drives the step back to where the loss is the target, and a small |g| makes a long step.
+ *
+ * <p>{@link org.steptuner.Optimizer#scalars} has alpha (all a_i), alpha_mean, tau, rate (c) and t; with given targets alpha, rate and t.
  */
 public final class MovingTarget extends TunerBuilder<MovingTarget> {
   private static final int MOST_PARTS = 1 << 27;
+  private static final double DEFAULT_TARGET_RATE = 1e-3;
 
   final double momentum;
   int parts = 1;
   double rate = 1;
   double target;
-  double targetRate = 1e-3;
+  double targetRate = DEFAULT_TARGET_RATE;
+  double[] targets; // null where they are learned
 
   private MovingTarget(SGD rule) {
     super(rule);
@@ -92,8 +111,27 @@ public final class MovingTarget extends TunerBuilder<MovingTarget> {
     return this;
   }
 
+  /**
+   * Gives every part its target, which stays: its least loss f_i*. Sets {@link #parts} to their number. {@link #target} and {@link
+   * #targetRate} are for targets that are learned.
+   *
+   * @param values finite, one for each part, copied
+   */
+  public MovingTarget targets(double... values) {
+    Objects.requireNonNull(values, "targets");
+    parts(values.length);
+    for (int i = 0; i < values.length; ++i)
+      if (!Double.isFinite(values[i])) throw new IllegalArgumentException("targets[" + i + "] must be finite, not " + values[i]);
+    targets = values.clone();
+    return this;
+  }
+
   @Override
   void check(ParameterSet parameters) {
+    if (targets != null && targets.length != parts)
+      throw new IllegalArgumentException("targets must be one for each of the " + parts + " parts, not " + targets.length);
+    if (targets != null && (target != 0 || targetRate != DEFAULT_TARGET_RATE))
+      throw new IllegalArgumentException("target and targetRate are for targets that are learned, and targets are given");
     groups.forEach((name, group) -> {
       if (!group.rule().equals(rule) || group.rateFactor() != 1)
         throw new IllegalArgumentException("a moving target has one rate: group '" + name + "' must not differ from " + rule);
@@ -122,6 +160,13 @@ public final class MovingTarget extends TunerBuilder<MovingTarget> {
 
   @Override
   String description() {
-    return "MovingTarget[parts=" + parts + ", rate=" + rate + ", target=" + target + ", targetRate=" + targetRate + common() + "]";
+    return "MovingTarget[parts=" + parts + ", rate=" + rate + ", target=" + target + ", targetRate=" + targetRate + ", targets="
+        + describe(targets) + common() + "]";
+  }
+
+  // The checkpoint holds the targets themselves; many would make a long text.
+  private static String describe(double[] targets) {
+    if (targets == null) return "learned";
+    return targets.length <= 8 ? Arrays.toString(targets) : "given, with the hash " + Arrays.hashCode(targets);
   }
 }

@@ -84,8 +84,10 @@ final class MovingTargetOptimizer extends TunedOptimizer implements PartedOptimi
   @Override
   protected void name(Scalars to) {
     to.all("alpha", scalars.targets);
-    to.one("alpha_mean", () -> scalars.mean, value -> scalars.mean = value);
-    to.one("tau", () -> scalars.target, value -> scalars.target = value);
+    if (settings.targets == null) {
+      to.one("alpha_mean", () -> scalars.mean, value -> scalars.mean = value);
+      to.one("tau", () -> scalars.target, value -> scalars.target = value);
+    }
     to.one("rate", () -> scalars.rate, value -> scalars.rate = value);
     to.one("t", () -> scalars.t, value -> scalars.t = (long) value);
   }

@@ -28,6 +28,17 @@ import org.steptuner.rule.Rule;
  * <p>K is {@link #interval} steps or a share of an {@link #epoch}; one of them must be called. The paper has a share of 0.2 and a gamma of
  * 0.33. It does not prove convergence, and a rate that has become too large may stay so. {@link #rateBounds} limits it.
  *
+ * <p>{@link #firstOrder} has the paper's baseline (section 3): over the same windows, where neither u nor u' is 0,
+ *
+ * <pre>
+ * additive        rate &lt;- rate + eta a
+ * multiplicative  rate &lt;- rate (1 + eta a / (|u| |u'|))
+ * </pre>
+ *
+ * The formulas are those of the text, whose g is u here; that it takes these windows is said there, and that u is divided by the rate is
+ * how we read it. Its known failure is why the paper replaces it: each problem needs another eta. The additive one can grow without bounds;
+ * {@link #rateBounds} limits it.
+ *
  * <p>State over the rule's: w and u, two words per element. Words moved: those of the rule, 1 for the guard, and 5 every K steps.
  *
  * <p>{@link org.steptuner.StepReport#learnedScale(int)} is the rate after the step. {@link Optimizer#scalars} has rate and factor, by which
@@ -44,12 +55,17 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
      * to change the rate. The factor is {@code 1 + gamma a / (b - a + 1e-10)}, of any sign and size. The rate may become negative, and may
      * diverge.
      */
-    RELEASED
+    RELEASED,
+    /** The additive first-order rate, with the windows of PAPER. */
+    FIRST_ORDER_ADDITIVE,
+    /** The multiplicative first-order rate, with the windows of PAPER. */
+    FIRST_ORDER_MULTIPLICATIVE
   }
 
   final double initialRate;
   Variant variant = Variant.PAPER;
   double gamma = 0.33;
+  double eta; // of the first-order variants; 0 where none was given
   double maxFactor = 100;
   double smallestRate = 0;
   double largestRate = Double.POSITIVE_INFINITY;
@@ -70,7 +86,21 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
     return new NewtonRate(base, initialRate);
   }
 
-  /** The published form. The default is PAPER. */
+  /**
+   * The first-order trainable rate, additive or multiplicative: the paper's baseline.
+   *
+   * @param base the base rule
+   * @param initialRate the first rate, finite and positive
+   * @param form FIRST_ORDER_ADDITIVE or FIRST_ORDER_MULTIPLICATIVE
+   * @param eta the rate of the rate, finite and positive; the paper tries 1e-5 to 0.1. The additive one is in units of the problem
+   */
+  public static NewtonRate firstOrder(Rule base, double initialRate, Variant form, double eta) {
+    if (form != Variant.FIRST_ORDER_ADDITIVE && form != Variant.FIRST_ORDER_MULTIPLICATIVE)
+      throw new IllegalArgumentException("form must be a first-order one, not " + form);
+    return new NewtonRate(base, initialRate).variant(form).eta(eta);
+  }
+
+  /** The published form. The default is PAPER. The first-order ones also need {@link #eta}. */
   public NewtonRate variant(Variant value) {
     variant = Objects.requireNonNull(value, "variant");
     return this;
@@ -80,6 +110,12 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
   public NewtonRate gamma(double value) {
     if (!(value > 0 && value <= 1)) throw new IllegalArgumentException("gamma must be in (0, 1], not " + value);
     gamma = value;
+    return this;
+  }
+
+  /** The rate of the rate, finite and positive; only for the first-order variants, which need it. */
+  public NewtonRate eta(double value) {
+    eta = checkPositive("eta", value);
     return this;
   }
 
@@ -117,7 +153,7 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
   }
 
   /**
-   * Bounds of the rate, only for PAPER. The default is 0 and infinity.
+   * Bounds of the rate, not for RELEASED. The default is 0 and infinity. A window that would make the rate 0 leaves it as it is.
    *
    * @param smallest not negative
    * @param largest not less than smallest
@@ -139,9 +175,14 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
   @Override
   void check(ParameterSet parameters) {
     if (interval == 0) throw new IllegalArgumentException("the length of a window must be given: call interval or epoch");
+    if (firstOrder() && eta == 0) throw new IllegalArgumentException("the first-order rate needs eta: call eta");
     if (initialRate < smallestRate || initialRate > largestRate)
       throw new IllegalArgumentException(
           "initialRate " + initialRate + " must be within the bounds, " + smallestRate + " and " + largestRate);
+  }
+
+  private boolean firstOrder() {
+    return variant == Variant.FIRST_ORDER_ADDITIVE || variant == Variant.FIRST_ORDER_MULTIPLICATIVE;
   }
 
   @Override
@@ -161,7 +202,7 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
 
   @Override
   String description() {
-    return "NewtonRate[variant=" + variant + ", initialRate=" + initialRate + ", gamma=" + gamma + ", interval=" + interval
-        + ", maxFactor=" + maxFactor + ", rateBounds=" + smallestRate + " to " + largestRate + common() + "]";
+    return "NewtonRate[variant=" + variant + ", initialRate=" + initialRate + ", gamma=" + gamma + ", eta=" + eta + ", interval="
+        + interval + ", maxFactor=" + maxFactor + ", rateBounds=" + smallestRate + " to " + largestRate + common() + "]";
   }
 }

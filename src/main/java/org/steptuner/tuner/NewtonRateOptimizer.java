@@ -19,6 +19,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
   private final Reduction.Term product; // <u, u'>
   private final Reduction.Term square; // |u|^2
   private final double[] used; // by scope: the rate of this step, which the end of a window changes
+  private final Reduction.Term squareNow; // |u'|^2
 
   NewtonRateOptimizer(Engine engine, NewtonRate settings) {
     super(engine);
@@ -33,6 +34,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
     product = sums.perScope(window.sum("product"));
     square = sums.perScope(window.sum("beforeSquare"));
     used = new double[scalars.length];
+    squareNow = sums.perScope(window.sum("nowSquare"));
   }
 
   @Override
@@ -69,7 +71,8 @@ final class NewtonRateOptimizer extends TunedOptimizer {
     window.await();
     sums.collect();
     sums.reduce();
-    for (int scope = 0; scope < scalars.length; ++scope) scalars[scope].update(product.of(scope), square.of(scope));
+    for (int scope = 0; scope < scalars.length; ++scope)
+      scalars[scope].update(product.of(scope), square.of(scope), squareNow.of(scope));
   }
 
   @Override

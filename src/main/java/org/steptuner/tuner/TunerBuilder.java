@@ -261,6 +261,14 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
     return value;
   }
 
+  /** The factor of a step that makes {@code growth}, finite and at least 1, in an epoch of so many steps, 1 or more. */
+  static double checkGrowth(String name, double growth, long stepsPerEpoch) {
+    if (!(growth >= 1 && growth <= Double.MAX_VALUE))
+      throw new IllegalArgumentException(name + " must be finite and at least 1, not " + growth);
+    if (stepsPerEpoch < 1) throw new IllegalArgumentException("stepsPerEpoch must be 1 or more, not " + stepsPerEpoch);
+    return Math.pow(growth, 1.0 / stepsPerEpoch);
+  }
+
   @SuppressWarnings("unchecked")
   private B self() {
     return (B) this;

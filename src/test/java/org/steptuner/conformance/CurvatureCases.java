@@ -19,15 +19,14 @@ final class CurvatureCases {
   static TunerBuilder<?> newtonRate(Fields optimizer) {
     final BaseRule base = BaseRule.of(optimizer.object("base"));
     final String variant = optimizer.text("variant");
-    return NewtonRate.tuning(base.rule(), base.rate())
-        .variant(
-            switch (variant) {
-              case "paper" -> NewtonRate.Variant.PAPER;
-              case "released" -> NewtonRate.Variant.RELEASED;
-              default -> throw new UnsupportedException("variant '" + variant + "' of kind 'newton_rate'");
-            })
-        .gamma(optimizer.number("meta_gamma"))
-        .interval(integer(optimizer, "interval_steps"));
+    final NewtonRate builder = NewtonRate.tuning(base.rule(), base.rate()).interval(integer(optimizer, "interval_steps"));
+    return switch (variant) {
+      case "paper" -> builder.gamma(optimizer.number("meta_gamma"));
+      case "released" -> builder.variant(NewtonRate.Variant.RELEASED).gamma(optimizer.number("meta_gamma"));
+      case "first_order_additive" -> builder.variant(NewtonRate.Variant.FIRST_ORDER_ADDITIVE).eta(optimizer.number("eta"));
+      case "first_order_multiplicative" -> builder.variant(NewtonRate.Variant.FIRST_ORDER_MULTIPLICATIVE).eta(optimizer.number("eta"));
+      default -> throw new UnsupportedException("variant '" + variant + "' of kind 'newton_rate'");
+    };
   }
 
   static Candidate cdat(Fields optimizer) {
@@ -55,20 +54,55 @@ final class CurvatureCases {
   }
 
   static TunerBuilder<?> polyak(Fields optimizer) {
-    return Polyak.tuning(rule(optimizer)).bound(optimizer.number("f_star")).maxRate(optimizer.number("eta_max"));
+    final double largest = optimizer.number("eta_max");
+    final Polyak builder =
+        optimizer.has("variant") ? spsMax(optimizer, largest) : Polyak.tuning(rule(optimizer)).maxRate(largest);
+    if (optimizer.flag("along_update", false)) builder.alongUpdate();
+    return builder.bound(optimizer.number("f_star"));
+  }
+
+  private static Polyak spsMax(Fields optimizer, double largest) {
+    require(optimizer, "sps_max");
+    final Polyak builder = Polyak.spsMax(rule(optimizer), optimizer.number("c"), largest);
+    return optimizer.has("gamma")
+        ? builder.smoothing(optimizer.number("gamma"), integer(optimizer, "batches_per_epoch")) : builder;
   }
 
   static Candidate armijo(Fields optimizer) {
     final TrainerSide trainer = new TrainerSide();
-    final Armijo builder =
-        Armijo.tuning(rule(optimizer), trainer)
-            .sufficientDecrease(optimizer.number("c"))
-            .increase(optimizer.number("c_plus"))
-            .decrease(optimizer.number("c_minus"))
-            .allowedIncrease(optimizer.number("delta"))
-            .firstGuess(optimizer.number("first_guess"))
-            .maxTrials(optimizer.has("max_trials") ? (int) integer(optimizer, "max_trials") : 1000);
+    final Armijo builder = optimizer.has("variant") ? stochastic(optimizer, trainer) : backtracking(optimizer, trainer);
     return new Candidate("", builder, Lost.NOTHING, null, trainer);
+  }
+
+  private static Armijo backtracking(Fields optimizer, TrainerSide trainer) {
+    return Armijo.tuning(rule(optimizer), trainer)
+        .sufficientDecrease(optimizer.number("c"))
+        .increase(optimizer.number("c_plus"))
+        .decrease(optimizer.number("c_minus"))
+        .allowedIncrease(optimizer.number("delta"))
+        .firstGuess(optimizer.number("first_guess"))
+        .maxTrials(optimizer.has("max_trials") ? (int) integer(optimizer, "max_trials") : 1000);
+  }
+
+  private static Armijo stochastic(Fields optimizer, TrainerSide trainer) {
+    require(optimizer, "stochastic");
+    final Armijo builder =
+        Armijo.stochastic(rule(optimizer), trainer, 1)
+            .sufficientDecrease(optimizer.number("c"))
+            .decrease(optimizer.number("beta"))
+            .firstGuess(optimizer.number("eta_max"));
+    final String reset = optimizer.text("reset");
+    return switch (reset) {
+      case "largest" -> builder.resetToLargest();
+      case "previous" -> builder.resetToPrevious();
+      case "epoch" -> builder.resetByEpoch(optimizer.number("gamma"), integer(optimizer, "batches_per_epoch"));
+      default -> throw new UnsupportedException("reset '" + reset + "' of the stochastic line search");
+    };
+  }
+
+  private static void require(Fields optimizer, String variant) {
+    final String given = optimizer.text("variant");
+    if (!given.equals(variant)) throw new UnsupportedException("variant '" + given + "' of kind '" + optimizer.text("kind") + "'");
   }
 
   private static Rule rule(Fields optimizer) {
@@ -77,7 +111,7 @@ final class CurvatureCases {
     return base.rule();
   }
 
-  private static long integer(Fields optimizer, String name) {
+  static long integer(Fields optimizer, String name) {
     final double number = optimizer.number(name);
     if (number != Math.rint(number)) throw new IllFormedException("optimizer." + name + " must be an integer, not " + number);
     return (long) number;

@@ -37,6 +37,7 @@ final class OptimizerFactory {
           case "dadaptation" -> List.of(dAdaptation(optimizer));
           case "momo" -> one(ParameterFreeCases.momo(optimizer), optimizer);
           case "momo_adam" -> one(ParameterFreeCases.momoAdam(optimizer), optimizer);
+          case "moving_target" -> one(ParameterFreeCases.movingTarget(optimizer), optimizer);
           case "metaoptimize" -> List.of(MetaCases.metaOptimize(optimizer));
           case "hypergradient" -> List.of(MetaCases.hypergradient(optimizer));
           case "newton_rate" -> one(CurvatureCases.newtonRate(optimizer), optimizer);

@@ -10,10 +10,11 @@ import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.DAdaptation;
 import org.steptuner.tuner.MoMo;
+import org.steptuner.tuner.MovingTarget;
 import org.steptuner.tuner.Prodigy;
 import org.steptuner.tuner.TunerBuilder;
 
-/** The kinds {@code prodigy}, {@code dadaptation}, {@code momo} and {@code momo_adam}. */
+/** The kinds {@code prodigy}, {@code dadaptation}, {@code momo}, {@code momo_adam} and {@code moving_target}. */
 final class ParameterFreeCases {
   // The release's first accumulator, which cases do not tell.
   private static final double ADAGRAD_ACCUMULATOR = 1e-6;
@@ -64,8 +65,26 @@ final class ParameterFreeCases {
   }
 
   static TunerBuilder<?> momo(Fields optimizer) {
+    if (optimizer.has("base")) return momoOver(optimizer);
     final Rule rule = new SGD(optimizer.number("beta"), false, optimizer.number("weight_decay"));
     return momo(optimizer, MoMo.tuning(rule)).biasCorrection(optimizer.flag("bias_correction"));
+  }
+
+  // A rule whose squares give D. Its lr means nothing; beta is given where the rule has no momentum.
+  private static TunerBuilder<?> momoOver(Fields optimizer) {
+    final MoMo momo = MoMo.tuning(BaseRule.of(optimizer.object("base")).rule());
+    if (optimizer.has("beta")) momo.beta(optimizer.number("beta"));
+    return momo(optimizer, momo).biasCorrection(optimizer.flag("bias_correction"));
+  }
+
+  static TunerBuilder<?> movingTarget(Fields optimizer) {
+    final MovingTarget tuner =
+        MovingTarget.tuning(SGD.defaults().momentum(optimizer.number("momentum")))
+            .parts((int) CurvatureCases.integer(optimizer, "parts"))
+            .baseRate(optimizer.number("lr"));
+    return optimizer.has("targets")
+        ? tuner.targets(optimizer.numbers("targets"))
+        : tuner.target(optimizer.number("target")).targetRate(optimizer.number("target_rate"));
   }
 
   static TunerBuilder<?> momoAdam(Fields optimizer) {

@@ -33,10 +33,12 @@ import org.steptuner.StepReport;
 import org.steptuner.TestTensors;
 import org.steptuner.curvature.LossFunction;
 import org.steptuner.curvature.ParameterVector;
+import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.MADGRAD;
+import org.steptuner.rule.MirrorMADGRAD;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
@@ -57,6 +59,19 @@ class CurvatureTunersTest extends TunerContract {
     forms.put("Polyak", () -> Polyak.tuning(MOMENTUM).maxRate(0.05));
     forms.put("Polyak along the update", () -> Polyak.tuning(AdamW.defaults()).alongUpdate().bound(-1));
     forms.put("Armijo", () -> Armijo.tuning(AdamW.defaults(), everySecondIsGood()).firstGuess(0.1));
+    forms.put("CDAT over Lion", () -> CDAT.tuning(Lion.defaults().weightDecay(0.1)).maxRate(0.05).curvature(u -> 2 * square(u)));
+    forms.put("CDAT over MADGRAD", () -> CDAT.tuning(MADGRAD.defaults()).every(2).maxRate(0.5).hessian(CurvatureTunersTest::twice));
+    forms.put("Polyak over MADGRAD", () -> Polyak.tuning(MADGRAD.defaults().weightDecay(0.02)).maxRate(0.5));
+    forms.put("SPS_max", () -> Polyak.spsMax(SGD.defaults(), 0.5, 0.3));
+    forms.put("SPS_max, smoothed", () -> Polyak.spsMax(AdaGrad.defaults(), 0.5, 0.01).smoothing(2, 3).alongUpdate());
+    forms.put("Armijo over MirrorMADGRAD", () -> Armijo.tuning(MirrorMADGRAD.defaults(), everySecondIsGood()).firstGuess(0.3));
+    forms.put("SLS", () -> Armijo.stochastic(SGD.defaults(), everySecondIsGood(), 5).firstGuess(0.1));
+    forms.put(
+        "first-order additive", () -> NewtonRate.firstOrder(MOMENTUM, 1e-3, NewtonRate.Variant.FIRST_ORDER_ADDITIVE, 1e-9).interval(2));
+    forms.put(
+        "by tensor first-order multiplicative",
+        () -> NewtonRate.firstOrder(AdamW.defaults(), 1e-3, NewtonRate.Variant.FIRST_ORDER_MULTIPLICATIVE, 0.1).interval(3)
+            .scope(Scope.TENSOR));
     forms.put("Newton", () -> NewtonRate.tuning(MOMENTUM, 1e-3).interval(2));
     forms.put(
         "Newton released", () -> NewtonRate.tuning(Adam.defaults(), 1e-2).interval(1).variant(NewtonRate.Variant.RELEASED).gamma(0.01));
@@ -578,6 +593,127 @@ class CurvatureTunersTest extends TunerContract {
     }
   }
 
+  /** The first-order rates against the definition of windows, in double. */
+  @Test
+  void formulaOfTheFirstOrderRates() {
+    for (NewtonRate.Variant form : new NewtonRate.Variant[] {
+      NewtonRate.Variant.FIRST_ORDER_ADDITIVE, NewtonRate.Variant.FIRST_ORDER_MULTIPLICATIVE}) {
+      final boolean additive = form == NewtonRate.Variant.FIRST_ORDER_ADDITIVE;
+      final double eta = additive ? 1e-6 : 0.2;
+      try (Training training = new Training(DataType.FLOAT64, 0.5, 90);
+          Optimizer optimizer = NewtonRate.firstOrder(SGD.defaults(), 0.01, form, eta).interval(3).build(training.on(device()))) {
+        double[] from = training.values();
+        double[] way = new double[from.length];
+        double rate = 0.01;
+        for (int step = 1; step <= 15; ++step) {
+          optimizer.step(training.backward(step));
+          if (step % 3 == 0) {
+            final double[] to = training.values();
+            double product = 0, before = 0, after = 0;
+            for (int i = 0; i < to.length; ++i) {
+              final double now = (from[i] - to[i]) / rate;
+              product += way[i] * now;
+              before += way[i] * way[i];
+              after += now * now;
+              way[i] = now;
+            }
+            from = to;
+            if (before > 0 && after > 0) rate = additive ? rate + eta * product : rate * (1 + eta * product / Math.sqrt(before * after));
+          }
+          assertEquals(rate, optimizer.report().learnedScale(), 1e-12 * rate, form + ", step " + step);
+        }
+        assertTrue(rate > 0.011, form + " grew: " + rate);
+      }
+    }
+  }
+
+  /** The rate stays within its bounds, and one that would fall to 0 or below stays as it is. */
+  @Test
+  void aFirstOrderRateNeverBecomesNegative() {
+    for (double smallest : new double[] {0, 0.25}) {
+      try (Training training = new Training(DataType.FLOAT64, 0, 20);
+          Optimizer optimizer =
+              NewtonRate.firstOrder(SGD.defaults(), 1, NewtonRate.Variant.FIRST_ORDER_ADDITIVE, 1e3).interval(1)
+                  .rateBounds(smallest, 2).build(training.on(device()))) {
+        for (int step = 1; step <= 2; ++step) {
+          for (int i = 0; i < training.count(); ++i) training.setGradient(i, step == 1 ? 1 : -1); // the way turns round
+          optimizer.step(1);
+        }
+        assertEquals(smallest == 0 ? 1 : smallest, optimizer.report().learnedScale());
+      }
+    }
+  }
+
+  /** Loizou et al.: the limit of a step is gamma^(1 / n) times the last eta that was not 0; c multiplies the decrease. */
+  @Test
+  void formulaOfSmoothedSpsMax() {
+    try (Training training = new Training(DataType.FLOAT64, 0, 500);
+        Optimizer optimizer = Polyak.spsMax(SGD.defaults(), 0.2, 0.01).bound(5).smoothing(3, 2).build(training.on(device()))) {
+      double limit = 0.01;
+      boolean limited = false, free = false;
+      for (int step = 1; step <= 14; ++step) {
+        final double loss = step == 4 ? 4 : training.backward(step); // once below the bound
+        double square = 0;
+        for (int i = 0; i < training.count(); ++i) square += training.gradient(i) * training.gradient(i);
+        final double wanted = Math.min(limit, Math.max(0, loss - 5) / (0.2 * square));
+        assertEquals(wanted, optimizer.step(loss).learnedScale(), 1e-12, "step " + step);
+        limited |= step > 1 && wanted == limit;
+        free |= wanted > 0 && wanted < limit;
+        if (wanted > 0) limit = Math.sqrt(3) * wanted;
+        assertEquals(limit, optimizer.scalars().get("eta_max")[0], 1e-12);
+      }
+      assertTrue(limited && free);
+    }
+  }
+
+  /** Vaswani et al.: where a search begins, after a step that ended at eta. */
+  @Test
+  void resetsOfTheStochasticLineSearch() {
+    final double growth = Math.pow(4, 1 / 3.0);
+    final double[] begins = {1, 0.5, 0.5 * growth};
+    for (int reset = 0; reset < 3; ++reset) {
+      try (Training training = new Training(DataType.FLOAT64, 0.5, 100)) {
+        final double[] start = training.values();
+        final List<Double> guesses = new ArrayList<>();
+        final Armijo builder =
+            Armijo.stochastic(
+                SGD.defaults(),
+                () -> {
+                  guesses.add((training.get(0) - start[0]) / -training.gradient(0));
+                  return guesses.size() == 1 ? 1e9 : -1e9; // the first trial of all fails
+                },
+                10).decrease(0.5);
+        if (reset == 0) builder.resetToLargest();
+        if (reset == 1) builder.resetToPrevious();
+        if (reset == 2) builder.resetByEpoch(4, 3).firstGuess(2);
+        try (Optimizer optimizer = builder.build(training.on(device()))) {
+          optimizer.step(training.backward(1));
+          final double first = reset == 2 ? 2 : 1;
+          assertEquals(0.5 * first, optimizer.report().learnedScale(), 1e-15);
+          training.backward(2);
+          System.arraycopy(training.values(), 0, start, 0, start.length);
+          guesses.add(0.0);
+          optimizer.step(1);
+          assertEquals(first * begins[reset], guesses.get(3), 1e-9);
+        }
+      }
+    }
+  }
+
+  /** c of the stochastic line search is 0.1: on a bowl of curvature 1 a rate is accepted from 2 (1 - c) = 1.8 on downwards. */
+  @Test
+  void theConditionOfTheStochasticLineSearch() {
+    try (Training training = new Training(DataType.FLOAT64, 0, 100)) {
+      final LossFunction loss = training::loss;
+      try (Optimizer optimizer = Armijo.stochastic(SGD.defaults(), loss, 10).firstGuess(3).build(training.on(device()))) {
+        final double eta = optimizer.step(training.backward(1)).learnedScale();
+        double wanted = 3;
+        while (wanted > 1.8) wanted *= 0.9;
+        assertEquals(wanted, eta, 1e-15);
+      }
+    }
+  }
+
   /** A rate a thousand times too small finds its way, globally and for each tensor by itself. */
   @Test
   void newtonFromFarBelow() {
@@ -629,8 +765,13 @@ class CurvatureTunersTest extends TunerContract {
     wrong.put("maxRate", () -> CDAT.tuning(sgd).maxRate(-1));
     wrong.put("every", () -> CDAT.tuning(sgd).every(0));
     wrong.put("step", () -> CDAT.tuning(sgd).finiteDifference(g -> {}, 0));
-    wrong.put("CDAT goes over", () -> CDAT.tuning(Lion.defaults()));
-    wrong.put("Polyak goes over", () -> Polyak.tuning(MADGRAD.defaults()));
+    wrong.put("multiple of its rate", () -> ExactSharpness.tuning(MADGRAD.defaults(), CurvatureTunersTest::twice));
+    wrong.put("coefficient", () -> Polyak.spsMax(sgd, 0, 1));
+    wrong.put("gamma must be finite and at least 1, not 0.5", () -> Polyak.tuning(sgd).smoothing(0.5, 3));
+    wrong.put("gamma must be finite and at least 1, not Infinity", () -> Armijo.tuning(sgd, () -> 0).resetByEpoch(1 / 0.0, 3));
+    wrong.put("stepsPerEpoch must be 1 or more, not -1", () -> Armijo.stochastic(sgd, () -> 0, -1));
+    wrong.put("eta must", () -> NewtonRate.tuning(sgd, 1).eta(0));
+    wrong.put("form must", () -> NewtonRate.firstOrder(sgd, 1, NewtonRate.Variant.PAPER, 1));
     wrong.put("bound", () -> Polyak.tuning(sgd).bound(Double.NEGATIVE_INFINITY));
     wrong.put("maxRate must", () -> Polyak.tuning(sgd).maxRate(0));
     wrong.put("sufficientDecrease", () -> Armijo.tuning(sgd, () -> 0).sufficientDecrease(1));
@@ -664,6 +805,10 @@ class CurvatureTunersTest extends TunerContract {
         TestTensors half = TestTensors.of(DataType.BFLOAT16, 10)) {
       assertMessage("curvature", () -> CDAT.tuning(SGD.defaults()).build(training.on(device())));
       assertMessage("interval or epoch", () -> NewtonRate.tuning(SGD.defaults(), 1).build(training.on(device())));
+      assertMessage(
+          "needs eta",
+          () -> NewtonRate.tuning(SGD.defaults(), 1).interval(1).variant(NewtonRate.Variant.FIRST_ORDER_ADDITIVE)
+              .build(training.on(device())));
       assertMessage("bounds", () -> NewtonRate.tuning(SGD.defaults(), 1).interval(1).rateBounds(2, 3).build(training.on(device())));
       assertMessage("BFLOAT16", () -> CDAT.tuning(SGD.defaults()).finiteDifference(g -> {}).build(half.on(device())));
       try (Optimizer optimizer = Armijo.tuning(SGD.defaults(), () -> 0).build(training.on(device()))) {

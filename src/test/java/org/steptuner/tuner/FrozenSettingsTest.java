@@ -47,6 +47,8 @@ class FrozenSettingsTest {
         b -> b.maxRate(1e-4).variant(MoMo.Variant.OPTAX).bound(0.5).estimateBound(true).biasCorrection(true));
     add("MovingTarget", () -> MovingTarget.tuning(SGD.defaults()).parts(2),
         b -> b.parts(5).baseRate(0.01).target(0.4).targetRate(0.9));
+    add("MovingTarget with given targets", () -> MovingTarget.tuning(SGD.defaults()).targets(0.1, 0.2), b -> b.targets(5, 6, 7));
+    add("MoMo over AdaGrad", () -> MoMo.tuning(AdaGrad.defaults()), b -> b.beta(0.1).maxRate(1e-4));
     add("MetaOptimize", () -> MetaOptimize.tuning(AdamW.defaults()).initialStepSize(1e-3),
         b -> b.meta(SGD.defaults()).metaStepSize(0.5).gamma(0.1).initialStepSize(1).stepSizeBounds(0.1, 1).largestChange(1.01).epsilon(1));
     add("MetaOptimize with a curvature", () -> MetaOptimize.tuning(SGD.defaults()).meta(SGD.defaults()).initialStepSize(1e-3)
@@ -59,9 +61,13 @@ class FrozenSettingsTest {
         b -> b.variant(Hypergradient.Variant.MULTIPLICATIVE).rateBounds(0.1, 0.1).inTensorOrder());
     add("NewtonRate", () -> NewtonRate.tuning(SGD.defaults(), 0.01).interval(2),
         b -> b.variant(NewtonRate.Variant.RELEASED).gamma(1).interval(1).maxFactor(1.5).rateBounds(0.1, 0.2));
+    add("first-order rate", () -> NewtonRate.firstOrder(SGD.defaults(), 0.01, NewtonRate.Variant.FIRST_ORDER_ADDITIVE, 1e-3).interval(2),
+        b -> b.variant(NewtonRate.Variant.FIRST_ORDER_MULTIPLICATIVE).eta(0.5));
     add("CDAT", () -> CDAT.tuning(RMSProp.defaults()).curvature(u -> 3),
         b -> b.sigma(0.1).ema(0.9).epsilon(5).maxRate(1e-3).every(3).curvature(u -> 1e6));
     add("Polyak", () -> Polyak.tuning(SGD.defaults()), b -> b.maxRate(1e-3).bound(0.4).alongUpdate());
+    add("SPS_max", () -> Polyak.spsMax(SGD.defaults(), 0.5, 0.1).smoothing(2, 5), b -> b.coefficient(9).smoothing(1, 1));
+    add("SLS", () -> Armijo.stochastic(SGD.defaults(), () -> 0.3, 5), b -> b.resetToPrevious());
     add("Armijo", () -> Armijo.tuning(SGD.defaults(), () -> 0.3).decrease(0.5),
         b -> b.sufficientDecrease(0.9).increase(1).decrease(0.9).allowedIncrease(5).firstGuess(1e-3).maxTrials(1));
     add("ExactSharpness", () -> ExactSharpness.tuning(SGD.defaults(), FrozenSettingsTest::twice),

@@ -3,6 +3,7 @@ package org.steptuner.tuner;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -30,6 +31,8 @@ class MovingTargetTest extends TunerContract {
     forms.put("parts", () -> MovingTarget.tuning(SGD.defaults()).parts(5).targetRate(0.4).target(3));
     forms.put("with momentum", () -> heavy().baseRate(0.1).parts(3));
     forms.put("target that stays", () -> heavy().baseRate(0.2).parts(2).target(20).targetRate(0));
+    forms.put("given target", () -> MovingTarget.tuning(SGD.defaults()).baseRate(0.2).targets(-3));
+    forms.put("given targets", () -> heavy().baseRate(0.05).targets(1, 2, -0.5));
     return forms;
   }
 
@@ -71,6 +74,49 @@ class MovingTargetTest extends TunerContract {
       assertArrayEquals(alpha, optimizer.scalars().get("alpha"), 1e-11);
       assertEquals(tau, optimizer.scalars().get("tau")[0], 1e-12);
     }
+  }
+
+  /** SP: the targets are the given ones and stay, and no 1 is added to |g|^2. */
+  @ParameterizedTest
+  @ValueSource(doubles = {0, 0.7})
+  void givenTargetsStay(double momentum) {
+    final double[] targets = {2, -1, 0.5};
+    final int[] order = {0, 2, 2, 1, 0, 1};
+    final MovingTarget builder = MovingTarget.tuning(SGD.defaults().momentum(momentum)).baseRate(0.3).targets(targets);
+    targets[0] = 99; // copied
+    try (Training training = new Training(DataType.FLOAT64, 0.5, 40, 60);
+        PartedOptimizer optimizer = builder.build(training.on(device()))) {
+      assertEquals(3, optimizer.parts());
+      final double[] given = {2, -1, 0.5};
+      final double[] x = training.values();
+      final double[] z = x.clone();
+      for (int step = 0; step < order.length; ++step) {
+        final double loss = training.backward(step);
+        double square = 0;
+        for (int k = 0; k < x.length; ++k) square += training.gradient(k) * training.gradient(k);
+        final double c = 0.3 / (1 - momentum) * (loss - given[order[step]]) / square;
+        for (int k = 0; k < x.length; ++k) {
+          z[k] -= c * training.gradient(k);
+          x[k] = momentum * x[k] + (1 - momentum) * z[k];
+        }
+        assertEquals(c, optimizer.step(loss, order[step]).learnedScale(), 1e-12 * Math.abs(c));
+        assertArrayEquals(x, training.values(), 1e-11, "step " + step);
+      }
+      assertArrayEquals(given, optimizer.scalars().get("alpha"));
+      for (int k = 0; k < x.length; ++k) training.setGradient(k, 0);
+      assertEquals(0, optimizer.step(5, 0).learnedScale(), "without a gradient");
+    }
+  }
+
+  /** Runs with other given targets are other runs, also where there are many. */
+  @Test
+  void givenTargetsArePartOfTheDescription() {
+    final double[] many = new double[1000];
+    final String before = MovingTarget.tuning(SGD.defaults()).targets(many).description();
+    assertEquals(before, MovingTarget.tuning(SGD.defaults()).targets(many).description());
+    many[999] = 1e-9;
+    assertNotEquals(before, MovingTarget.tuning(SGD.defaults()).targets(many).description());
+    assertTrue(before.length() < 500, before);
   }
 
   /** On a loss whose least value is not 0 the plain Polyak step, whose bound is 0, cannot come to rest; a target at it can. */
@@ -127,6 +173,13 @@ class MovingTargetTest extends TunerContract {
     refused("rate", () -> builder.baseRate(-1));
     refused("penalty", () -> MovingTarget.tuning(SGD.defaults().weightDecay(0.1)));
     refused("Nesterov", () -> MovingTarget.tuning(SGD.defaults().momentum(0.9).nesterov(true)));
+    refused("targets[1]", () -> builder.targets(0, Double.POSITIVE_INFINITY));
+    refused("parts", () -> builder.targets());
+    assertThrows(NullPointerException.class, () -> builder.targets((double[]) null));
+    try (Training training = new Training(DataType.FLOAT32, 0.5, 10)) {
+      refused("2 parts", () -> MovingTarget.tuning(SGD.defaults()).targets(1, 2, 3).parts(2).build(training.on(device())));
+      refused("targetRate", () -> MovingTarget.tuning(SGD.defaults()).targets(1, 2).targetRate(0).build(training.on(device())));
+    }
     try (Training training = new Training(DataType.FLOAT32, 0.5, 10, 20);
         PartedOptimizer optimizer = MovingTarget.tuning(SGD.defaults()).parts(2).build(training.on(device()))) {
       refused("group 'second'", () -> builder.group("second", SGD.defaults(), 2).build(training.on(device())));

@@ -43,6 +43,7 @@ class ScalarNamesTest {
     expected.put(Prodigy.dualAveraging(), Set.of("d", "d_hat", "s_norm", "n", "gamma", "t"));
     expected.put(MoMo.tuning(SGD.defaults()), Set.of("loss_avg", "gamma", "lb", "tau", "tau_unlimited", "t"));
     expected.put(MovingTarget.tuning(SGD.defaults()), Set.of("alpha", "alpha_mean", "tau", "rate", "t"));
+    expected.put(MovingTarget.tuning(SGD.defaults()).targets(0.1), Set.of("alpha", "rate", "t"));
     expected.put(MetaOptimize.tuning(AdamW.defaults()), Set.of("z", "beta", "m", "v"));
     expected.put(MetaOptimize.tuning(AdamW.defaults()).perWeight(), Set.of("z", "logRatio"));
     expected.put(twoByTwo(), Set.of("z", "beta", "m", "v", "betaTrace", "mTrace", "vTrace"));
@@ -51,6 +52,7 @@ class ScalarNamesTest {
     expected.put(NewtonRate.tuning(AdamW.defaults(), 0.1).interval(3), Set.of("rate", "factor"));
     expected.put(CDAT.tuning(AdamW.defaults()).curvature(u -> 1), Set.of("eta", "n", "d", "n_avg", "d_avg"));
     expected.put(Polyak.tuning(AdamW.defaults()), Set.of("eta"));
+    expected.put(Polyak.spsMax(SGD.defaults(), 0.5, 1).smoothing(2, 10), Set.of("eta", "eta_max"));
     expected.put(Armijo.tuning(AdamW.defaults(), () -> 0), Set.of("eta", "backtracks", "trial_loss"));
     expected.put(ExactSharpness.tuning(AdamW.defaults(), (v, hv) -> {}), Set.of("eta", "lambda_max"));
     expected.forEach(

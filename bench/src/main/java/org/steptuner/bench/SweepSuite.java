@@ -50,7 +50,8 @@ final class SweepSuite {
           "hypergradient_observe", "hypergradient_apply/adam", "direction/adam", "trial", "newton_window", "vector_products",
           "vector_combination", "evaluating", "training", "metaoptimize_curved/sgd", "metaoptimize_curved/momentum",
           "metaoptimize_curved/rmsprop", "metaoptimize_curved/adam", "metaoptimize_curved_per_weight_adam/adam",
-          "metaoptimize_curved_2x2_per_weight_sgd/lion");
+          "metaoptimize_curved_2x2_per_weight_sgd/lion", "momo_observe/rmsprop", "momo_apply/rmsprop", "direction/lion",
+          "direction/madgrad", "direction/supplied");
   private static final Set<Long> SIZES_OF_OTHERS = Set.of(100_000L, 10_000_000L);
 
   private static final Set<String> QUICK =
