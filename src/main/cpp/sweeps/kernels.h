@@ -20,4 +20,6 @@
   FAMILY(metaoptimize_per_weight_momentum) \
   FAMILY(metaoptimize_curved)              \
   FAMILY(hypergradient)                    \
+  FAMILY(gradagrad)                        \
+  FAMILY(dog)                              \
   FAMILY(directed)

@@ -3,6 +3,7 @@ package org.steptuner.tuner;
 
 import java.util.HashMap;
 import java.util.Map;
+import java.util.function.IntFunction;
 import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
 
@@ -26,6 +27,13 @@ final class Hyperparameters implements Coefficients {
     final Hyperparameters of = new Hyperparameters();
     rule.coefficients(1, step, of);
     return of;
+  }
+
+  /** A value that rules of this kind may lack, 0 then; of every group. */
+  static double[] ofGroups(int groups, IntFunction<Rule> rules, String name) {
+    final double[] values = new double[groups];
+    for (int group = 0; group < groups; ++group) values[group] = of(rules.apply(group)).orZero(name);
+    return values;
   }
 
   @Override

@@ -2,9 +2,12 @@
 package org.steptuner.conformance;
 
 import java.util.List;
+import java.util.function.Function;
 import org.steptuner.DataType;
 import org.steptuner.Schedule;
 import org.steptuner.conformance.Candidate.Lost;
+import org.steptuner.rule.Rule;
+import org.steptuner.tuner.DoG;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.Mechanic.Delta;
@@ -34,6 +37,9 @@ final class OptimizerFactory {
           case "momo_adam" -> one(ParameterFreeCases.momoAdam(optimizer), optimizer);
           case "metaoptimize" -> List.of(MetaCases.metaOptimize(optimizer));
           case "hypergradient" -> List.of(MetaCases.hypergradient(optimizer));
+          case "gradagrad" -> one(DistanceCases.gradaGrad(optimizer), optimizer);
+          case "dog" -> dog(optimizer, DoG::tuning, type);
+          case "dowg" -> dog(optimizer, DoG::weighted, type);
           case "newton_rate" -> one(CurvatureCases.newtonRate(optimizer), optimizer);
           case "cdat" -> List.of(CurvatureCases.cdat(optimizer));
           case "quadratically_greedy" -> List.of(CurvatureCases.quadraticallyGreedy(optimizer));
@@ -57,6 +63,17 @@ final class OptimizerFactory {
 
   private static Candidate prodigy(Fields optimizer, Prodigy.Displacement displacement) {
     return new Candidate(displacement.name(), scheduled(ParameterFreeCases.prodigy(optimizer, displacement), optimizer), Lost.DELTA);
+  }
+
+  // The same of x - x0, of which r is made.
+  private static List<Candidate> dog(Fields optimizer, Function<Rule, DoG> kind, DataType type) {
+    final Candidate accumulated = dog(optimizer, kind, DoG.Displacement.ACCUMULATED);
+    return type == DataType.FLOAT64 ? List.of(dog(optimizer, kind, DoG.Displacement.RECOMPUTED), accumulated) : List.of(accumulated);
+  }
+
+  private static Candidate dog(Fields optimizer, Function<Rule, DoG> kind, DoG.Displacement displacement) {
+    return new Candidate(displacement.name(), scheduled(DistanceCases.dog(optimizer, kind).displacement(displacement), optimizer),
+        Lost.DELTA);
   }
 
   private static List<Candidate> one(TunerBuilder<?> builder, Fields optimizer) {

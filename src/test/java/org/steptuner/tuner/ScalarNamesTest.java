@@ -34,6 +34,9 @@ class ScalarNamesTest {
     expected.put(MetaOptimize.tuning(AdamW.defaults()), Set.of("z", "beta", "m", "v"));
     expected.put(MetaOptimize.tuning(AdamW.defaults()).perWeight(), Set.of("z", "logRatio"));
     expected.put(Hypergradient.tuning(AdamW.defaults(), 0.1, 0.1), Set.of("rate"));
+    expected.put(GradaGrad.tuning(SGD.defaults(), 0.1), Set.of("alpha", "gamma"));
+    expected.put(GradaGrad.tuning(SGD.defaults(), 0.1).form(GradaGrad.Form.DIAGONAL), Set.of("gamma"));
+    expected.put(DoG.tuning(SGD.defaults()), Set.of("eta", "r", "G"));
     expected.put(NewtonRate.tuning(AdamW.defaults(), 0.1).interval(3), Set.of("rate", "factor"));
     expected.put(CDAT.tuning(AdamW.defaults()).curvature(u -> 1), Set.of("eta", "n", "d", "n_avg", "d_avg"));
     expected.put(Polyak.tuning(AdamW.defaults()), Set.of("eta"));

@@ -45,8 +45,10 @@ final class SweepSuite {
       List.of(
           "prodigy_observe_stored/adam", "prodigy_apply_stored/adam", "prodigy_apply_accumulated/adam", "dadaptation/sgd",
           "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "momo_observe/momentum", "momo_apply/momentum",
-          "momo_observe/adam", "momo_apply/adam", "hypergradient_observe", "hypergradient_apply/adam", "direction/adam", "trial",
-          "newton_window", "vector_products", "vector_combination");
+          "momo_observe/adam", "momo_apply/adam", "hypergradient_observe", "hypergradient_apply/adam", "gradient_norm_decay",
+          "gradagrad_average/sgd", "adagrad_norm_average/sgd", "gradagrad_diagonal/sgd", "gradagrad_diagonal_average/sgd", "dog_apply/sgd",
+          "dog_apply_averaged/sgd", "dog_apply_recomputed/sgd", "direction/adam", "trial", "newton_window", "vector_products",
+          "vector_combination");
   private static final Set<Long> SIZES_OF_OTHERS = Set.of(100_000L, 10_000_000L);
 
   private static final Set<String> QUICK =
