@@ -2,7 +2,8 @@
 //
 // Vectors of the size of the parameters, kept in slots: what several tuners and the instruments of curvature need.
 //
-// Words per element: reference 2; trial 3; vector_products 2; vector_combination 4; vector_precondition 3.
+// Words per element: reference 2; trial 3; vector_products 2; vector_combination 4; vector_precondition 3;
+// evaluating 4; training 2.
 #pragma once
 #include "../core/kernel.h"
 #include "../core/lists.h"
@@ -34,6 +35,37 @@ struct Trial : Kernel {
   STEPTUNER_HD static void apply(T* r, const T* c, T*) {
     const T moved = r[REFERENCE] + c[RATE] * r[DIRECTION];
     r[X] = select(c[RATE] > T(0), moved, select(c[RATE] < T(0), moved, r[REFERENCE]));
+  }
+};
+
+// training <- x;  x <- parameterWeight x + averageWeight average, the point that is to be evaluated. Where a weight is 0, what it would
+// multiply leaves no trace.
+struct Evaluating : Kernel {
+  static constexpr Name SWEEP = "evaluating";
+  enum { X, TRAINING, AVERAGE };
+  static constexpr auto OPERANDS = operands(parameter(READ_WRITE), state("training", WRITE), state("average", READ));
+  enum { PARAMETER_WEIGHT, AVERAGE_WEIGHT };
+  static constexpr auto COEFFICIENTS = names("parameterWeight", "averageWeight");
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T*) {
+    const T x = c[PARAMETER_WEIGHT] * r[X];
+    const T average = c[AVERAGE_WEIGHT] * r[AVERAGE];
+    const T mixed = select(absolute(c[AVERAGE_WEIGHT]) > T(0), x + average, x);
+    r[TRAINING] = r[X];
+    r[X] = select(absolute(c[PARAMETER_WEIGHT]) > T(0), mixed, average);
+  }
+};
+
+// x <- training.
+struct Training : Kernel {
+  static constexpr Name SWEEP = "training";
+  enum { X, TRAINING };
+  static constexpr auto OPERANDS = operands(parameter(WRITE), state("training", READ));
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T*, T*) {
+    r[X] = r[TRAINING];
   }
 };
 
@@ -86,7 +118,7 @@ struct VectorPrecondition : Kernel {
 };
 
 namespace families {
-using vectors = List<Reference, Trial, VectorProducts, VectorCombination, VectorPrecondition>;
+using vectors = List<Reference, Trial, Evaluating, Training, VectorProducts, VectorCombination, VectorPrecondition>;
 }
 
 }  // namespace steptuner

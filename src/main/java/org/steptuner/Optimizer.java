@@ -11,8 +11,8 @@ import org.bytedeco.javacpp.Pointer;
  *
  * <p>A step reads the gradients and moves the parameters in place; it never writes gradients. An optimizer owns its state and must
  * be closed. It belongs to one thread at a time: a call during another call, and any call after {@link #close}, throws
- * {@link IllegalStateException} and changes nothing; only {@link #report}, {@link #parameters}, {@link #steps}, {@link #slots} and
- * {@link #wordsPerElement} always answer. Nothing is allocated by a step.
+ * {@link IllegalStateException} and changes nothing; only {@link #report}, {@link #parameters}, {@link #steps}, {@link #slots},
+ * {@link #isEvaluating} and {@link #wordsPerElement} always answer. Nothing is allocated by a step.
  */
 public interface Optimizer extends AutoCloseable {
   /**
@@ -20,7 +20,7 @@ public interface Optimizer extends AutoCloseable {
    *
    * @return what it did; the same object every time, see {@link StepReport#copy}
    * @throws IllegalStateException if the tuner needs the loss, see {@link #step(double)}, or the schedule gives a factor that is negative
-   *     or not finite
+   *     or not finite, or the parameters are those to evaluate, see {@link #evaluating}
    * @throws NonFiniteException if the optimizer was built with {@link NonFinite#THROW}
    * @throws DeviceException if the device fails
    */
@@ -49,6 +49,30 @@ public interface Optimizer extends AutoCloseable {
    * element of parameters, gradients or state, whatever its type.
    */
   double wordsPerElement();
+
+  /**
+   * Puts the point that is to be evaluated, and saved as the model, in the place of the parameters. Some tuners and rules average the points
+   * that they visit, and train at others than they answer for; their pages say so. For all others this does nothing, so that a trainer may
+   * always call it before it evaluates a model or writes it to a file. Calling it twice is harmless.
+   *
+   * <p>The training parameters are kept in scratch memory, one word per element, which the first call allocates. A call moves 4 words per
+   * element, on the stream of the steps. While evaluating, a step is refused, and {@link #rebind} moves a tensor as always. {@link #close}
+   * leaves the parameters as they are.
+   *
+   * @throws DeviceException if the device fails, or has no memory for the training parameters
+   */
+  void evaluating();
+
+  /**
+   * Puts the training parameters back where they were before {@link #evaluating}, bit for bit. What has been written to the parameters in
+   * between is lost. Moves 2 words per element; does nothing if they are in their place.
+   *
+   * @throws DeviceException if the device fails
+   */
+  void training();
+
+  /** Whether the parameters are those to evaluate, and not those of training: since {@link #evaluating}, where that changes them. */
+  boolean isEvaluating();
 
   /**
    * Sets the factor by which a step multiplies every gradient, such as the inverse of a loss scale. It costs no pass of its own.
@@ -107,13 +131,15 @@ public interface Optimizer extends AutoCloseable {
    * Saves parameters, state, scalars, step and hyperparameters, so that a restored run equals an uninterrupted one bit for bit. The file
    * appears whole or not at all. The schedule and the gradient multiplier are not saved; the caller sets both again.
    *
+   * <p>The parameters in it are those of training. While {@link #isEvaluating}, they are put back for the time of this call.
+   *
    * @param file where to write; an existing file is replaced
    * @throws java.io.UncheckedIOException if it cannot be written
    */
   void save(Path file);
 
   /**
-   * Restores what {@link #save} wrote. The whole file is checked before anything is changed.
+   * Restores what {@link #save} wrote. The whole file is checked before anything is changed. The parameters are those of training then.
    *
    * @param file a checkpoint of an optimizer with the same tuner, rule, hyperparameters and tensors
    * @throws CheckpointException if the file is damaged, or belongs to another optimizer, other hyperparameters or other tensors

@@ -15,12 +15,15 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.steptuner.TestOptimizers.Configuration;
+import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.Armijo;
 import org.steptuner.tuner.CDAT;
 import org.steptuner.tuner.ExactSharpness;
+import org.steptuner.tuner.FixedRate;
+import org.steptuner.tuner.Hypergradient;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.MetaOptimize;
 import org.steptuner.tuner.NewtonRate;
@@ -36,6 +39,12 @@ class AllocationTest {
         TestOptimizers.all(),
         TestOptimizers.others(),
         List.of(
+            new Configuration(
+                "schedules of the rule",
+                () -> FixedRate.of(0.01, AdamW.defaults()).momentumSchedule(t -> 0.5).decaySchedule(t -> 0.5)),
+            new Configuration(
+                "Hypergradient, released",
+                () -> Hypergradient.tuning(Adam.defaults(), 0.01, 1e-9).variant(Hypergradient.Variant.ADDITIVE_RELEASED)),
             new Configuration("MetaOptimize per weight", () -> MetaOptimize.tuning(Lion.defaults()).perWeight()),
             new Configuration(
                 "MetaOptimize, 2x2",

@@ -2,6 +2,7 @@
 package org.steptuner;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.steptuner.DataType.FLOAT32;
@@ -47,13 +48,17 @@ class LifecycleTest {
     CALLS.put("rebind", optimizer -> optimizer.rebind("x", 64, 64));
     CALLS.put("scalars", Optimizer::scalars);
     CALLS.put("state", optimizer -> optimizer.state("momentum", "x"));
+    CALLS.put("evaluating", Optimizer::evaluating);
+    CALLS.put("training", Optimizer::training);
     CALLS.put("save", optimizer -> optimizer.save(NOWHERE));
     CALLS.put("restore", optimizer -> optimizer.restore(NOWHERE));
   }
 
   /** Those that must not be made while another is. */
   private static final List<String> CHANGING =
-      List.of("step()", "step(loss)", "setGradientMultiplier", "setStream", "rebind", "scalars", "state", "save", "restore");
+      List.of(
+          "step()", "step(loss)", "setGradientMultiplier", "setStream", "rebind", "scalars", "state", "evaluating", "training", "save",
+          "restore");
 
   static Stream<String> calls() {
     return CALLS.keySet().stream();
@@ -84,6 +89,7 @@ class LifecycleTest {
       assertEquals(8, optimizer.wordsPerElement());
       assertEquals(10, optimizer.parameters().elements());
       assertEquals(2, optimizer.slots().size());
+      assertFalse(optimizer.isEvaluating());
     }
   }
 

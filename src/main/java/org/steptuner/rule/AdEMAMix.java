@@ -14,6 +14,8 @@ package org.steptuner.rule;
  * State: three words per element; a step alone moves 9. Pagliardini, Ablin and Grangier, "The AdEMAMix Optimizer: Better, Faster, Older"
  * (2024), algorithm 1.
  *
+ * <p>A schedule of the momentum multiplies beta1, also in 1 - beta1^t, but not the beta1 from which b3 warms up.
+ *
  * @param beta1 in [0, 1); with a warm-up in (0, 1)
  * @param beta2 in [0, 1)
  * @param beta3 in [0, 1), not less than beta1 where there is a warm-up
@@ -70,14 +72,21 @@ public record AdEMAMix(double beta1, double beta2, double beta3, double alpha, l
   }
 
   @Override
-  public void coefficients(double rate, long step, Coefficients to) {
-    final double part = step < warmup ? (double) step / warmup : 1; // half-lives, as 1 / ln b, rise evenly from beta1's to beta3's
-    final double b3 = step < warmup ? Math.exp(1 / ((1 - part) / Math.log(beta1) + part / Math.log(beta3))) : beta3;
-    to.put("rate", rate).put("shrinkage", rate * weightDecay);
-    to.put("beta1", beta1).put("oneMinusBeta1", 1 - beta1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
+  public void coefficients(RuleStep step, Coefficients to) {
+    final long t = step.number();
+    final double b1 = beta1 * step.momentumFactor();
+    final double part = t < warmup ? (double) t / warmup : 1; // half-lives, as 1 / ln b, rise evenly from beta1's to beta3's
+    final double b3 = t < warmup ? Math.exp(1 / ((1 - part) / Math.log(beta1) + part / Math.log(beta3))) : beta3;
+    to.put("rate", step.rate()).put("shrinkage", step.rate() * (weightDecay * step.decayFactor()));
+    to.put("beta1", b1).put("oneMinusBeta1", 1 - b1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
     to.put("beta3", b3).put("oneMinusBeta3", 1 - b3).put("alpha", alpha * part);
-    to.put("momentumCorrection", 1 / (1 - Math.pow(beta1, step))).put("rootCorrection", 1 / Math.sqrt(1 - Math.pow(beta2, step)));
+    to.put("momentumCorrection", 1 / (1 - Math.pow(b1, t))).put("rootCorrection", 1 / Math.sqrt(1 - Math.pow(beta2, t)));
     to.put("epsilon", epsilon);
+  }
+
+  @Override
+  public double momentum() {
+    return beta1;
   }
 
   @Override

@@ -57,8 +57,9 @@ public record AdaGrad(double rateDecay, double epsilon, double weightDecay, doub
   }
 
   @Override
-  public void coefficients(double rate, long step, Coefficients to) {
-    to.put("rate", rate / (1 + (step - 1) * rateDecay)).put("weightDecay", weightDecay).put("epsilon", epsilon);
+  public void coefficients(RuleStep step, Coefficients to) {
+    to.put("rate", step.rate() / (1 + (step.number() - 1) * rateDecay)).put("weightDecay", weightDecay * step.decayFactor());
+    to.put("epsilon", epsilon);
   }
 
   @Override

@@ -13,6 +13,8 @@ package org.steptuner.rule;
  *
  * State: two words per element. Kingma and Ba (2015), algorithm 1.
  *
+ * <p>A schedule of the momentum multiplies beta1. The bias correction is 1 - beta1^t with the present beta1, as in PyTorch.
+ *
  * @param beta1 in [0, 1)
  * @param beta2 in [0, 1)
  * @param epsilon not negative
@@ -50,8 +52,13 @@ public record Adam(double beta1, double beta2, double epsilon, double weightDeca
   }
 
   @Override
-  public void coefficients(double rate, long step, Coefficients to) {
-    put(rate, step, beta1, beta2, epsilon, weightDecay, 0, to);
+  public void coefficients(RuleStep step, Coefficients to) {
+    put(step, beta1, beta2, epsilon, weightDecay, 0, to);
+  }
+
+  @Override
+  public double momentum() {
+    return beta1;
   }
 
   @Override
@@ -70,7 +77,7 @@ public record Adam(double beta1, double beta2, double epsilon, double weightDeca
   }
 
   @Override
-  public void preconditioner(long step, Coefficients to) {
+  public void preconditioner(RuleStep step, Coefficients to) {
     putPreconditioner(step, beta1, beta2, epsilon, to);
   }
 
@@ -82,14 +89,18 @@ public record Adam(double beta1, double beta2, double epsilon, double weightDeca
   }
 
   static void put(
-      double rate, long step, double beta1, double beta2, double epsilon, double coupled, double decoupled, Coefficients to) {
-    to.put("stepSize", stepSize(rate, beta1, step)).put("shrinkage", rate * decoupled).put("coupledDecay", coupled);
-    to.put("beta1", beta1).put("oneMinusBeta1", 1 - beta1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
-    to.put("rootCorrection", rootCorrection(beta2, step)).put("epsilon", epsilon);
+      RuleStep step, double beta1, double beta2, double epsilon, double coupled, double decoupled, Coefficients to) {
+    final double b1 = beta1 * step.momentumFactor();
+    final double decay = step.decayFactor();
+    to.put("stepSize", stepSize(step.rate(), b1, step.number()));
+    to.put("shrinkage", step.rate() * (decoupled * decay)).put("coupledDecay", coupled * decay);
+    to.put("beta1", b1).put("oneMinusBeta1", 1 - b1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
+    to.put("rootCorrection", rootCorrection(beta2, step.number())).put("epsilon", epsilon);
   }
 
-  static void putPreconditioner(long step, double beta1, double beta2, double epsilon, Coefficients to) {
-    to.put("factor", 1 / stepSize(1, beta1, step)).put("rootCorrection", rootCorrection(beta2, step));
+  static void putPreconditioner(RuleStep step, double beta1, double beta2, double epsilon, Coefficients to) {
+    to.put("factor", 1 / stepSize(1, beta1 * step.momentumFactor(), step.number()));
+    to.put("rootCorrection", rootCorrection(beta2, step.number()));
     to.put("epsilonInside", 0).put("epsilonOutside", epsilon);
   }
 

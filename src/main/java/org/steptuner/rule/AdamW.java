@@ -12,6 +12,8 @@ package org.steptuner.rule;
  *
  * State: two words per element. Loshchilov and Hutter (2019), algorithm 2.
  *
+ * <p>A schedule of the momentum multiplies beta1. The bias correction is 1 - beta1^t with the present beta1, as in PyTorch.
+ *
  * @param beta1 in [0, 1)
  * @param beta2 in [0, 1)
  * @param epsilon not negative
@@ -49,8 +51,13 @@ public record AdamW(double beta1, double beta2, double epsilon, double weightDec
   }
 
   @Override
-  public void coefficients(double rate, long step, Coefficients to) {
-    Adam.put(rate, step, beta1, beta2, epsilon, 0, weightDecay, to);
+  public void coefficients(RuleStep step, Coefficients to) {
+    Adam.put(step, beta1, beta2, epsilon, 0, weightDecay, to);
+  }
+
+  @Override
+  public double momentum() {
+    return beta1;
   }
 
   @Override
@@ -69,7 +76,7 @@ public record AdamW(double beta1, double beta2, double epsilon, double weightDec
   }
 
   @Override
-  public void preconditioner(long step, Coefficients to) {
+  public void preconditioner(RuleStep step, Coefficients to) {
     Adam.putPreconditioner(step, beta1, beta2, epsilon, to);
   }
 }

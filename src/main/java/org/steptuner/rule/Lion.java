@@ -12,6 +12,8 @@ package org.steptuner.rule;
  * The sign of 0 is 0 and that of NaN is NaN. State: one word per element. Chen et al., "Symbolic Discovery of Optimization
  * Algorithms" (2023), algorithm 2.
  *
+ * <p>A schedule of the momentum multiplies beta1, the weight of m in the step, as PyTorch's schedulers do; beta2 stays.
+ *
  * @param beta1 in [0, 1)
  * @param beta2 in [0, 1)
  * @param weightDecay not negative
@@ -45,9 +47,15 @@ public record Lion(double beta1, double beta2, double weightDecay) implements Ru
   }
 
   @Override
-  public void coefficients(double rate, long step, Coefficients to) {
-    to.put("rate", rate).put("shrinkage", rate * weightDecay);
-    to.put("beta1", beta1).put("oneMinusBeta1", 1 - beta1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
+  public void coefficients(RuleStep step, Coefficients to) {
+    final double b1 = beta1 * step.momentumFactor();
+    to.put("rate", step.rate()).put("shrinkage", step.rate() * (weightDecay * step.decayFactor()));
+    to.put("beta1", b1).put("oneMinusBeta1", 1 - b1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
+  }
+
+  @Override
+  public double momentum() {
+    return beta1;
   }
 
   @Override

@@ -57,9 +57,11 @@ public record MADGRAD(double momentum, double epsilon, double weightDecay) imple
   }
 
   @Override
-  public void coefficients(double rate, long step, Coefficients to) {
-    to.put("weight", rate == 0 ? 0 : (rate + epsilon) * Math.sqrt(step)).put("weightDecay", weightDecay).put("epsilon", epsilon);
-    to.put("intake", 1 - momentum).put("first", step == 1 ? 1 : 0);
+  public void coefficients(RuleStep step, Coefficients to) {
+    final double rate = step.rate();
+    to.put("weight", rate == 0 ? 0 : (rate + epsilon) * Math.sqrt(step.number()));
+    to.put("weightDecay", weightDecay * step.decayFactor()).put("epsilon", epsilon);
+    to.put("intake", 1 - momentum * step.momentumFactor()).put("first", step.number() == 1 ? 1 : 0);
   }
 
   @Override

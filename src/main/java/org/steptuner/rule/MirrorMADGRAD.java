@@ -53,10 +53,12 @@ public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay)
 
   // StrictMath: the same bits wherever the JVM runs.
   @Override
-  public void coefficients(double rate, long step, Coefficients to) {
-    to.put("rate", rate == 0 ? 0 : (rate + epsilon) * StrictMath.cbrt(step)).put("weightDecay", weightDecay);
-    to.put("squareRetention", Math.sqrt((step - 1.0) / step)).put("epsilon", epsilon);
-    to.put("intake", 1 - momentum).put("first", step == 1 ? 1 : 0);
+  public void coefficients(RuleStep step, Coefficients to) {
+    final double rate = step.rate();
+    final long t = step.number();
+    to.put("rate", rate == 0 ? 0 : (rate + epsilon) * StrictMath.cbrt(t)).put("weightDecay", weightDecay * step.decayFactor());
+    to.put("squareRetention", Math.sqrt((t - 1.0) / t)).put("epsilon", epsilon);
+    to.put("intake", 1 - momentum * step.momentumFactor()).put("first", t == 1 ? 1 : 0);
   }
 
   @Override

@@ -66,10 +66,10 @@ public record RMSProp(double alpha, double epsilon, double weightDecay, double m
   }
 
   @Override
-  public void coefficients(double rate, long step, Coefficients to) {
-    to.put("rate", rate).put("weightDecay", weightDecay).put("alpha", alpha).put("oneMinusAlpha", 1 - alpha);
+  public void coefficients(RuleStep step, Coefficients to) {
+    to.put("rate", step.rate()).put("weightDecay", weightDecay * step.decayFactor()).put("alpha", alpha).put("oneMinusAlpha", 1 - alpha);
     to.put("epsilonInside", epsilonInsideRoot ? epsilon : 0).put("epsilonOutside", epsilonInsideRoot ? 0 : epsilon);
-    if (momentum != 0) to.put("momentum", momentum);
+    if (momentum != 0) to.put("momentum", momentum * step.momentumFactor());
   }
 
   @Override
@@ -88,7 +88,7 @@ public record RMSProp(double alpha, double epsilon, double weightDecay, double m
   }
 
   @Override
-  public void preconditioner(long step, Coefficients to) {
+  public void preconditioner(RuleStep step, Coefficients to) {
     to.put("factor", 1).put("rootCorrection", 1);
     to.put("epsilonInside", epsilonInsideRoot ? epsilon : 0).put("epsilonOutside", epsilonInsideRoot ? 0 : epsilon);
   }

@@ -15,11 +15,10 @@ public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMi
   /**
    * Puts the coefficients of a step, all of them.
    *
-   * @param rate the rate of this step, 0 or more
-   * @param step the number of this step, from 1
+   * @param step the number of this step, its rate, and what schedules multiply momentum and weight decay by
    * @param to takes the coefficients by name
    */
-  void coefficients(double rate, long step, Coefficients to);
+  void coefficients(RuleStep step, Coefficients to);
 
   /**
    * The value that all elements of a state slot have before the first step.
@@ -28,6 +27,19 @@ public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMi
    */
   default double initialValue(String slot) {
     return 0;
+  }
+
+  /**
+   * What a schedule of the momentum multiplies, see {@link RuleStep#momentumFactor}: the momentum, or beta1 where there are several betas,
+   * as PyTorch's schedulers do. 0 where there is none.
+   */
+  default double momentum() {
+    return 0;
+  }
+
+  /** Whether a step may have a value in the place of {@link #momentum}; those in [0, 1) by default. */
+  default boolean allowsMomentum(double value) {
+    return value >= 0 && value < 1;
   }
 
   /** The weight decay that the rule adds to the gradient, times the parameter; 0 for none. */
@@ -58,11 +70,11 @@ public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMi
   /**
    * Puts what the rule divides by, {@code factor (sqrt(square + epsilonInside) rootCorrection + epsilonOutside)}, after a step.
    *
-   * @param step the number of the last step, 1 or more
+   * @param step the last step
    * @param to takes {@code factor}, {@code rootCorrection}, {@code epsilonInside} and {@code epsilonOutside}
    * @throws IllegalStateException if the rule does not precondition
    */
-  default void preconditioner(long step, Coefficients to) {
+  default void preconditioner(RuleStep step, Coefficients to) {
     throw new IllegalStateException(this + " does not divide by a root of squares");
   }
 }

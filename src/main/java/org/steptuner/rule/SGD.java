@@ -52,10 +52,11 @@ public record SGD(double momentum, boolean nesterov, double weightDecay) impleme
   }
 
   @Override
-  public void coefficients(double rate, long step, Coefficients to) {
-    to.put("rate", rate).put("weightDecay", weightDecay);
+  public void coefficients(RuleStep step, Coefficients to) {
+    to.put("rate", step.rate()).put("weightDecay", weightDecay * step.decayFactor());
     if (momentum == 0) return;
-    to.put("momentum", momentum).put("gradientWeight", nesterov ? 1 : 0).put("bufferWeight", nesterov ? momentum : 1);
+    final double present = momentum * step.momentumFactor();
+    to.put("momentum", present).put("gradientWeight", nesterov ? 1 : 0).put("bufferWeight", nesterov ? present : 1);
   }
 
   @Override

@@ -16,7 +16,7 @@ public record SuppliedUpdate() implements Rule {
   }
 
   @Override
-  public void coefficients(double rate, long step, Coefficients to) {
-    to.put("rate", rate);
+  public void coefficients(RuleStep step, Coefficients to) {
+    to.put("rate", step.rate());
   }
 }

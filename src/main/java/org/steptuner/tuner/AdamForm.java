@@ -21,8 +21,12 @@ record AdamForm(double beta1, double beta2, double epsilon, double coupledDecay,
     return rule.kernel().equals("adam");
   }
 
-  /** {@code sqrt(1 - beta2^t) / (1 - beta1^t)}: what bias correction multiplies the rate of step t by. */
-  double biasCorrection(long t) {
-    return Math.sqrt(1 - Math.pow(beta2, t)) / (1 - Math.pow(beta1, t));
+  /**
+   * {@code sqrt(1 - beta2^t) / (1 - b^t)}: what bias correction multiplies the rate of step t by.
+   *
+   * @param momentumFactor b / beta1
+   */
+  double biasCorrection(long t, double momentumFactor) {
+    return Math.sqrt(1 - Math.pow(beta2, t)) / (1 - Math.pow(beta1 * momentumFactor, t));
   }
 }

@@ -34,7 +34,7 @@ final class ArmijoOptimizer extends DirectedOptimizer {
 
   @Override
   protected boolean advance(long step) {
-    if (!guard.guard() || !observe(step)) return false;
+    if (!guard.guard() || !observe()) return false;
     keep();
     double guess = scalars.guess(step);
     int trials = 0;
@@ -48,7 +48,7 @@ final class ArmijoOptimizer extends DirectedOptimizer {
     }
     if (guard.refuses(found, Skip.NON_FINITE_LOSS)) return false;
     scalars.accept(guess, found, trials);
-    apply(step, report.rate() * scalars.eta);
+    apply(report.rate() * scalars.eta);
     return true;
   }
 

@@ -52,12 +52,12 @@ final class CDATOptimizer extends DirectedOptimizer {
   protected boolean advance(long step) {
     if (!guard.guard()) return false;
     if ((step - 1) % every == 0 && !measure(step)) return false;
-    apply(step, report.rate() * scalars.eta);
+    apply(report.rate() * scalars.eta);
     return true;
   }
 
   private boolean measure(long step) {
-    if (!observe(step)) return false;
+    if (!observe()) return false;
     final boolean still = directionSquare() == 0;
     curvature.set(0, still ? 0 : alongUpdate());
     sums.reduce();

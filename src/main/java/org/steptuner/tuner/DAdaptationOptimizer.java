@@ -61,6 +61,12 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     return settings.rate;
   }
 
+  // AdaGrad's form has a momentum that its rule has not.
+  @Override
+  protected double scheduledMomentum(int group) {
+    return form == DAdaptation.Form.ADAGRAD ? settings.momentum : super.scheduledMomentum(group);
+  }
+
   @Override
   protected boolean advance(long step) {
     final boolean accepted = guard.guard();
@@ -98,7 +104,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     final DAdaptationScalars scalar = scalars[plan.scope(segment)];
     final double rate = scalar.d * rate(plan.group(segment));
     if (form == DAdaptation.Form.SGD) return scalar.firstNorm > 0 ? rate / scalar.firstNorm : 0;
-    return settings.biasCorrection ? rate * adam[plan.group(segment)].biasCorrection(scalar.t + 1) : rate;
+    return settings.biasCorrection ? rate * adam[plan.group(segment)].biasCorrection(scalar.t + 1, momentumFactor()) : rate;
   }
 
   /** SGD divides by the norm of the first gradient that is not 0, without decay. */
@@ -116,32 +122,35 @@ final class DAdaptationOptimizer extends TunedOptimizer {
 
   private void putSgd(Rule rule, Hyperparameters of, double r) {
     final boolean stays = r == 0;
-    final double momentum = of.orZero("momentum");
-    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay()).put("sumGain", r);
+    final double momentum = of.orZero("momentum") * momentumFactor();
+    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay() * decayFactor()).put("sumGain", r);
     sweep.put("retention", stays ? 1 : momentum).put("intake", stays ? 0 : 1 - momentum);
   }
 
   private void putAdam(AdamForm rule, double r) {
     final boolean stays = r == 0;
-    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay());
-    sweep.put("averageRetention", stays ? 1 : rule.beta1()).put("averageGain", r * (1 - rule.beta1()));
+    final double beta1 = rule.beta1() * momentumFactor();
+    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay() * decayFactor());
+    sweep.put("averageRetention", stays ? 1 : beta1).put("averageGain", r * (1 - beta1));
     sweep.put("squareRetention", stays ? 1 : rule.beta2()).put("squareGain", stays ? 0 : 1 - rule.beta2());
     sweep.put("sumRetention", stays ? 1 : retention).put("sumGain", r * (1 - retention));
-    sweep.put("epsilon", rule.epsilon()).put("shrinkage", rule.decoupledDecay() * r).put("step", stays ? 0 : 1);
+    sweep.put("epsilon", rule.epsilon()).put("shrinkage", rule.decoupledDecay() * decayFactor() * r).put("step", stays ? 0 : 1);
   }
 
   /** @param still whether the group does not move: the average of x and x0 would be x0 up to rounding only */
   private void putAdaGrad(Rule rule, Hyperparameters of, double r, boolean still) {
-    sweep.put("coupledDecay", rule.coupledDecay()).put("sumGain", r);
-    sweep.put("retention", still ? 1 : settings.momentum).put("intake", still ? 0 : 1 - settings.momentum);
+    final double momentum = settings.momentum * momentumFactor();
+    sweep.put("coupledDecay", rule.coupledDecay() * decayFactor()).put("sumGain", r);
+    sweep.put("retention", still ? 1 : momentum).put("intake", still ? 0 : 1 - momentum);
     sweep.put("epsilon", of.get("epsilon"));
   }
 
   private void putLion(Rule rule, Hyperparameters of, double r) {
-    sweep.put("beta1", of.get("beta1")).put("oneMinusBeta1", 1 - of.get("beta1"));
+    final double beta1 = of.get("beta1") * momentumFactor();
+    sweep.put("beta1", beta1).put("oneMinusBeta1", 1 - beta1);
     sweep.put("averageRetention", of.get("beta2")).put("averageGain", r * (1 - of.get("beta2")));
     sweep.put("sumRetention", retention).put("sumGain", r * (1 - retention));
-    sweep.put("rate", r).put("shrinkage", r * rule.decoupledDecay());
+    sweep.put("rate", r).put("shrinkage", r * (rule.decoupledDecay() * decayFactor()));
   }
 
   /** Takes the sums of the last step, and with them the d of the next one. */

@@ -12,7 +12,7 @@ import org.steptuner.rule.Rule;
 /**
  * Sums of the gradient that a rule sees, taken by a sweep that only reads.
  *
- * <p>With s what multiplies gradients and w a group's decay, the rule's gradient is s g + w x. Clipping changes s, which is therefore known
+ * <p>With s what multiplies gradients and w a group's decay in this step, the rule's gradient is s g + w x. Clipping changes s, which is therefore known
  * only when |g|^2 has been added over all processes. So the sums are reduced without s, and combined after that. Decays of groups are taken
  * relative to the largest of them, which is then a separate factor.
  */
@@ -88,17 +88,22 @@ final class DecayedGradient {
     parameterSquare.collect();
   }
 
-  /** {@code |s g + w x|^2} of a scope; known, like the others, after the sums have been reduced. */
-  double square(int scope, double s) {
+  /**
+   * {@code |s g + w x|^2} of a scope; known, like the others, after the sums have been reduced.
+   *
+   * @param decayFactor of the step, on w
+   */
+  double square(int scope, double s, double decayFactor) {
+    final double w = decay * decayFactor;
     double square = s * s * gradientSquare.of(scope);
-    if (decay > 0) square += decay * (2 * s * gradientParameter.term.of(scope) + decay * parameterSquare.term.of(scope));
+    if (decay > 0) square += w * (2 * s * gradientParameter.term.of(scope) + w * parameterSquare.term.of(scope));
     return square;
   }
 
   /** {@code <s g + w x, u>} of a scope. */
-  double product(int scope, double s) {
+  double product(int scope, double s, double decayFactor) {
     double product = s * gradientDirection.of(scope);
-    if (decay > 0) product += decay * parameterDirection.term.of(scope);
+    if (decay > 0) product += decay * decayFactor * parameterDirection.term.of(scope);
     return product;
   }
 

@@ -75,11 +75,11 @@ abstract class DirectedOptimizer extends TunedOptimizer {
   }
 
   /** Forms u and takes its sums. False: skip the step. */
-  final boolean observe(long step) {
+  final boolean observe() {
     direction.put("gradientScale", sourceScale());
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
-      if (startsGroup(segment)) rule(group).coefficients(rateFactor(group), step, direction);
+      if (startsGroup(segment)) putRule(direction, group, rateFactor(group));
       direction.set(segment);
     }
     direction.run();
@@ -119,12 +119,12 @@ abstract class DirectedOptimizer extends TunedOptimizer {
   }
 
   /** Makes the step {@code x + rate u}. */
-  final void apply(long step, double rate) {
+  final void apply(double rate) {
     apply.put("gradientScale", sourceScale());
     if (trials) apply.put("learnedRate", rate);
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
-      if (startsGroup(segment)) rule(group).coefficients(trials ? rateFactor(group) : rate * rateFactor(group), step, apply);
+      if (startsGroup(segment)) putRule(apply, group, trials ? rateFactor(group) : rate * rateFactor(group));
       apply.set(segment);
     }
     apply.run();

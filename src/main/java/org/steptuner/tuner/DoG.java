@@ -144,7 +144,8 @@ public final class DoG extends TunerBuilder<DoG> {
   }
 
   /**
-   * Keeps an average of iterates whose last ones weigh most, in the slot {@code average}. Shamir and Zhang (2013); the release's
+   * Keeps an average of iterates whose last ones weigh most, in the slot {@code average}. {@link org.steptuner.Optimizer#evaluating} puts it
+   * in the place of x. Shamir and Zhang (2013); the release's
    * {@code PolynomialDecayAverager}.
    *
    * <pre>

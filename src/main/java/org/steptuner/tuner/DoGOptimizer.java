@@ -7,6 +7,7 @@ import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
+import org.steptuner.rule.Coefficients;
 
 /** The sweeps of DoG: observe, then apply, whose sum waits for the next step. */
 final class DoGOptimizer extends TunedOptimizer {
@@ -59,7 +60,7 @@ final class DoGOptimizer extends TunedOptimizer {
     if (!guard.reads() && !guard.accept(gradient.total.of(0)) || guard.refuses(sums)) return false;
     if (!begun) begin();
     for (int scope = 0; scope < scalars.length; ++scope)
-      scalars[scope].update(Math.sqrt(distance.of(scope)), gradient.square(scope, guard.scale()));
+      scalars[scope].update(Math.sqrt(distance.of(scope)), gradient.square(scope, guard.scale(), decayFactor()));
     putStep(step);
     apply.run();
     distanceWaiting = true;
@@ -85,9 +86,20 @@ final class DoGOptimizer extends TunedOptimizer {
     }
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
-      rule(group).coefficients(rate(group) * scalars[plan.scope(segment)].eta, step, apply);
+      putRule(apply, group, rate(group) * scalars[plan.scope(segment)].eta);
       apply.set(segment);
     }
+  }
+
+  @Override
+  protected String averageSlot() {
+    return settings.averages() ? "average" : null;
+  }
+
+  @Override
+  protected void putAverage(int segment, Coefficients to) {
+    final double weight = steps() > 0 ? 1 : 0;
+    to.put("parameterWeight", 1 - weight).put("averageWeight", weight);
   }
 
   /** Takes the distance that the last step ended at. It is added over processes with the sums of the next one. */

@@ -137,7 +137,7 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
         sharpness = found;
         eta = wanted;
       }
-      apply(step, report.rate() * eta);
+      apply(report.rate() * eta);
       return true;
     }
 

@@ -66,7 +66,7 @@ public final class FixedRate extends TunerBuilder<FixedRate> {
       if (!guard.guard()) return false;
       sweep.put("gradientScale", sourceScale());
       for (int segment = 0; segment < plan.segments(); ++segment) {
-        putRule(sweep, segment, step);
+        putRule(sweep, segment);
         sweep.set(segment);
       }
       sweep.run();

@@ -12,7 +12,6 @@ import org.steptuner.internal.engine.TunedOptimizer;
 final class GradaGradDiagonalOptimizer extends TunedOptimizer {
   private final boolean averages;
   private final double initialRate;
-  private final double[] momentum; // by group
   private final double[] gamma; // by scope: the mean
   private final Sweep sweep;
   private final Reduction sums;
@@ -24,7 +23,6 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
     super(engine);
     averages = settings.averages();
     initialRate = settings.initialRate;
-    momentum = Hyperparameters.ofGroups(parameters().groups().size(), this::rule, "momentum");
     gamma = new double[plan.scopes()];
     Arrays.fill(gamma, initialRate);
     sweep = plan.bind(averages ? "gradagrad_diagonal_average" : "gradagrad_diagonal", "sgd");
@@ -49,8 +47,8 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
     if (averages) sweep.put("first", step == 1 ? 1 : 0);
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
-      sweep.put("weightDecay", rule(group).coupledDecay()).put("initialRate", rate(group) * initialRate);
-      if (averages) sweep.put("intake", 1 - momentum[group]);
+      sweep.put("weightDecay", rule(group).coupledDecay() * decayFactor()).put("initialRate", rate(group) * initialRate);
+      if (averages) sweep.put("intake", 1 - rule(group).momentum() * momentumFactor());
       sweep.set(segment);
     }
     sweep.run();

@@ -11,7 +11,6 @@ import org.steptuner.internal.engine.TunedOptimizer;
 final class GradaGradOptimizer extends TunedOptimizer {
   private final boolean averages;
   private final boolean compares;
-  private final double[] momentum; // by group
   private final GradaGradScalars[] scalars; // by scope
   private final Reduction sums;
   private final DecayedGradient gradient;
@@ -21,7 +20,6 @@ final class GradaGradOptimizer extends TunedOptimizer {
     super(engine);
     averages = settings.averages();
     compares = settings.compares();
-    momentum = Hyperparameters.ofGroups(parameters().groups().size(), this::rule, "momentum");
     scalars = new GradaGradScalars[plan.scopes()];
     for (int i = 0; i < scalars.length; ++i) scalars[i] = new GradaGradScalars(settings);
     sums = reduction();
@@ -47,27 +45,28 @@ final class GradaGradOptimizer extends TunedOptimizer {
     guard.reduce(sums, gradient.total);
     if (!guard.accept(gradient.total.of(0)) || guard.refuses(sums)) return false;
     final double s = guard.scale();
+    final double w = decayFactor();
     for (int scope = 0; scope < scalars.length; ++scope)
-      scalars[scope].update(gradient.square(scope, s), compares ? -gradient.product(scope, s) : 0);
+      scalars[scope].update(gradient.square(scope, s, w), compares ? -gradient.product(scope, s, w) : 0);
     apply.put("gradientScale", s);
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
-      put(group, rate(group) * scalars[plan.scope(segment)].rate(), step);
+      put(group, rate(group) * scalars[plan.scope(segment)].rate(), step == 1);
       apply.set(segment);
     }
     apply.run();
     return true;
   }
 
-  private void put(int group, double rate, long step) {
-    final double decay = rule(group).coupledDecay();
+  private void put(int group, double rate, boolean first) {
     if (averages) {
-      apply.put("weightDecay", decay).put("learnedRate", rate);
-      apply.put("intake", 1 - momentum[group]).put("first", step == 1 ? 1 : 0);
+      apply.put("weightDecay", rule(group).coupledDecay() * decayFactor()).put("learnedRate", rate);
+      apply.put("intake", 1 - rule(group).momentum() * momentumFactor()).put("first", first ? 1 : 0);
     } else if (compares) {
-      apply.put("learnedRate", rate).put("rate", 1).put("weightDecay", decay);
+      apply.put("learnedRate", rate);
+      putRule(apply, group, 1);
     } else {
-      apply.put("rate", rate).put("weightDecay", decay);
+      putRule(apply, group, rate);
     }
   }
 

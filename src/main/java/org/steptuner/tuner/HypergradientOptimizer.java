@@ -11,6 +11,7 @@ import org.steptuner.internal.engine.TunedOptimizer;
 final class HypergradientOptimizer extends TunedOptimizer {
   private final Hypergradient settings;
   private final HypergradientScalars[] scalars; // by scope
+  private final AdamForm[] released; // by group, whose bias correction the release moves; none otherwise
   private final Reduction sums;
   private final DecayedGradient gradient;
   private final Sweep apply;
@@ -18,6 +19,9 @@ final class HypergradientOptimizer extends TunedOptimizer {
   HypergradientOptimizer(Engine engine, Hypergradient settings) {
     super(engine);
     this.settings = settings;
+    final boolean moved = settings.variant == Hypergradient.Variant.ADDITIVE_RELEASED && AdamForm.fits(rule(0));
+    released = new AdamForm[moved ? parameters().groups().size() : 0];
+    for (int group = 0; group < released.length; ++group) released[group] = AdamForm.of(rule(group));
     scalars = new HypergradientScalars[plan.scopes()];
     for (int i = 0; i < scalars.length; ++i) scalars[i] = new HypergradientScalars(settings);
     sums = reduction();
@@ -44,10 +48,11 @@ final class HypergradientOptimizer extends TunedOptimizer {
 
   private void updateRates() {
     final double s = guard.scale();
+    final double w = decayFactor();
     double last = scalars[scalars.length - 1].rate;
     for (int scope = 0; scope < scalars.length; ++scope) {
       final double before = settings.tensorOrder ? last : scalars[scope].rate;
-      scalars[scope].update(before, gradient.product(scope, s), gradient.square(scope, s), gradient.directionSquare(scope));
+      scalars[scope].update(before, gradient.product(scope, s, w), gradient.square(scope, s, w), gradient.directionSquare(scope));
       last = scalars[scope].rate;
     }
   }
@@ -62,12 +67,11 @@ final class HypergradientOptimizer extends TunedOptimizer {
   }
 
   private void putRule(int group, long step) {
-    rule(group).coefficients(1, step, apply);
-    if (settings.variant == Hypergradient.Variant.ADDITIVE_RELEASED && AdamForm.fits(rule(group))) {
-      final AdamForm adam = AdamForm.of(rule(group));
-      apply.put("stepSize", 1 / (1 - Math.pow(adam.beta1(), step)) * Math.sqrt(1 - Math.pow(adam.beta2(), step)));
-      apply.put("rootCorrection", 1);
-    }
+    putRule(apply, group, 1);
+    if (released.length == 0) return;
+    final AdamForm adam = released[group];
+    apply.put("stepSize", 1 / (1 - Math.pow(adam.beta1() * momentumFactor(), step)) * Math.sqrt(1 - Math.pow(adam.beta2(), step)));
+    apply.put("rootCorrection", 1);
   }
 
   @Override

@@ -3,9 +3,9 @@ package org.steptuner.tuner;
 
 import java.util.HashMap;
 import java.util.Map;
-import java.util.function.IntFunction;
 import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.RuleStep;
 
 /**
  * What tuners with a formula of their own take from a rule: the coefficients that it has at the rate 1, by name. Those that do not depend
@@ -18,22 +18,15 @@ final class Hyperparameters implements Coefficients {
 
   private Hyperparameters() {}
 
-  /** At the first step. */
+  /** At the first step, without schedules. */
   static Hyperparameters of(Rule rule) {
     return of(rule, 1);
   }
 
   static Hyperparameters of(Rule rule, long step) {
     final Hyperparameters of = new Hyperparameters();
-    rule.coefficients(1, step, of);
+    rule.coefficients(RuleStep.of(1, step), of);
     return of;
-  }
-
-  /** A value that rules of this kind may lack, 0 then; of every group. */
-  static double[] ofGroups(int groups, IntFunction<Rule> rules, String name) {
-    final double[] values = new double[groups];
-    for (int group = 0; group < groups; ++group) values[group] = of(rules.apply(group)).orZero(name);
-    return values;
   }
 
   @Override

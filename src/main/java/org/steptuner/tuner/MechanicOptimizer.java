@@ -123,7 +123,7 @@ final class MechanicOptimizer extends TunedOptimizer {
   protected boolean advance(long step) {
     if (!guard.guard()) return false;
     for (int scope = 0; scope < scalars.length; ++scope) oldScale[scope] = Math.max(0, scalars[scope].scale());
-    setFirst(step);
+    setFirst();
     first.run();
     takeSums();
     if (!acceptObserved()) return false;
@@ -135,7 +135,7 @@ final class MechanicOptimizer extends TunedOptimizer {
     referenced = true;
     for (int scope = 0; scope < scalars.length; ++scope)
       if (Double.isFinite(feedback[scope])) scalars[scope].update(feedback[scope]);
-    setSecond(step);
+    setSecond();
     second.run();
     sumsWaiting = arrangement == Arrangement.OBSERVE_APPLY;
     return true;
@@ -146,17 +146,17 @@ final class MechanicOptimizer extends TunedOptimizer {
     return arrangement != Arrangement.ACCUMULATE_SCALE;
   }
 
-  private void setFirst(long step) {
+  private void setFirst() {
     for (int segment = 0; segment < plan.segments(); ++segment) {
       if (arrangement.ruleInFirst) first.put("gradientScale", guard.scale());
       if (arrangement == Arrangement.ACCUMULATE_SCALE) first.put("retention", retention(plan.scope(segment)));
       else if (arrangement != Arrangement.OBSERVE_APPLY) first.put("inverseScale", inverseScale(plan.scope(segment)));
-      if (arrangement.ruleInFirst) putRule(first, segment, step);
+      if (arrangement.ruleInFirst) putRule(first, segment);
       first.set(segment);
     }
   }
 
-  private void setSecond(long step) {
+  private void setSecond() {
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int scope = plan.scope(segment);
       if (arrangement.ruleInSecond) second.put("gradientScale", sourceScale());
@@ -164,7 +164,7 @@ final class MechanicOptimizer extends TunedOptimizer {
       else if (arrangement.ruleInSecond) second.put("inverseScale", inverseScale(scope));
       second.put("newScale", learnedScale(scope));
       if (arrangement == Arrangement.OBSERVE_APPLY) second.put("retention", retention(scope));
-      if (arrangement.ruleInSecond) putRule(second, segment, step);
+      if (arrangement.ruleInSecond) putRule(second, segment);
       second.set(segment);
     }
   }

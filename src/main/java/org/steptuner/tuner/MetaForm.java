@@ -5,6 +5,7 @@ import java.util.Set;
 import org.steptuner.ParameterSet;
 import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.RuleStep;
 
 /**
  * The rules as MetaOptimize takes them: at the rate 1, without decay; and the coefficients of the forms in the paper's code ({@code
@@ -42,19 +43,24 @@ final class MetaForm {
    * Puts the coefficients of a rule's form in the paper's code.
    *
    * @param of the rule's own
+   * @param step at the rate 1
    */
-  static void put(Rule rule, Hyperparameters of, double epsilon, long step, Coefficients to) {
+  static void put(Rule rule, Hyperparameters of, double epsilon, RuleStep step, Coefficients to) {
     switch (rule.kernel()) {
-      case "momentum" -> to.put("momentum", of.get("momentum")).put("oneMinusMomentum", 1 - of.get("momentum"));
+      case "momentum" -> {
+        final double momentum = of.get("momentum") * step.momentumFactor();
+        to.put("momentum", momentum).put("oneMinusMomentum", 1 - momentum);
+      }
       case "rmsprop" -> {
         final double alpha = of.get("alpha");
-        to.put("discount", alpha).put("correction", correction(alpha, step)).put("epsilon", epsilon);
+        to.put("discount", alpha).put("correction", correction(alpha, step.number())).put("epsilon", epsilon);
       }
       case "adam" -> {
         final double beta2 = of.get("beta2");
-        to.put("momentum", of.get("beta1")).put("discount", beta2).put("correction", correction(beta2, step)).put("epsilon", epsilon);
+        to.put("momentum", of.get("beta1") * step.momentumFactor()).put("discount", beta2);
+        to.put("correction", correction(beta2, step.number())).put("epsilon", epsilon);
       }
-      default -> rule.coefficients(1, step, to);
+      default -> rule.coefficients(step, to);
     }
   }
 

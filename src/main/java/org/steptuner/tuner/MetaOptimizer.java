@@ -4,6 +4,7 @@ package org.steptuner.tuner;
 import org.steptuner.NonFinite;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.ScheduledStep;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
@@ -38,6 +39,7 @@ final class MetaOptimizer extends TunedOptimizer {
   private final Reduction.Term traceProduct; // <h, H h>, with a curvature and shared step sizes; else null
   private final Reduction.Term logRatioSum; // with a step size for every weight; else null
   private final Reduction.Term elements;
+  private final ScheduledStep metaStep = new ScheduledStep(); // schedules are not for the meta rule
   private boolean sumsWaiting;
   private long sweptStep;
 
@@ -109,10 +111,10 @@ final class MetaOptimizer extends TunedOptimizer {
     settle();
     if (!guard.guard() || curvatureNorm != null && guard.refuses(curvatureSquare.of(0))) return false;
     sweep.put("gradientScale", guard.scale());
-    if (perWeight) MetaForm.put(settings.meta, metaHyperparameters, epsilon, step, metaCoefficients);
+    if (perWeight) MetaForm.put(settings.meta, metaHyperparameters, epsilon, metaStep.begin(step).at(1), metaCoefficients);
     for (int segment = 0; segment < plan.segments(); ++segment) {
       putStepSize(segment);
-      if (!curved && startsGroup(segment)) putBase(plan.group(segment), step);
+      if (!curved && startsGroup(segment)) putBase(plan.group(segment));
       sweep.set(segment);
     }
     sweep.run();
@@ -127,20 +129,20 @@ final class MetaOptimizer extends TunedOptimizer {
     final int group = plan.group(segment);
     final double factor = rate(group);
     if (perWeight) {
-      sweep.put("initialRate", factor * initialStepSize).put("decay", decay[group]);
+      sweep.put("initialRate", factor * initialStepSize).put("decay", decay[group] * decayFactor());
       return;
     }
     final MetaScalars scalar = scalars[plan.scope(segment)];
     final double alpha = factor * scalar.stepSize();
-    final double shrinkage = alpha * decay[group];
+    final double shrinkage = alpha * (decay[group] * decayFactor());
     sweep.put("learnedRate", alpha).put("learnedShrinkage", shrinkage);
     if (curved) sweep.put("stepWeight", scalar.stepWeight());
     else sweep.put("retention", gamma * (1 - shrinkage));
   }
 
-  private void putBase(int group, long step) {
-    if (packaged) plain[group].coefficients(1, step, sweep);
-    else MetaForm.put(plain[group], hyperparameters[group], epsilon, step, sweep);
+  private void putBase(int group) {
+    if (packaged) plain[group].coefficients(ruleStep(1), sweep);
+    else MetaForm.put(plain[group], hyperparameters[group], epsilon, ruleStep(1), sweep);
   }
 
   @Override

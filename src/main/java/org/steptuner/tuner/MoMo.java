@@ -33,7 +33,8 @@ import org.steptuner.rule.Rule;
  * <p>State: one word per element (m), for MoMo-Adam two (v). Words moved per element: MoMo 8, MoMo-Adam 11; the guard against non-finite
  * gradients moves no more, clipping moves one more. A step reads sums back once.
  *
- * <p>Where the rate is 0, tau is 0: x stays, and the averages are still updated, as in the release.
+ * <p>Where the rate is 0, tau is 0: x stays, and the averages are still updated, as in the release. A momentumSchedule is for MoMo without
+ * bias correction: c is the weight that averages have in all, and 1 - beta^t is that only for a constant beta.
  *
  * <p>Known to fail: with a bound above the least loss, steps are too short; with one far below it (the default, 0, where the loss cannot
  * reach 0), tau is only the upper limit, {@code rate}. {@link #estimateBound} stalls on full-batch iris (loss 0.84 instead of 0.08 in
@@ -133,6 +134,8 @@ public final class MoMo extends TunerBuilder<MoMo> {
       if (!group.rule().equals(rule) || group.rateFactor() != 1)
         throw new IllegalArgumentException("MoMo has one model for all tensors: group '" + name + "' must not differ from " + rule);
     });
+    if (momentumSchedule != null && (adam || biasCorrection))
+      throw new IllegalArgumentException("momentumSchedule: MoMo's model with bias correction needs the same momentum at every step");
     if (decay == Decay.MULTIPLY && !adam) throw new IllegalArgumentException("decay MULTIPLY is for MoMo-Adam, not for " + rule);
     if (decay == Decay.MULTIPLY && variant == Variant.OPTAX) throw new IllegalArgumentException("optax has no decay MULTIPLY");
   }

@@ -51,6 +51,7 @@ final class MoMoOptimizer extends TunedOptimizer {
   @Override
   protected boolean advance(long step) {
     if (!guard.guard()) return false;
+    scalars.begin(momentumFactor());
     putFormula(observe);
     observe.setAll();
     putFormula(apply); // averages are formed twice, with what is known before the step
@@ -61,7 +62,7 @@ final class MoMoOptimizer extends TunedOptimizer {
     if (!guard.reads() && !guard.accept(gradientSquare.of(0))) return false;
     if (guard.refuses(sums)) return false;
     scalars.update(
-        report.loss(), parameterGradient.of(0), parameterAverage.of(0), averageSquare.of(0), report.rate(), weightDecay);
+        report.loss(), parameterGradient.of(0), parameterAverage.of(0), averageSquare.of(0), report.rate(), weightDecay * decayFactor());
     putDecay();
     apply.setAll();
     apply.run();
@@ -78,8 +79,9 @@ final class MoMoOptimizer extends TunedOptimizer {
   private void putDecay() {
     final boolean multiplies = settings.decay == MoMo.Decay.MULTIPLY;
     final boolean optax = settings.variant == MoMo.Variant.OPTAX;
-    final double k = 1 + report.rate() * weightDecay;
-    apply.put("scale", multiplies ? 1 - report.rate() * weightDecay : optax ? 1 / k : 1);
+    final double decay = weightDecay * decayFactor();
+    final double k = 1 + report.rate() * decay;
+    apply.put("scale", multiplies ? 1 - report.rate() * decay : optax ? 1 / k : 1);
     apply.put("rate", scalars.tau).put("divisor", multiplies || optax ? 1 : k);
   }
 

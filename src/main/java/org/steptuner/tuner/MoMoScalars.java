@@ -6,12 +6,13 @@ final class MoMoScalars {
   // What optax takes for no length at all: float64's epsilon.
   private static final double LEAST_LENGTH = Math.ulp(1.0);
 
-  private final double beta;
+  private final double beta; // without a schedule
   private final boolean corrected;
   private final boolean estimateBound;
   private final double leastBound;
   private final double leastLength;
 
+  double momentum; // beta of this step
   double loss; // f, averaged
   double product; // gamma, the average of <x, g>
   double bound;
@@ -21,6 +22,7 @@ final class MoMoScalars {
 
   MoMoScalars(MoMo settings) {
     beta = settings.beta();
+    momentum = beta;
     corrected = settings.biasCorrection || settings.adam;
     estimateBound = settings.estimateBound;
     leastBound = settings.bound;
@@ -28,14 +30,19 @@ final class MoMoScalars {
     bound = leastBound;
   }
 
+  /** Begins a step whose momentum is that of the rule times a factor. */
+  void begin(double momentumFactor) {
+    momentum = beta * momentumFactor;
+  }
+
   /** What averages of the coming step keep: nothing in a first step that does not start at 0. */
   double retention() {
-    return t == 0 && !corrected ? 0 : beta;
+    return t == 0 && !corrected ? 0 : momentum;
   }
 
   /** The weight of what comes new into averages. */
   double gain() {
-    return t == 0 && !corrected ? 1 : 1 - beta;
+    return t == 0 && !corrected ? 1 : 1 - momentum;
   }
 
   /**

@@ -12,7 +12,8 @@ import org.steptuner.internal.engine.TunedOptimizer;
  * Two sweeps: |g|^2, then the step.
  *
  * <p>z is not stored. With b = x - z, of the x before a step and the z after it, the step is {@code b <- momentum b + c g; x <- x - (1 -
- * momentum) b}: SGD with momentum at the rate 1 - momentum, whose gradients are multiplied by c.
+ * momentum) b}: SGD with momentum at the rate 1 - momentum, whose gradients are multiplied by c. Under a schedule b keeps what the momentum
+ * of the step before leaves of it.
  */
 final class MovingTargetOptimizer extends TunedOptimizer implements PartedOptimizer {
   private final MovingTarget settings;
@@ -52,12 +53,14 @@ final class MovingTargetOptimizer extends TunedOptimizer implements PartedOptimi
   protected boolean advance(long step) {
     if (!guard.guard()) return false;
     final int part = part() >= 0 ? part() : scalars.nextPart();
-    final double gamma = report.rate() / (1 - settings.momentum);
+    final double momentum = settings.momentum * momentumFactor();
+    final double gamma = report.rate() / (1 - momentum);
     final double rate = scalars.rate(gamma, report.loss(), report.gradientNorm(), part);
     if (guard.refuses(rate)) return false;
     scalars.update(gamma, rate, part);
     sweep.put("gradientScale", guard.scale() * rate);
-    rule(0).coefficients(1 - settings.momentum, step, sweep);
+    putRule(sweep, 0, 1 - momentum);
+    if (settings.momentum != 0) sweep.put("momentum", step == 1 ? momentum : settings.momentum * momentumFactor(step - 1));
     sweep.setAll();
     sweep.run();
     return true;

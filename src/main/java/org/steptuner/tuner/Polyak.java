@@ -105,11 +105,11 @@ public final class Polyak extends TunerBuilder<Polyak> {
 
     @Override
     protected boolean advance(long step) {
-      if (!guard.guard() || settings.alongUpdate && !observe(step)) return false;
+      if (!guard.guard() || settings.alongUpdate && !observe()) return false;
       final double found = settings.rate(report.loss(), settings.alongUpdate ? -slope() : report.gradientNorm() * report.gradientNorm());
       if (guard.refuses(found)) return false;
       eta = found;
-      apply(step, report.rate() * eta);
+      apply(report.rate() * eta);
       return true;
     }
   }

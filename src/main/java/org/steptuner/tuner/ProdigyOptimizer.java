@@ -109,8 +109,9 @@ final class ProdigyOptimizer extends TunedOptimizer {
       final int scope = plan.scope(segment);
       final AdamForm form = forms[plan.group(segment)];
       final double rate = rate(plan.group(segment));
-      stepRate[segment] = oldRate[scope] * rate * (settings.biasCorrection ? form.biasCorrection(scalars[scope].t + 1) : 1);
-      observe.put("coupledDecay", form.coupledDecay()).put("sumRetention", beta3).put("sumGain", sumGain(segment));
+      stepRate[segment] =
+          oldRate[scope] * rate * (settings.biasCorrection ? form.biasCorrection(scalars[scope].t + 1, momentumFactor()) : 1);
+      observe.put("coupledDecay", form.coupledDecay() * decayFactor()).put("sumRetention", beta3).put("sumGain", sumGain(segment));
       if (sliced) observe.put("period", settings.slice);
       observe.set(segment);
     }
@@ -150,13 +151,15 @@ final class ProdigyOptimizer extends TunedOptimizer {
       final double r = stepRate[segment];
       final boolean stays = frozen[scope] || r == 0;
       // Without a momentum the release steps along the new d times g.
-      final double gain = form.beta1() == 0 ? scalars[scope].d : d * (1 - form.beta1());
-      apply.put("coupledDecay", stays ? 0 : form.coupledDecay());
+      final double beta1 = form.beta1() * momentumFactor();
+      final double gain = beta1 == 0 ? scalars[scope].d : d * (1 - beta1);
+      apply.put("coupledDecay", stays ? 0 : form.coupledDecay() * decayFactor());
       apply.put("sumRetention", stays ? 1 : beta3).put("sumGain", stays ? 0 : sumGain(segment));
       apply.put("squareRetention", stays ? 1 : form.beta2()).put("squareGain", stays ? 0 : d * d * (1 - form.beta2()));
-      apply.put("rate", stays ? 0 : momentum ? r : r * gain).put("shrinkage", stays ? 0 : form.decoupledDecay() * r);
+      apply.put("rate", stays ? 0 : momentum ? r : r * gain);
+      apply.put("shrinkage", stays ? 0 : form.decoupledDecay() * decayFactor() * r);
       apply.put("epsilon", stays ? 1 : scalars[scope].d * form.epsilon());
-      if (momentum) apply.put("averageRetention", stays ? 1 : form.beta1()).put("averageGain", stays ? 0 : gain);
+      if (momentum) apply.put("averageRetention", stays ? 1 : beta1).put("averageGain", stays ? 0 : gain);
       apply.set(segment);
     }
   }

@@ -31,6 +31,8 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   final Rule rule;
   Map<String, Settings.Group> groups = new LinkedHashMap<>();
   Schedule schedule = Schedule.constant();
+  Schedule momentumSchedule; // null: none was given
+  Schedule decaySchedule;
   Scope scope = Scope.ALL;
   NonFinite nonFinite = NonFinite.SKIP;
   double gradientMultiplier = 1;
@@ -46,6 +48,27 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   /** The schedule: a factor on the rate, by step. The default is the constant 1. */
   public B schedule(Schedule value) {
     schedule = Objects.requireNonNull(value, "schedule");
+    return self();
+  }
+
+  /**
+   * A factor on the momentum, by step: {@link Rule#momentum() momentum or beta1} of the rule is multiplied by it. Bias corrections 1 -
+   * beta1^t take the present beta1, as PyTorch does. The default is no schedule.
+   *
+   * <p>{@link #build} refuses a schedule where there is no momentum. A step whose momentum would be out of the rule's range throws
+   * {@link IllegalStateException} before anything has changed.
+   */
+  public B momentumSchedule(Schedule value) {
+    momentumSchedule = Objects.requireNonNull(value, "momentumSchedule");
+    return self();
+  }
+
+  /**
+   * A factor on the weight decay of either kind, by step. Decoupled decay is also multiplied by the rate, as without a schedule. The
+   * default is no schedule. {@link #build} refuses a schedule where there is no weight decay.
+   */
+  public B decaySchedule(Schedule value) {
+    decaySchedule = Objects.requireNonNull(value, "decaySchedule");
     return self();
   }
 
@@ -157,7 +180,8 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
 
   private Settings settings() {
     return new Settings(
-        rule, groups, schedule, planScope(), nonFinite, gradientMultiplier, clipNorm, sumReducer, gradientL1, stream, description(),
+        rule, groups, schedule, momentumSchedule, decaySchedule, planScope(), nonFinite, gradientMultiplier, clipNorm, sumReducer,
+        gradientL1, stream, description(),
         ruleSlots(), tunerSlots(), guarded(), observesL1());
   }
 

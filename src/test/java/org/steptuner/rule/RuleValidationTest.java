@@ -89,7 +89,8 @@ class RuleValidationTest {
           final boolean divides = rule instanceof RMSProp || rule instanceof Adam || rule instanceof AdamW;
           assertEquals(divides, rule.preconditions(), rule.toString());
           if (!divides)
-            assertRefused(IllegalStateException.class, () -> rule.preconditioner(1, (name, value) -> null), "root of squares");
+            assertRefused(IllegalStateException.class, () -> rule.preconditioner(RuleStep.of(1, 1), (name, value) -> null),
+                "root of squares");
         });
   }
 

@@ -129,6 +129,39 @@ class DoGTest extends TunerContract {
     return scope == Scope.ALL ? 0 : scope == Scope.GROUP ? tensor(sizes, i) % 2 : tensor(sizes, i);
   }
 
+  /** The average takes the place of x, and x comes back bit for bit. */
+  @Test
+  void theAverageIsWhatIsEvaluated() {
+    for (DataType type : new DataType[] {DataType.FLOAT32, DataType.FLOAT64}) {
+      try (Training training = new Training(type, 0.5, 100);
+          Optimizer optimizer = dog(PLAIN).averaging(8).build(training.on(device()))) {
+        final byte[] start = training.parameterBytes();
+        optimizer.evaluating();
+        assertArrayEquals(start, training.parameterBytes(), "before the first step there is no average");
+        optimizer.training();
+        for (int step = 1; step <= STEPS; ++step) optimizer.step(training.backward(step));
+        final byte[] before = training.parameterBytes();
+        optimizer.evaluating();
+        assertArrayEquals(Memory.values(optimizer.state("average", "t0")), training.values());
+        assertTrue(!Arrays.equals(before, training.parameterBytes()));
+        optimizer.training();
+        assertArrayEquals(before, training.parameterBytes());
+      }
+    }
+  }
+
+  /** Where gradients are noisy, the average of iterates is nearer to the solution than the last one. */
+  @Test
+  void theAverageIsBetterThanTheLastIterate() {
+    try (Training training = new Training(DataType.FLOAT32, 3, 300);
+        Optimizer optimizer = dog(PLAIN).averaging(8).build(training.on(device()))) {
+      for (int step = 1; step <= 300; ++step) optimizer.step(training.backward(step));
+      final double last = training.loss();
+      optimizer.evaluating();
+      assertTrue(training.loss() < 0.5 * last, training.loss() + ", the last iterate " + last);
+    }
+  }
+
   /** Layer by layer is as if each layer were trained alone. */
   @Test
   void aTensorByItselfLearnsAsIfAlone() {

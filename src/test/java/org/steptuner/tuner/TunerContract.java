@@ -229,6 +229,26 @@ abstract class TunerContract {
     });
   }
 
+  /** A trainer may evaluate between any two steps, whatever the tuner: the training goes on as if it had not. */
+  @Test
+  void evaluatingInBetweenChangesNothing(@TempDir Path folder) {
+    forms().forEach((name, builder) -> {
+      try (Training one = new Training(DataType.FLOAT32, 0.5, SIZES);
+          Training two = new Training(DataType.FLOAT32, 0.5, SIZES);
+          Optimizer straight = builder.get().build(one.on(device()));
+          Optimizer evaluated = builder.get().build(two.on(device()))) {
+        for (int step = 1; step <= STEPS; ++step) {
+          evaluated.evaluating();
+          assertSame(saved(straight, folder), saved(evaluated, folder), name);
+          evaluated.training();
+          assertArrayEquals(one.parameterBytes(), two.parameterBytes(), name + " before step " + step);
+          straight.step(one.backward(step));
+          evaluated.step(two.backward(step));
+        }
+      }
+    });
+  }
+
   @Test
   void stateIsWhatASavedFileHolds(@TempDir Path folder) {
     forms().forEach((name, builder) -> {

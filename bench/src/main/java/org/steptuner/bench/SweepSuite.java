@@ -17,6 +17,7 @@ import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.RuleStep;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 
@@ -48,7 +49,7 @@ final class SweepSuite {
           "momo_observe/adam", "momo_apply/adam", "hypergradient_observe", "hypergradient_apply/adam", "gradient_norm_decay",
           "gradagrad_average/sgd", "adagrad_norm_average/sgd", "gradagrad_diagonal/sgd", "gradagrad_diagonal_average/sgd", "dog_apply/sgd",
           "dog_apply_averaged/sgd", "dog_apply_recomputed/sgd", "direction/adam", "trial", "newton_window", "vector_products",
-          "vector_combination");
+          "vector_combination", "evaluating", "training");
   private static final Set<Long> SIZES_OF_OTHERS = Set.of(100_000L, 10_000_000L);
 
   private static final Set<String> QUICK =
@@ -101,7 +102,7 @@ final class SweepSuite {
     Sweep bind(Kind kind) {
       final Sweep sweep = plan.bind(kind.sweep, kind.kernel);
       for (String name : sweep.coefficients()) sweep.put(name, COEFFICIENTS.getOrDefault(name, 0.5));
-      if (kind.rule != null) kind.rule.coefficients(RATE, STEP, sweep);
+      if (kind.rule != null) kind.rule.coefficients(RuleStep.of(RATE, STEP), sweep);
       sweep.set(0);
       return sweep;
     }

@@ -11,6 +11,7 @@ import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.StateTensor;
 import org.steptuner.StepReport;
+import org.steptuner.rule.Coefficients;
 
 /**
  * An optimizer without its steps: its parameters, its state, its scalars by name, saving, restoring and closing. It also ensures that only
@@ -21,6 +22,7 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
   protected final GradientGuard guard;
   protected final Report report;
   final ExclusiveUse use = new ExclusiveUse();
+  final Evaluation evaluation;
   private final Engine engine;
   private final Map<String, Integer> tensorNumbers = new HashMap<>();
   private Scalars named; // made when first needed
@@ -30,6 +32,7 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
     plan = engine.plan;
     guard = engine.guard;
     report = engine.report;
+    evaluation = new Evaluation(this, plan);
     for (ParameterSet.Tensor tensor : plan.parameters().tensors()) tensorNumbers.put(tensor.name(), tensorNumbers.size());
   }
 
@@ -53,6 +56,22 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
   /** Whether {@link #learnedScale} waits for sums that are taken late: reading it from a report then takes them. */
   protected boolean learnsLate() {
     return false;
+  }
+
+  /**
+   * The slot of which the point that is to be evaluated is made, with the parameters, as {@link #putAverage} says. Null where the parameters
+   * are that point themselves. It is the same slot always.
+   */
+  protected String averageSlot() {
+    return null;
+  }
+
+  /**
+   * Puts the weights of that point, {@code parameterWeight x + averageWeight slot}, for a segment. What has the weight 0 leaves no trace: by
+   * default the point is the slot itself. Before the first step, and where a segment has no average, the weights should be 1 and 0.
+   */
+  protected void putAverage(int segment, Coefficients to) {
+    to.put("parameterWeight", 0).put("averageWeight", 1);
   }
 
   /** Forgets what the last step left to be taken late: the scalars have been restored. */
@@ -152,9 +171,24 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
   }
 
   @Override
+  public final void evaluating() {
+    exclusively(evaluation::evaluating);
+  }
+
+  @Override
+  public final void training() {
+    exclusively(evaluation::training);
+  }
+
+  @Override
+  public final boolean isEvaluating() {
+    return evaluation.isEvaluating();
+  }
+
+  @Override
   public final void save(Path file) {
     Objects.requireNonNull(file, "file");
-    exclusively(() -> Checkpoint.save(this, file));
+    exclusively(() -> evaluation.whileTraining(() -> Checkpoint.save(this, file)));
   }
 
   @Override
@@ -171,6 +205,7 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
 
   /** Takes scalars back from a checkpoint, whose arrays have been read. */
   final void restoreScalars(Map<String, double[]> scalars) {
+    evaluation.restored();
     restored();
     named().restore(scalars);
     reportScales();

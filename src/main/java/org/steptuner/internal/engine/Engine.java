@@ -42,6 +42,7 @@ public final class Engine {
     final Engine engine = new Engine(settings, Objects.requireNonNull(parameters, "parameters"));
     try {
       final TunedOptimizer optimizer = tuner.apply(engine);
+      optimizer.checkSchedules();
       optimizer.ready();
       return optimizer;
     } catch (RuntimeException | Error e) {

@@ -15,6 +15,8 @@ import org.steptuner.rule.Rule;
  * @param rule the base rule
  * @param groups hyperparameters of groups that have their own
  * @param schedule the factor on the rate, by step
+ * @param momentumSchedule the factor on the momentum, by step; null for none
+ * @param decaySchedule the factor on the weight decay, by step; null for none
  * @param scope the largest extent of a segment
  * @param nonFinite what to do about a gradient that is not finite
  * @param gradientMultiplier the first factor on every gradient
@@ -32,6 +34,8 @@ public record Settings(
     Rule rule,
     Map<String, Group> groups,
     Schedule schedule,
+    Schedule momentumSchedule,
+    Schedule decaySchedule,
     Scope scope,
     NonFinite nonFinite,
     double gradientMultiplier,

@@ -5,10 +5,12 @@ import java.util.Map;
 import org.steptuner.NonFinite;
 import org.steptuner.NonFiniteException;
 import org.steptuner.ParameterSet;
+import org.steptuner.Schedule;
 import org.steptuner.StepReport;
 import org.steptuner.StepReport.Skip;
 import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.RuleStep;
 
 /**
  * The part of a step that all tuners share, from its beginning to its report. A tuner adds its sweeps and its scalars in {@link #advance}.
@@ -19,6 +21,8 @@ public abstract class TunedOptimizer extends BoundOptimizer {
   private final Settings settings;
   private final Groups groups;
   private final boolean supplied;
+  private final ScheduledStep ruleStep = new ScheduledStep();
+  private final ScheduledStep lastStep = new ScheduledStep();
   private long steps;
   private long skipped;
   private int part = -1;
@@ -73,10 +77,14 @@ public abstract class TunedOptimizer extends BoundOptimizer {
       throw new IllegalStateException(lossNeededBy() + " needs the loss at the current parameters: call step(loss)");
     use.begin();
     try {
+      evaluation.checkTraining();
+      final double factor = factor(settings.schedule(), "schedule", steps + 1);
+      ruleStep.begin(steps + 1, momentumFactor(steps + 1), factor(settings.decaySchedule(), "decaySchedule", steps + 1));
+      checkMomentum();
       part = ofPart;
       report.loss = loss;
       report.skip = Skip.NONE;
-      report.rate = baseRate() * scheduled(steps + 1);
+      report.rate = baseRate() * factor;
       final boolean badLoss = hasLoss && guard.nonFinite() != NonFinite.UNCHECKED && !Double.isFinite(loss);
       guard.begin(badLoss);
       // One process cannot stop alone: where there are several, its bad loss goes into the sums, and all of them skip the step.
@@ -95,11 +103,61 @@ public abstract class TunedOptimizer extends BoundOptimizer {
     }
   }
 
-  private double scheduled(long step) {
-    final double factor = settings.schedule().at(step);
+  private static double factor(Schedule schedule, String name, long step) {
+    if (schedule == null) return 1;
+    final double factor = schedule.at(step);
     if (!(factor >= 0 && factor <= Double.MAX_VALUE))
-      throw new IllegalStateException("the schedule gives " + factor + " for step " + step + "; it must be finite and not negative");
+      throw new IllegalStateException("the " + name + " gives " + factor + " for step " + step + "; it must be finite and not negative");
     return factor;
+  }
+
+  /** Before anything has changed: the momentum that the schedule makes must be one that the rule can have. */
+  private void checkMomentum() {
+    if (settings.momentumSchedule() == null) return;
+    for (int group = 0; group < parameters().groups().size(); ++group) {
+      final double present = scheduledMomentum(group) * ruleStep.momentumFactor();
+      if (!rule(group).allowsMomentum(present))
+        throw new IllegalStateException(
+            "the momentumSchedule makes the momentum " + present + " in step " + ruleStep.number() + ", which " + rule(group)
+                + " cannot have");
+    }
+  }
+
+  /** Refuses a schedule of what this tuner and its rules do not have. */
+  final void checkSchedules() {
+    boolean momentum = settings.momentumSchedule() == null;
+    boolean decay = settings.decaySchedule() == null;
+    for (int group = 0; group < parameters().groups().size(); ++group) {
+      momentum |= scheduledMomentum(group) != 0;
+      decay |= rule(group).coupledDecay() + rule(group).decoupledDecay() != 0;
+    }
+    if (!momentum) throw new IllegalArgumentException("momentumSchedule: there is no momentum in " + settings.description());
+    if (!decay) throw new IllegalArgumentException("decaySchedule: there is no weight decay in " + settings.description());
+  }
+
+  /** What a schedule of the momentum multiplies in a group; 0 for nothing. */
+  protected double scheduledMomentum(int group) {
+    return rule(group).momentum();
+  }
+
+  /** The factor on the momentum in this step. */
+  protected final double momentumFactor() {
+    return ruleStep.momentumFactor();
+  }
+
+  /** The factor on the momentum in a step, from 1. */
+  protected final double momentumFactor(long step) {
+    return factor(settings.momentumSchedule(), "momentumSchedule", step);
+  }
+
+  /** The factor on the weight decay in this step. */
+  protected final double decayFactor() {
+    return ruleStep.decayFactor();
+  }
+
+  /** This step for a rule, at a rate; good until the next call. */
+  protected final RuleStep ruleStep(double rate) {
+    return ruleStep.at(rate);
   }
 
   private String whySkipped() {
@@ -146,10 +204,15 @@ public abstract class TunedOptimizer extends BoundOptimizer {
     return segment == 0 || plan.group(segment) != plan.group(segment - 1);
   }
 
-  /** Puts the rule's coefficients of a step for a segment, where they are not those of the segment before. */
-  protected final void putRule(Sweep sweep, int segment, long step) {
+  /** Puts the rule's coefficients of this step for a segment, where they are not those of the segment before. */
+  protected final void putRule(Sweep sweep, int segment) {
     final int group = plan.group(segment);
-    if (startsGroup(segment)) groups.rule(group).coefficients(rate(group), step, sweep);
+    if (startsGroup(segment)) putRule(sweep, group, rate(group));
+  }
+
+  /** Puts the coefficients of a group's rule in this step, at a rate. */
+  protected final void putRule(Sweep sweep, int group, double rate) {
+    rule(group).coefficients(ruleStep.at(rate), sweep);
   }
 
   @Override
@@ -184,6 +247,7 @@ public abstract class TunedOptimizer extends BoundOptimizer {
   @Override
   public final void preconditioner(int group, Coefficients to) {
     if (steps == 0) throw new IllegalStateException("no preconditioner of " + settings.rule() + " before the first step");
-    rule(group).preconditioner(steps, to);
+    lastStep.begin(steps, momentumFactor(steps), 1);
+    rule(group).preconditioner(lastStep, to);
   }
 }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import java.util.Map;
+
+/**
+ * Puts the point that is to be evaluated in the place of the parameters, and the training parameters back. The latter are kept in scratch
+ * memory of the state's type, which holds every value of the parameters' type, and so they come back bit for bit.
+ *
+ * <p>Words per element: 4 there, 2 back.
+ */
+final class Evaluation {
+  private static final String TRAINING = "training";
+
+  private final BoundOptimizer optimizer;
+  private final Plan plan;
+  private Sweep there; // both null until they are first needed
+  private Sweep back;
+  private boolean evaluating;
+
+  Evaluation(BoundOptimizer optimizer, Plan plan) {
+    this.optimizer = optimizer;
+    this.plan = plan;
+  }
+
+  boolean isEvaluating() {
+    return evaluating;
+  }
+
+  void evaluating() {
+    final String average = optimizer.averageSlot();
+    if (evaluating || average == null) return;
+    if (there == null) {
+      plan.addScratch(TRAINING);
+      back = plan.bind("training", "");
+      there = plan.bind("evaluating", "", Map.of("average", average));
+    }
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      optimizer.putAverage(segment, there);
+      there.set(segment);
+    }
+    there.run();
+    evaluating = true;
+  }
+
+  void training() {
+    if (!evaluating) return;
+    back.run();
+    evaluating = false;
+  }
+
+  /** Does something with the training parameters in their place. */
+  void whileTraining(Runnable work) {
+    final boolean wasEvaluating = evaluating;
+    training();
+    try {
+      work.run();
+    } finally {
+      if (wasEvaluating) evaluating();
+    }
+  }
+
+  /** The training parameters have been written in their place. */
+  void restored() {
+    evaluating = false;
+  }
+
+  /** @throws IllegalStateException if the training parameters are not in their place */
+  void checkTraining() {
+    if (evaluating)
+      throw new IllegalStateException("the parameters are those to evaluate: call training() before the next step");
+  }
+}
