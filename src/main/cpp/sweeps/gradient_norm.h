@@ -21,6 +21,22 @@ struct GradientNorm : Kernel {
   }
 };
 
+// The same and <g, x>, |x|^2: what |g + weightDecay x|^2 is put together of where clipping is known. 2 words per element.
+struct GradientNormDecay : Kernel {
+  static constexpr Name SWEEP = "gradient_norm_decay";
+  enum { G, X };
+  static constexpr auto OPERANDS = operands(gradient(), parameter(READ));
+  enum { GRADIENT_SQUARE, GRADIENT_PARAMETER, PARAMETER_SQUARE };
+  static constexpr auto SUMS = names("gradientSquare", "gradientParameter", "parameterSquare");
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T*, T* s) {
+    s[GRADIENT_SQUARE] = r[G] * r[G];
+    s[GRADIENT_PARAMETER] = r[G] * r[X];
+    s[PARAMETER_SQUARE] = r[X] * r[X];
+  }
+};
+
 // A sweep that reads the gradient, and sums |g|_1 of it as it is in memory beside what it sums already: one more sum, not one more word.
 // For schedule refinement, which wants the L1 norm after rules like Adam. Its name is that of the sweep with "_l1" behind.
 template <class K>
@@ -45,7 +61,7 @@ struct WithGradientL1 : K {
 };
 
 namespace families {
-using gradient_norm = List<GradientNorm, WithGradientL1<GradientNorm>>;
+using gradient_norm = List<GradientNorm, WithGradientL1<GradientNorm>, GradientNormDecay, WithGradientL1<GradientNormDecay>>;
 }
 
 }  // namespace steptuner

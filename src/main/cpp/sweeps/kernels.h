@@ -23,4 +23,6 @@
   FAMILY(metaoptimize_curved_per_weight)   \
   FAMILY(metaoptimize_curved_2x2)          \
   FAMILY(hypergradient)                    \
+  FAMILY(gradagrad)                        \
+  FAMILY(dog)                              \
   FAMILY(directed)

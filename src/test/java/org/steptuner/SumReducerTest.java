@@ -28,7 +28,9 @@ import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 import org.steptuner.tuner.CDAT;
 import org.steptuner.tuner.DAdaptation;
+import org.steptuner.tuner.DoG;
 import org.steptuner.tuner.FixedRate;
+import org.steptuner.tuner.GradaGrad;
 import org.steptuner.tuner.Hypergradient;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.MetaCurvature;
@@ -212,6 +214,10 @@ class SumReducerTest {
     expected.put(MoMo.tuning(RMSProp.defaults()), 1);
     expected.put(Hypergradient.tuning(AdamW.defaults(), 0.01, 1e-6), 1);
     expected.put(Hypergradient.tuning(SGD.defaults().weightDecay(0.1), 0.01, 1e-6).scope(Scope.TENSOR).clipNorm(1), 1);
+    expected.put(GradaGrad.tuning(SGD.defaults().weightDecay(0.1), 0.01).scope(Scope.TENSOR).clipNorm(1), 1);
+    expected.put(GradaGrad.adaGradNorm(SGD.defaults(), 0.01).gradientL1(true), 1);
+    expected.put(GradaGrad.tuning(SGD.defaults(), 0.01).form(GradaGrad.Form.DIAGONAL), 2);
+    expected.put(DoG.tuning(SGD.defaults().weightDecay(0.1)).gradientL1(true).clipNorm(1), 1); // with the distance of the last step
     expected.put(NewtonRate.tuning(SGD.defaults(), 0.01).interval(1), 2);
     expected.put(MetaOptimize.tuning(AdamW.defaults()), 2);
     expected.put(MetaOptimize.tuning(AdamW.defaults()).perWeight(), 2);

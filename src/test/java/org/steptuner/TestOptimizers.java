@@ -23,7 +23,9 @@ import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 import org.steptuner.tuner.DAdaptation;
+import org.steptuner.tuner.DoG;
 import org.steptuner.tuner.FixedRate;
+import org.steptuner.tuner.GradaGrad;
 import org.steptuner.tuner.Hypergradient;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.MetaOptimize;
@@ -141,6 +143,13 @@ public final class TestOptimizers {
     others.put("MoMo over AdaGrad", () -> MoMo.tuning(AdaGrad.defaults()).maxRate(0.01));
     others.put("MetaOptimize", () -> MetaOptimize.tuning(AdamW.defaults()).initialStepSize(1e-3));
     others.put("Hypergradient", () -> Hypergradient.tuning(AdamW.defaults(), 0.01, 1e-6).rateBounds(0, 0.02));
+    others.put("GradaGrad", () -> GradaGrad.tuning(SGD.defaults().weightDecay(0.02), 0.1).r(0.3).maxGrowth(10));
+    others.put("GradaGrad with momentum", () -> GradaGrad.tuning(SGD.defaults().momentum(0.9), 0.1).maxGrowth(10));
+    others.put("GradaGrad diagonal",
+        () -> GradaGrad.tuning(SGD.defaults().momentum(0.9).weightDecay(0.02), 0.01).form(GradaGrad.Form.DIAGONAL).maxGrowth(10));
+    others.put("AdaGrad-Norm", () -> GradaGrad.adaGradNorm(SGD.defaults(), 0.1));
+    others.put("DoG", () -> DoG.tuning(SGD.defaults().weightDecay(0.02)).relativeDistance(1e-3).factor(0.1).averaging(8));
+    others.put("DoWG", () -> DoG.weighted(SGD.defaults()).relativeDistance(1e-3).factor(0.1));
     others.put("moving target", () -> MovingTarget.tuning(SGD.defaults().momentum(0.9)).baseRate(0.01).parts(3));
     others.put("given targets", () -> MovingTarget.tuning(SGD.defaults().momentum(0.9)).baseRate(0.01).targets(0.1, 0.2, 0.3));
     final List<Configuration> all = new ArrayList<>();

@@ -191,11 +191,7 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
     if (displacement == Displacement.ACCUMULATED && coupled())
       throw new IllegalArgumentException("displacement ACCUMULATED has no form with a decay in the gradient: use AdamW, or STORED");
     if (displacement != Displacement.STORED)
-      for (ParameterSet.Tensor tensor : parameters.tensors())
-        if (tensor.parameterType().bytes() < 4)
-          throw new IllegalArgumentException(
-              "displacement " + displacement + " needs FLOAT32 or FLOAT64 parameters, and tensor '" + tensor.name() + "' is "
-                  + tensor.parameterType() + ": while d is small, its steps round to 0; use STORED");
+      checkWide(parameters, "displacement " + displacement, "while d is small, its steps round to 0; use STORED");
   }
 
   @Override

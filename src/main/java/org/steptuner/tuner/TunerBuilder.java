@@ -26,8 +26,8 @@ import org.steptuner.rule.Rule;
  * @param <B> the tuner's own builder
  */
 public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements Cloneable
-    permits Armijo, CDAT, DAdaptation, DistanceAdaptation, ExactSharpness, FixedRate, Hypergradient, Mechanic, MetaOptimize, MoMo,
-    MovingTarget, NewtonRate, Polyak, Prodigy {
+    permits Armijo, CDAT, DAdaptation, DistanceAdaptation, DoG, ExactSharpness, FixedRate, GradaGrad, Hypergradient, Mechanic, MetaOptimize,
+    MoMo, MovingTarget, NewtonRate, Polyak, Prodigy {
   final Rule rule;
   Map<String, Settings.Group> groups = new LinkedHashMap<>();
   Schedule schedule = Schedule.constant();
@@ -252,6 +252,14 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
     if (!(value > 0 && value <= Double.MAX_VALUE))
       throw new IllegalArgumentException(name + " must be finite and positive, not " + value);
     return value;
+  }
+
+  /** Refuses 16-bit parameters. */
+  static void checkWide(ParameterSet parameters, String what, String why) {
+    for (ParameterSet.Tensor tensor : parameters.tensors())
+      if (tensor.parameterType().bytes() < 4)
+        throw new IllegalArgumentException(
+            what + " needs FLOAT32 or FLOAT64 parameters, and tensor '" + tensor.name() + "' is " + tensor.parameterType() + ": " + why);
   }
 
   /** Greater than 0 and at least {@code least}; infinity is no limit. */

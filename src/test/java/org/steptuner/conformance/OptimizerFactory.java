@@ -2,6 +2,7 @@
 package org.steptuner.conformance;
 
 import java.util.List;
+import java.util.function.Function;
 import org.steptuner.DataType;
 import org.steptuner.Schedule;
 import org.steptuner.conformance.Candidate.Lost;
@@ -9,6 +10,7 @@ import org.steptuner.rule.Rule;
 import org.steptuner.rule.ScheduleFreeAdamW;
 import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.tuner.DAdaptation;
+import org.steptuner.tuner.DoG;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.Mechanic.Delta;
@@ -40,6 +42,9 @@ final class OptimizerFactory {
           case "moving_target" -> one(ParameterFreeCases.movingTarget(optimizer), optimizer);
           case "metaoptimize" -> List.of(MetaCases.metaOptimize(optimizer));
           case "hypergradient" -> List.of(MetaCases.hypergradient(optimizer));
+          case "gradagrad" -> one(NormedCases.gradaGrad(optimizer), optimizer);
+          case "dog" -> dog(optimizer, DoG::tuning, type);
+          case "dowg" -> dog(optimizer, DoG::weighted, type);
           case "newton_rate" -> one(CurvatureCases.newtonRate(optimizer), optimizer);
           case "cdat" -> List.of(CurvatureCases.cdat(optimizer));
           case "quadratically_greedy" -> List.of(CurvatureCases.quadraticallyGreedy(optimizer));
@@ -79,6 +84,17 @@ final class OptimizerFactory {
       }
     }
     return new Candidate("", scheduled(tuner, optimizer), Lost.NOTHING, blocks);
+  }
+
+  // The same of x - x0, of which r is made.
+  private static List<Candidate> dog(Fields optimizer, Function<Rule, DoG> kind, DataType type) {
+    final Candidate accumulated = dog(optimizer, kind, DoG.Displacement.ACCUMULATED);
+    return type == DataType.FLOAT64 ? List.of(dog(optimizer, kind, DoG.Displacement.RECOMPUTED), accumulated) : List.of(accumulated);
+  }
+
+  private static Candidate dog(Fields optimizer, Function<Rule, DoG> kind, DoG.Displacement displacement) {
+    return new Candidate(displacement.name(), scheduled(NormedCases.dog(optimizer, kind).displacement(displacement), optimizer),
+        Lost.DELTA);
   }
 
   private static List<Candidate> one(TunerBuilder<?> builder, Fields optimizer) {

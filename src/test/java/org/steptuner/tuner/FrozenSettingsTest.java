@@ -59,6 +59,13 @@ class FrozenSettingsTest {
         b -> b.meta(SGD.defaults()).gamma(0.1).curvature(MetaCurvature.PRODUCT));
     add("Hypergradient", () -> Hypergradient.tuning(SGD.defaults().weightDecay(0.1), 0.01, 1e-3),
         b -> b.variant(Hypergradient.Variant.MULTIPLICATIVE).rateBounds(0.1, 0.1).inTensorOrder());
+    add("GradaGrad", () -> GradaGrad.tuning(SGD.defaults(), 0.01),
+        b -> b.form(GradaGrad.Form.DIAGONAL).rho(0.5).r(0.1).initialAccumulator(5).maxGrowth(1).scope(Scope.TENSOR));
+    add("GradaGrad, diagonal", () -> GradaGrad.tuning(SGD.defaults(), 0.01).form(GradaGrad.Form.DIAGONAL),
+        b -> b.form(GradaGrad.Form.SCALAR).rho(0.5).r(0.1).initialAccumulator(5).maxGrowth(1));
+    add("DoG", () -> DoG.tuning(SGD.defaults()).relativeDistance(1e-3),
+        b -> b.factor(2).relativeDistance(1).epsilon(9).initialStep(1).averaging(8).displacement(DoG.Displacement.RECOMPUTED)
+            .scope(Scope.TENSOR));
     add("NewtonRate", () -> NewtonRate.tuning(SGD.defaults(), 0.01).interval(2),
         b -> b.variant(NewtonRate.Variant.RELEASED).gamma(1).interval(1).maxFactor(1.5).rateBounds(0.1, 0.2));
     add("first-order rate", () -> NewtonRate.firstOrder(SGD.defaults(), 0.01, NewtonRate.Variant.FIRST_ORDER_ADDITIVE, 1e-3).interval(2),

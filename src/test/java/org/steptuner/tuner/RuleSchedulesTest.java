@@ -255,6 +255,9 @@ class RuleSchedulesTest {
     all.put("Hypergradient", (m, w) -> Hypergradient.tuning(new SGD(m, true, w), 0.01, 1e-4));
     all.put("Hypergradient released",
         (m, w) -> Hypergradient.tuning(new Adam(m, 0.99, 1e-3, w), 0.01, 1e-6).variant(Hypergradient.Variant.ADDITIVE_RELEASED));
+    all.put("GradaGrad", (m, w) -> GradaGrad.tuning(new SGD(m, false, w), 0.1));
+    all.put("GradaGrad, diagonal", (m, w) -> GradaGrad.tuning(new SGD(m, false, w), 0.1).form(GradaGrad.Form.DIAGONAL));
+    all.put("AdaGrad-Norm", (m, w) -> GradaGrad.adaGradNorm(new SGD(m, false, w), 1));
     all.put("NewtonRate", (m, w) -> NewtonRate.tuning(new AdamW(m, 0.99, 1e-3, w), 0.01).interval(2));
     all.put("CDAT", (m, w) -> CDAT.tuning(new AdamW(m, 0.99, 1e-3, w)).curvature(u -> 1));
     all.put("Polyak", (m, w) -> Polyak.tuning(new Adam(m, 0.99, 1e-3, w)).alongUpdate());
@@ -394,6 +397,7 @@ class RuleSchedulesTest {
     withoutMomentum.put("SuppliedUpdate", FixedRate.of(1, new SuppliedUpdate()));
     withoutMomentum.put("DAdaptation", DAdaptation.tuning(AdaGrad.defaults().epsilon(1e-6)));
     withoutMomentum.put("DistanceAdaptation", DAdaptation.dualAveraging());
+    withoutMomentum.put("DoG", DoG.tuning(SGD.defaults()));
     withoutMomentum.put("MoMo", MoMo.tuning(AdamW.defaults()));
     withoutMomentum.put("MoMo's", MoMo.tuning(SGD.defaults().momentum(0.9)).biasCorrection(true));
     final Map<String, TunerBuilder<?>> withoutDecay = new LinkedHashMap<>();

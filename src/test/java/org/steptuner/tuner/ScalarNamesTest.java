@@ -49,6 +49,9 @@ class ScalarNamesTest {
     expected.put(twoByTwo(), Set.of("z", "beta", "m", "v", "betaTrace", "mTrace", "vTrace"));
     expected.put(twoByTwo().meta(SGD.defaults()), Set.of("z", "beta", "betaTrace"));
     expected.put(Hypergradient.tuning(AdamW.defaults(), 0.1, 0.1), Set.of("rate"));
+    expected.put(GradaGrad.tuning(SGD.defaults(), 0.1), Set.of("alpha", "gamma"));
+    expected.put(GradaGrad.tuning(SGD.defaults(), 0.1).form(GradaGrad.Form.DIAGONAL), Set.of("gamma"));
+    expected.put(DoG.tuning(SGD.defaults()), Set.of("eta", "r", "G"));
     expected.put(NewtonRate.tuning(AdamW.defaults(), 0.1).interval(3), Set.of("rate", "factor"));
     expected.put(CDAT.tuning(AdamW.defaults()).curvature(u -> 1), Set.of("eta", "n", "d", "n_avg", "d_avg"));
     expected.put(Polyak.tuning(AdamW.defaults()), Set.of("eta"));

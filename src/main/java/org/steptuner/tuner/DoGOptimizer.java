@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.tuner;
+
+import java.util.Arrays;
+import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.Scalars;
+import org.steptuner.internal.engine.Sweep;
+import org.steptuner.internal.engine.TunedOptimizer;
+import org.steptuner.rule.Coefficients;
+
+/** The sweeps of DoG: observe, then apply, whose sum waits for the next step. */
+final class DoGOptimizer extends TunedOptimizer {
+  private final DoG settings;
+  private final DoGScalars[] scalars; // by scope
+  private final Reduction sums;
+  private final DecayedGradient gradient;
+  private final Reduction.Term distance; // |x - x0|^2
+  private final Sweep apply;
+  private final Sweep.Sum applied;
+  private final Sweep reference; // takes x as x0; null where x0 is not needed
+  private final Sweep start; // |x0|^2
+  private final Reduction startSums;
+  private final Reduction.Term startSquare;
+  private final double[] distanceSquare; // by scope, of this process, after the last step
+  private boolean distanceWaiting;
+  private boolean begun;
+
+  DoGOptimizer(Engine engine, DoG settings) {
+    super(engine);
+    this.settings = settings;
+    scalars = new DoGScalars[plan.scopes()];
+    for (int i = 0; i < scalars.length; ++i) scalars[i] = new DoGScalars(settings);
+    sums = reduction();
+    gradient = new DecayedGradient(plan, sums, this::rule, "gradient_norm", name -> guard.bindObserver(name, ""));
+    gradient.addL1(guard);
+    distance = sums.perScope();
+    final String way = settings.recomputes() ? "_recomputed" : "";
+    apply = plan.bind("dog_apply" + way + (settings.averages() ? "_averaged" : ""), ruleKernel());
+    applied = apply.sum("distanceSquare");
+    reference = settings.recomputes() ? plan.bind("reference", "") : null;
+    start = plan.bind("gradient_norm_decay", "");
+    startSums = reduction();
+    startSquare = startSums.perScope(start.sum("parameterSquare"));
+    distanceSquare = new double[plan.scopes()];
+  }
+
+  @Override
+  protected double baseRate() {
+    return 1;
+  }
+
+  @Override
+  protected boolean advance(long step) {
+    if (!guard.guard()) return false;
+    gradient.observe();
+    settle();
+    for (int scope = 0; scope < scalars.length; ++scope) distance.add(scope, distanceSquare[scope]);
+    guard.reduce(sums, gradient.total);
+    if (!guard.reads() && !guard.accept(gradient.total.of(0)) || guard.refuses(sums)) return false;
+    if (!begun) begin();
+    for (int scope = 0; scope < scalars.length; ++scope)
+      scalars[scope].update(Math.sqrt(distance.of(scope)), gradient.square(scope, guard.scale(), decayFactor()));
+    putStep(step);
+    apply.run();
+    distanceWaiting = true;
+    return true;
+  }
+
+  /** Takes x as x0, and makes the first r. */
+  private void begin() {
+    start.run();
+    start.await();
+    startSums.collect();
+    startSums.reduce();
+    if (reference != null) reference.run();
+    for (int scope = 0; scope < scalars.length; ++scope) scalars[scope].start(Math.sqrt(startSquare.of(scope)));
+    begun = true;
+  }
+
+  private void putStep(long step) {
+    apply.put("gradientScale", guard.scale());
+    if (settings.averages()) {
+      final double weight = (1 + settings.averaging) / (step + settings.averaging);
+      apply.put("averageRetention", 1 - weight).put("averageGain", weight);
+    }
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      final int group = plan.group(segment);
+      putRule(apply, group, rate(group) * scalars[plan.scope(segment)].eta);
+      apply.set(segment);
+    }
+  }
+
+  @Override
+  protected String averageSlot() {
+    return settings.averages() ? "average" : null;
+  }
+
+  @Override
+  protected void putAverage(int segment, Coefficients to) {
+    final double weight = steps() > 0 ? 1 : 0;
+    to.put("parameterWeight", 1 - weight).put("averageWeight", weight);
+  }
+
+  /** Takes the distance that the last step ended at. It is added over processes with the sums of the next one. */
+  @Override
+  protected void settle() {
+    if (!distanceWaiting) return;
+    distanceWaiting = false;
+    apply.await();
+    Arrays.fill(distanceSquare, 0);
+    for (int segment = 0; segment < plan.segments(); ++segment) distanceSquare[plan.scope(segment)] += applied.of(segment);
+  }
+
+  @Override
+  protected double learnedScale(int scope) {
+    return scalars[scope].eta;
+  }
+
+  @Override
+  protected int sweepWords() {
+    return gradient.words() + apply.words();
+  }
+
+  @Override
+  protected void name(Scalars to) {
+    to.each("eta", scalars, one -> one.eta, (one, eta) -> one.eta = eta);
+    to.each("r", scalars, one -> one.r, (one, r) -> one.r = r);
+    to.each("G", scalars, one -> one.gradients, (one, gradients) -> one.gradients = gradients);
+    to.internal().all("distanceSquare", distanceSquare);
+    to.flag("begun", () -> begun, value -> begun = value);
+  }
+
+  @Override
+  protected void restored() {
+    distanceWaiting = false;
+  }
+}
