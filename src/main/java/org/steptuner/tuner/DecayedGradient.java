@@ -12,9 +12,9 @@ import org.steptuner.rule.Rule;
 /**
  * Sums of the gradient that a rule sees, taken by a sweep that only reads.
  *
- * <p>With s what multiplies gradients and w a group's decay in this step, the rule's gradient is s g + w x. Clipping changes s, which is therefore known
- * only when |g|^2 has been added over all processes. So the sums are reduced without s, and combined after that. Decays of groups are taken
- * relative to the largest of them, which is then a separate factor.
+ * <p>With s what multiplies gradients and w a group's decay in this step, the rule's gradient is s g + w x. Clipping changes s, which is
+ * therefore known only when |g|^2 has been added over all processes. So the sums are reduced without s, and combined after that. Decays
+ * of groups are taken relative to the largest of them, which is then a separate factor.
  */
 final class DecayedGradient {
   /** Of the gradients as they are in memory, over everything: what the guard looks at. */

@@ -58,8 +58,8 @@ public final class DoG extends TunerBuilder<DoG> {
     ACCUMULATED,
     /**
      * It is not kept, but computed from x0 and x, as the release does. This moves a word less per element. While r is small, x moves by a
-     * few units in its last place in all types but float64, and r is too large by some tenths of a percent then. A change that the trainer makes
-     * to x is seen after the next step. Refused for 16-bit parameters, in which x would never move.
+     * few units in its last place in all types but float64, and r is too large by some tenths of a percent then. A change that the
+     * trainer makes to x is seen after the next step. Refused for 16-bit parameters, in which x would never move.
      */
     RECOMPUTED
   }
@@ -144,9 +144,8 @@ public final class DoG extends TunerBuilder<DoG> {
   }
 
   /**
-   * Keeps an average of iterates whose last ones weigh most, in the slot {@code average}. {@link org.steptuner.Optimizer#evaluating} puts it
-   * in the place of x. Shamir and Zhang (2013); the release's
-   * {@code PolynomialDecayAverager}.
+   * Keeps an average of iterates whose last ones weigh most, in the slot {@code average}. {@link org.steptuner.Optimizer#evaluating} puts
+   * it in the place of x. Shamir and Zhang (2013); the release's {@code PolynomialDecayAverager}.
    *
    * <pre>
    * average &lt;- (1 - w) average + w x,   w = (1 + power) / (t + power), after step t = 1, 2, ...

@@ -56,8 +56,9 @@ import org.steptuner.rule.SGD;
  * every element is the slot {@code accumulator}, and gamma / initialRate the slot {@code growth}.
  *
  * <p>Known to fail: an initial rate that is far too large, because the first steps are made before any gradient can be compared with the
- * last one, and alpha then keeps their size for good. Gradients that do not depend on x: gamma grows up to {@link #maxGrowth}. Noise:
- * where gradients of successive steps are not correlated, the rate only falls.
+ * last one, and alpha then keeps their size for good; the diagonal form suffers most. Noise: the rate grows only where {@code <g, g'>} is
+ * more than |g|^2 / rho, so where the noise of a batch is larger than the gradient itself, it only falls. Figures are in
+ * examples/results/gradagrad. Gradients that do not depend on x: gamma grows up to {@link #maxGrowth}.
  */
 public final class GradaGrad extends TunerBuilder<GradaGrad> {
   /** What has a rate of its own. */

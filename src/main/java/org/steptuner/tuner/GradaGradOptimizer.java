@@ -7,7 +7,9 @@ import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
 
-/** The sweeps of the scalar form: observe, then apply. The slot {@code direction} holds -g', which is hypergradient descent's u over SGD. */
+/**
+ * The sweeps of the scalar form: observe, then apply. The slot {@code direction} holds -g', which is hypergradient descent's u over SGD.
+ */
 final class GradaGradOptimizer extends TunedOptimizer {
   private final boolean averages;
   private final boolean compares;

@@ -100,6 +100,19 @@ final class LogisticSuite {
     return new Result(data, steps, grid, tuned, norms.l1(), refinement.factors(), others);
   }
 
+  /**
+   * One run, without a schedule.
+   *
+   * @param rate the rate that it is given
+   */
+  Run run(String name, TunerBuilder<?> tuner, double rate) {
+    return run(name, tuner, rate, Schedule.constant(), null);
+  }
+
+  int steps() {
+    return steps;
+  }
+
   /** How many runs {@link #run(List, Runnable)} tells of. */
   static int runs(List<Contender> contenders) {
     return 4 * GRID.length + contenders.size();
