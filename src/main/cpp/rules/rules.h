@@ -17,7 +17,7 @@
 
 namespace steptuner {
 
-using Rules = List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, AdEmaMix, Mda, Spa, Adan,
-                   Supplied>;
+using Rules =
+    List<Sgd, Momentum, RmsProp, RmsPropMomentum, AdaGrad, Adam, Lion, Madgrad, MirrorMadgrad, AdEmaMix, Mda, Spa, Adan, Supplied>;
 
 }  // namespace steptuner
