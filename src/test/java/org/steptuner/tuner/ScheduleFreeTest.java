@@ -39,6 +39,11 @@ class ScheduleFreeTest extends TunerContract {
     forms.put("Mechanic over SGD", () -> Mechanic.tuning(ScheduleFreeSGD.defaults()).initialScale(0.01).schedule(WARMUP));
     forms.put("Mechanic TORCH over AdamW",
         () -> Mechanic.tuning(ScheduleFreeAdamW.defaults()).variant(Mechanic.Variant.TORCH).initialScale(0.01));
+    final Rule rule = ScheduleFreeAdamW.defaults().betas(0.8, 0.95).weightDecay(0.05);
+    forms.put("Prodigy", () -> Prodigy.tuning(rule).initialRate(0.01));
+    forms.put("Prodigy accumulated",
+        () -> Prodigy.tuning(rule).initialRate(0.01).displacement(Prodigy.Displacement.ACCUMULATED).schedule(Schedule.of(0, 0.5, 1)));
+    forms.put("sliced Prodigy", () -> Prodigy.tuning(rule).initialRate(0.01).slice(3));
     return forms;
   }
 
