@@ -53,7 +53,8 @@ final class SweepSuite {
           "metaoptimize_curved_2x2_per_weight_sgd/lion", "momo_observe/rmsprop", "momo_apply/rmsprop", "direction/lion",
           "direction/madgrad", "direction/supplied", "gradient_norm_decay", "gradagrad_average/sgd", "adagrad_norm_average/sgd",
           "gradagrad_diagonal/sgd", "gradagrad_diagonal_average/sgd", "dog_apply/sgd", "dog_apply_averaged/sgd",
-          "dog_apply_recomputed/sgd");
+          "dog_apply_recomputed/sgd", "prodigy_apply_stored/schedule_free_adamw", "fixed_rate/schedule_free_sgd",
+          "fixed_rate/schedule_free_adamw");
   private static final Set<Long> SIZES_OF_OTHERS = Set.of(100_000L, 10_000_000L);
 
   private static final Set<String> QUICK =
