@@ -310,7 +310,17 @@ class RuleSchedulesTest extends TunerContract {
     tuners().values().forEach(over -> seen.add(over.momentum(0.4, 0.02).getClass()));
     seen.add(FixedRate.class); // rulesFollowTheirFormulas
     seen.add(MovingTarget.class); // movingTargetAveragesWithThePresentMomentum
+    seen.add(DoG.class); // dogSeesTheScheduledDecay
+    seen.add(DistanceAdaptation.class); // has neither: whatIsNotThereCannotBeScheduled
     assertEquals(Set.of(TunerBuilder.class.getPermittedSubclasses()), seen);
+  }
+
+  /** DoG has a decay and no momentum. */
+  @Test
+  void dogSeesTheScheduledDecay() {
+    final double[] expected = train(DoG.tuning(SGD.defaults().weightDecay(0.02)));
+    assertArrayEquals(expected, train(DoG.tuning(SGD.defaults().weightDecay(0.08)).decaySchedule(t -> 0.25)), 0);
+    assertFalse(Arrays.equals(expected, train(DoG.tuning(SGD.defaults().weightDecay(0.08)))), "decay matters");
   }
 
   private static double[] train(TunerBuilder<?> builder) {
