@@ -125,6 +125,7 @@ public final class TestOptimizers {
     final Map<String, Supplier<TunerBuilder<?>>> others = new LinkedHashMap<>();
     others.put("Prodigy", () -> Prodigy.tuning(AdamW.defaults()).maxRate(0.01));
     others.put("Prodigy sliced", () -> Prodigy.tuning(Adam.defaults().weightDecay(0.02)).slice(3).maxRate(0.01));
+    others.put("Prodigy over Schedule-Free", () -> Prodigy.tuning(ScheduleFreeAdamW.defaults()).maxRate(0.01));
     others.put("D-Adaptation SGD", () -> DAdaptation.tuning(SGD.defaults().momentum(0.9).weightDecay(0.01)).maxRate(0.01));
     others.put("D-Adaptation Adam", () -> DAdaptation.tuning(AdamW.defaults()).maxRate(0.01));
     others.put("D-Adaptation AdaGrad", () -> DAdaptation.tuning(AdaGrad.defaults().epsilon(1e-6)).maxRate(0.01));

@@ -11,8 +11,8 @@ package org.steptuner.rule;
  * </pre>
  *
  * State: b = z - y and v, two words per element; a step alone moves 7, as AdamW does. What {@link ScheduleFreeSGD} says of evaluating, of
- * tuners and of known failures is true of this rule as well; the best rate is 1 to 10 times that of AdamW. {@code Prodigy} takes this rule
- * too.
+ * tuners and of known failures is true of this rule as well; the release advises a rate 1 to 10 times that of AdamW. {@code Prodigy} takes
+ * this rule too.
  *
  * <p>Defazio, Yang, Mehta, Mishchenko, Khaled and Cutkosky, "The Road Less Scheduled" (2024), algorithm 1, in the form of the authors' release,
  * without its bias correction by warm-up: the warm-up is a {@link org.steptuner.Schedule}.

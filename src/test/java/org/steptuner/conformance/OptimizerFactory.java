@@ -34,6 +34,7 @@ final class OptimizerFactory {
           case "schedule_free" -> List.of(scheduleFree(optimizer));
           case "mechanic" -> mechanic(optimizer, type);
           case "prodigy" -> optimizer.has("variant") ? one(DistanceCases.prodigy(optimizer), optimizer) : prodigy(optimizer, type);
+          case "prodigy_schedule_free" -> prodigyScheduleFree(optimizer);
           case "dadaptation" -> List.of(dAdaptation(optimizer));
           case "momo" -> one(ParameterFreeCases.momo(optimizer), optimizer);
           case "momo_adam" -> one(ParameterFreeCases.momoAdam(optimizer), optimizer);
@@ -58,6 +59,12 @@ final class OptimizerFactory {
   private static List<Candidate> prodigy(Fields optimizer, DataType type) {
     final Candidate stored = prodigy(optimizer, Prodigy.Displacement.STORED);
     return type == DataType.FLOAT64 ? List.of(prodigy(optimizer, Prodigy.Displacement.RECOMPUTED), stored) : List.of(stored);
+  }
+
+  private static List<Candidate> prodigyScheduleFree(Fields optimizer) {
+    return List.of(
+        new Candidate("STORED", ParameterFreeCases.prodigyScheduleFree(optimizer, Prodigy.Displacement.STORED), Lost.DELTA),
+        new Candidate("ACCUMULATED", ParameterFreeCases.prodigyScheduleFree(optimizer, Prodigy.Displacement.ACCUMULATED), Lost.DELTA));
   }
 
   private static Candidate prodigy(Fields optimizer, Prodigy.Displacement displacement) {

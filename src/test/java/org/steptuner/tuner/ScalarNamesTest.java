@@ -31,6 +31,8 @@ class ScalarNamesTest {
         Mechanic.tuning(ScheduleFreeAdamW.defaults()), Set.of("s", "r", "v", "m", "q", "h", "c", "weight_sum", "lr_max"));
     expected.put(Mechanic.tuning(AdamW.defaults()), Set.of("s", "r", "v", "m", "q", "h"));
     expected.put(Prodigy.tuning(AdamW.defaults()), Set.of("d", "d_max", "d_hat", "n", "s_norm", "t"));
+    expected.put(
+        Prodigy.tuning(ScheduleFreeAdamW.defaults()), Set.of("d", "d_max", "d_hat", "n", "s_norm", "t", "c", "weight_sum", "lr_max"));
     expected.put(DAdaptation.tuning(SGD.defaults()), Set.of("d", "n", "g1_norm", "s_norm", "t"));
     expected.put(DAdaptation.tuning(AdamW.defaults()), Set.of("d", "n", "s_norm", "t"));
     expected.put(DAdaptation.tuning(Lion.defaults()), Set.of("d", "n", "s_norm", "t"));

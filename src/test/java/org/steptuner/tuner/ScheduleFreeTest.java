@@ -39,6 +39,11 @@ class ScheduleFreeTest extends TunerContract {
     forms.put("Mechanic over SGD", () -> Mechanic.tuning(ScheduleFreeSGD.defaults()).initialScale(0.01).schedule(WARMUP));
     forms.put("Mechanic TORCH over AdamW",
         () -> Mechanic.tuning(ScheduleFreeAdamW.defaults()).variant(Mechanic.Variant.TORCH).initialScale(0.01));
+    final Rule rule = ScheduleFreeAdamW.defaults().betas(0.8, 0.95).weightDecay(0.05);
+    forms.put("Prodigy", () -> Prodigy.tuning(rule).initialRate(0.01));
+    forms.put("Prodigy accumulated",
+        () -> Prodigy.tuning(rule).initialRate(0.01).displacement(Prodigy.Displacement.ACCUMULATED).schedule(Schedule.of(0, 0.5, 1)));
+    forms.put("sliced Prodigy", () -> Prodigy.tuning(rule).initialRate(0.01).slice(3));
     return forms;
   }
 
@@ -173,6 +178,130 @@ class ScheduleFreeTest extends TunerContract {
     return all;
   }
 
+  /** Prodigy's formulas with z in the place of x, x and y beside it, in two groups; a step without a rate changes nothing. */
+  @Test
+  void prodigyEvaluatesTheAverageOfItsSteps() {
+    final ScheduleFreeAdamW first = new ScheduleFreeAdamW(0.8, 0.95, 1e-6, 0.5, 1, 0.1);
+    final ScheduleFreeAdamW second = new ScheduleFreeAdamW(0.6, 0.9, 1e-4, 0, 2, 0);
+    for (Prodigy.Displacement displacement : List.of(Prodigy.Displacement.STORED, Prodigy.Displacement.ACCUMULATED))
+      for (DataType type : new DataType[] {DataType.FLOAT64, DataType.FLOAT32})
+        try (TestTensors tensors = tensors(type);
+            Optimizer optimizer =
+                Prodigy.tuning(first).group("second", second, 0.5).initialRate(1e-3).growthRate(1.4).displacement(displacement)
+                    .schedule(Schedule.of(0.5, 0, 1)).build(tensors.on(device()))) {
+          final ProdigyReference reference = new ProdigyReference(tensors, first, second);
+          for (int t = 1; t <= 15; ++t) {
+            step(tensors, optimizer, t);
+            reference.step(t == 1 ? 0.5 : t == 2 ? 0 : 1, tensors);
+            final double tolerance = type == DataType.FLOAT64 ? 1e-12 : 2e-5;
+            final String what = displacement + ", " + type + ", step " + t;
+            assertEquals(reference.d, optimizer.report().learnedScale(), tolerance * reference.d, what);
+            for (int k = 0; k < 2; ++k) {
+              assertArrayEquals(reference.y[k], tensors.parameters(k).toDoubles(), tolerance, what);
+              optimizer.evaluating();
+              assertArrayEquals(reference.x[k], tensors.parameters(k).toDoubles(), tolerance, what);
+              optimizer.training();
+            }
+            assertArrayEquals(reference.c, optimizer.scalars().get("c"), tolerance, what);
+          }
+          assertTrue(reference.d > 0.02, "the estimate has grown");
+        }
+  }
+
+  private static final class ProdigyReference {
+    final ScheduleFreeAdamW[] rules;
+    final double[][] start = new double[2][];
+    final double[][] x = new double[2][];
+    final double[][] y = new double[2][];
+    final double[][] z = new double[2][];
+    final double[][] v = new double[2][];
+    final double[][] s = new double[2][];
+    final double[] c = new double[2];
+    final double[] weights = new double[2];
+    final double[] largest = new double[2];
+    double d = 1e-3;
+    double most = 1e-3;
+    double numerator;
+    int made;
+
+    ProdigyReference(TestTensors tensors, ScheduleFreeAdamW... rules) {
+      this.rules = rules;
+      for (int k = 0; k < 2; ++k) {
+        start[k] = tensors.parameters(k).toDoubles();
+        x[k] = start[k].clone();
+        y[k] = start[k].clone();
+        z[k] = start[k].clone();
+        v[k] = new double[x[k].length];
+        s[k] = new double[x[k].length];
+      }
+    }
+
+    void step(double rate, TestTensors tensors) {
+      if (rate == 0) return;
+      ++made;
+      final double old = d;
+      final double beta3 = sqrt(rules[0].beta2());
+      double norm = 0;
+      numerator *= beta3;
+      for (int k = 0; k < 2; ++k)
+        for (int i = 0; i < x[k].length; ++i) {
+          final double g = tensors.gradients(k).get(i);
+          final double r = old * rate * (k == 0 ? 1 : 0.5);
+          numerator += old * r * g * (start[k][i] - z[k][i]);
+          s[k][i] = beta3 * s[k][i] + old * r * g;
+          norm += Math.abs(s[k][i]);
+        }
+      final double estimate = numerator / norm;
+      most = Math.max(most, estimate);
+      d = Math.min(most, (old == 1e-3 ? Math.max(old, estimate) : old) * 1.4);
+      for (int k = 0; k < 2; ++k) {
+        final ScheduleFreeAdamW rule = rules[k];
+        final double r = old * rate * (k == 0 ? 1 : 0.5);
+        largest[k] = Math.max(largest[k], r);
+        final double w = pow(made, rule.stepPower()) * pow(largest[k], rule.ratePower());
+        weights[k] += w;
+        c[k] = w / weights[k];
+        for (int i = 0; i < x[k].length; ++i) {
+          final double g = tensors.gradients(k).get(i);
+          v[k][i] = rule.beta2() * v[k][i] + (1 - rule.beta2()) * old * old * g * g;
+          z[k][i] -= r * (d * g / (sqrt(v[k][i]) + d * rule.epsilon()) + rule.weightDecay() * y[k][i]);
+          x[k][i] += c[k] * (z[k][i] - x[k][i]);
+          y[k][i] = (1 - rule.beta1()) * z[k][i] + rule.beta1() * x[k][i];
+        }
+      }
+    }
+  }
+
+  /** While d is small its steps are less than bfloat16 can tell apart; the estimate grows all the same. */
+  @Test
+  void prodigyGrowsWithShortParameters() {
+    final double[] grown = new double[2];
+    for (int k = 0; k < 2; ++k)
+      try (TestTensors tensors = tensors(k == 0 ? DataType.FLOAT32 : DataType.BFLOAT16);
+          Optimizer optimizer = Prodigy.tuning(ScheduleFreeAdamW.defaults()).initialRate(1e-6).growthRate(2).build(tensors.on(device()))) {
+        for (int t = 1; t <= 12; ++t) step(tensors, optimizer, t);
+        grown[k] = optimizer.report().learnedScale();
+      }
+    assertTrue(grown[0] > 1e-4, "d grew to " + grown[0]);
+    assertEquals(grown[0], grown[1], 0.02 * grown[0]);
+  }
+
+  @Test
+  void prodigyHasNoRecomputedFormOverThem() {
+    try (TestTensors tensors = tensors(DataType.FLOAT64)) {
+      assertRefused(
+          IllegalArgumentException.class,
+          () -> Prodigy.tuning(ScheduleFreeAdamW.defaults()).displacement(Prodigy.Displacement.RECOMPUTED).build(tensors.on(device())),
+          "RECOMPUTED", "ScheduleFreeAdamW", "STORED");
+      assertRefused(
+          IllegalArgumentException.class, () -> Prodigy.tuning(ScheduleFreeAdamW.defaults().epsilon(0)), "positive epsilon");
+      assertRefused(
+          IllegalArgumentException.class,
+          () -> Prodigy.tuning(ScheduleFreeAdamW.defaults()).momentumSchedule(Schedule.constant()).build(tensors.on(device())),
+          "momentumSchedule", "Prodigy");
+    }
+  }
+
   /** A checkpoint holds both points, and the weights of the average. */
   @Test
   void checkpointsHoldBothPoints(@TempDir Path folder) {
@@ -260,7 +389,7 @@ class ScheduleFreeTest extends TunerContract {
     }
   }
 
-  /** 5 words as SGD with momentum, 7 as AdamW; Mechanic adds 4 to either, as over any rule. */
+  /** 5 words as SGD with momentum, 7 as AdamW; Mechanic adds 4 to either, as over any rule; Prodigy moves 14. */
   @Test
   void words() {
     final Map<TunerBuilder<?>, Double> words = new LinkedHashMap<>();
@@ -268,6 +397,8 @@ class ScheduleFreeTest extends TunerContract {
     words.put(FixedRate.of(1, ScheduleFreeAdamW.defaults()).nonFinite(NonFinite.UNCHECKED), 7.0);
     words.put(Mechanic.tuning(ScheduleFreeSGD.defaults()), 9.0);
     words.put(Mechanic.tuning(ScheduleFreeAdamW.defaults()), 11.0);
+    words.put(Prodigy.tuning(ScheduleFreeAdamW.defaults()), 14.0);
+    words.put(Prodigy.tuning(ScheduleFreeAdamW.defaults()).displacement(Prodigy.Displacement.ACCUMULATED), 14.0);
     try (TestTensors tensors = tensors(DataType.FLOAT32)) {
       words.forEach((builder, count) -> {
         try (Optimizer optimizer = builder.build(tensors.on(device()))) {

@@ -44,9 +44,10 @@ final class SweepSuite {
   /** The sweeps of other tuners, "sweep/rule", at fewer sizes. MetaOptimize's are in {@link MetaSuite}. */
   private static final List<String> OTHERS =
       List.of(
-          "prodigy_observe_stored/adam", "prodigy_apply_stored/adam", "prodigy_apply_accumulated/adam", "dadaptation/sgd",
-          "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "distance_observe", "distance_apply", "distance_apply_averaged",
-          "dadaptation/adan", "momo_observe/momentum", "momo_apply/momentum", "momo_observe/adam", "momo_apply/adam",
+          "prodigy_observe_stored/adam", "prodigy_apply_stored/adam", "prodigy_apply_accumulated/adam",
+          "prodigy_apply_stored/schedule_free_adamw", "fixed_rate/schedule_free_sgd", "fixed_rate/schedule_free_adamw", "dadaptation/sgd",
+          "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "dadaptation/adan", "distance_observe", "distance_apply",
+          "distance_apply_averaged", "momo_observe/momentum", "momo_apply/momentum", "momo_observe/adam", "momo_apply/adam",
           "hypergradient_observe", "hypergradient_apply/adam", "direction/adam", "trial", "newton_window", "vector_products",
           "vector_combination", "evaluating", "training");
   private static final Set<Long> SIZES_OF_OTHERS = Set.of(100_000L, 10_000_000L);

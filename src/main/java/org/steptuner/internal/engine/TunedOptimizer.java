@@ -203,6 +203,11 @@ public abstract class TunedOptimizer extends BoundOptimizer {
     return ruleStep.at(rate);
   }
 
+  /** The same for a rule that keeps an average, with the weight of the step's iterate in it. */
+  protected final RuleStep ruleStep(double rate, double averagingWeight) {
+    return ruleStep.at(rate).averaging(averagingWeight);
+  }
+
   private String whySkipped() {
     return switch (report.skip) {
       case NON_FINITE_LOSS ->
