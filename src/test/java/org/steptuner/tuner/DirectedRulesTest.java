@@ -11,6 +11,7 @@ import static org.steptuner.DataType.FLOAT32;
 import static org.steptuner.DataType.FLOAT64;
 
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Map;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -104,9 +105,10 @@ class DirectedRulesTest {
       for (int i = 0; i < before.length; ++i) before[i] += 0.25 * (whole[i] - before[i]);
       assertArrayEquals(before, mine.values(), 1e-14, name);
       assertSameState(fixed, tuned, folder, name);
-      // At that rate a rule whose state holds the rate would have another state, and other steps from now on.
       if (rule(name).stepIsMultipleOfRate()) mine.assertSameParameters(slow, name);
-      else assertThrows(AssertionError.class, () -> assertSameState(atThatRate, tuned, folder, name), name);
+      // At that rate, another rule makes another step, or has another state, which will make other steps.
+      else if (Arrays.equals(mine.values(), slow.values()))
+        assertThrows(AssertionError.class, () -> assertSameState(atThatRate, tuned, folder, name), name);
     }
   }
 
