@@ -9,6 +9,9 @@ package org.steptuner.rule;
  *
  * The rule has no state; the algorithm keeps its own. In this way Mechanic, CDAT, Polyak, a line search and others can tune an algorithm
  * that the library does not have.
+ *
+ * <p>Clipping and the guard against non-finite gradients are about the gradients, and not about u. A step that CDAT, a line search or
+ * Polyak along the update takes along u is also skipped where u is not finite.
  */
 public record SuppliedUpdate() implements Rule {
   @Override
