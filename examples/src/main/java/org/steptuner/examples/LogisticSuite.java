@@ -7,6 +7,7 @@ import java.util.Random;
 import org.steptuner.Device;
 import org.steptuner.GradientNorms;
 import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
 import org.steptuner.PartedOptimizer;
 import org.steptuner.Schedule;
 import org.steptuner.ScheduleRefinement;
@@ -21,8 +22,8 @@ import org.steptuner.tuner.TunerBuilder;
 /**
  * One set: Adam at every rate of a grid, the best of which is what tuning gives, then every contender, all from the same start over the
  * same batches. The examples are dealt into batches once; each epoch takes the batches in an order of its own. The rate decays linearly
- * to 0, which the contenders have as their schedule too. The gradient norms of the tuned run make a refined schedule, with which Adam
- * runs at every rate again.
+ * to 0, which the contenders have as their schedule too, but for those that average iterates. The gradient norms of the tuned run make a
+ * refined schedule, with which Adam runs at every rate again.
  */
 final class LogisticSuite {
   /** 1e-5, 3.16e-5, ... 10. */
@@ -94,7 +95,7 @@ final class LogisticSuite {
     others.add(best(grid("SGD with momentum", SGD.defaults().momentum(0.9), linear(), done)));
     others.add(best(grid("MADGRAD", MADGRAD.defaults(), linear(), done)));
     for (Contender contender : contenders) {
-      others.add(run(contender.name(), contender.builder().apply(batches), Double.NaN, linear(), null));
+      others.add(run(contender, contender.decays() ? linear() : Schedule.constant(), Double.NaN, null));
       done.run();
     }
     return new Result(data, steps, grid, tuned, norms.l1(), refinement.factors(), others);
@@ -139,27 +140,39 @@ final class LogisticSuite {
   }
 
   private Run run(String name, TunerBuilder<?> tuner, double rate, Schedule schedule, GradientNorms norms) {
+    return run(new Contender(name, problem -> tuner), schedule, rate, norms);
+  }
+
+  private Run run(Contender contender, Schedule schedule, double rate, GradientNorms norms) {
     final SoftmaxRegression model = new SoftmaxRegression(data, setting.decay());
+    final int[] batch = new int[2];
+    final TunerBuilder<?> tuner =
+        contender.builder().apply(new Contender.Problem(batches, () -> model.loss(examples, batch[0], batch[1])));
+    final Device device = Device.cpu(1);
+    final ParameterSet parameters = contender.curvature() ? model.withCurvature(device) : model.on(device);
     final Random random = new Random(setting.seed());
     int[] order = {};
     boolean diverged = false;
     double learned = rate;
     double largest = 0;
-    try (Optimizer optimizer = tuner.schedule(schedule).build(model.on(Device.cpu(1)))) {
+    final double loss;
+    try (Optimizer optimizer = tuner.schedule(schedule).build(parameters)) {
       for (int step = 0; step < steps && !diverged; ++step) {
         if (step % batches == 0) order = permutation(batches, random);
         final int part = order[step % batches];
-        final int from = part * setting.batch();
-        final double loss = model.backward(examples, from, Math.min(from + setting.batch(), examples.length));
-        final StepReport report = optimizer instanceof PartedOptimizer parted ? parted.step(loss, part) : optimizer.step(loss);
+        batch[0] = part * setting.batch();
+        batch[1] = Math.min(batch[0] + setting.batch(), examples.length);
+        final double batchLoss = model.backward(examples, batch[0], batch[1]);
+        final StepReport report = optimizer instanceof PartedOptimizer parted ? parted.step(batchLoss, part) : optimizer.step(batchLoss);
         diverged = report.skipped();
         largest = Math.max(largest, report.effectiveRate());
         if (norms != null) norms.add(report);
       }
       if (Double.isNaN(rate)) learned = optimizer.report().learnedScale();
+      optimizer.evaluating(); // where a tuner answers for an average, that is the model
+      loss = model.loss();
     }
-    final double loss = model.loss();
-    return new Run(name, diverged || !Double.isFinite(loss) ? Double.POSITIVE_INFINITY : loss, learned, largest);
+    return new Run(contender.name(), diverged || !Double.isFinite(loss) ? Double.POSITIVE_INFINITY : loss, learned, largest);
   }
 
   private static int[] permutation(int count, Random random) {

@@ -5,6 +5,8 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import org.bytedeco.javacpp.FloatPointer;
+import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.ParameterSet;
 
@@ -24,6 +26,7 @@ final class SoftmaxRegression {
   private final float[] wGradient;
   private final float[] bGradient;
   private final double[] scores;
+  private final FloatBuffer[] curvature = new FloatBuffer[2]; // of weights and bias; null where nobody asked for it
 
   SoftmaxRegression(Dataset data, double decay) {
     this.data = data;
@@ -47,6 +50,22 @@ final class SoftmaxRegression {
     return ParameterSet.on(device).add("weights", weights, weightGradients).add("bias", bias, biasGradients).build();
   }
 
+  /** The same with a buffer for each tensor into which {@link #backward} writes the Hessian's diagonal. */
+  ParameterSet withCurvature(Device device) {
+    curvature[0] = direct(w.length);
+    curvature[1] = direct(b.length);
+    return ParameterSet
+        .on(device)
+        .add(
+            "weights", address(weights), DataType.FLOAT32, address(weightGradients), DataType.FLOAT32, address(curvature[0]), w.length)
+        .add("bias", address(bias), DataType.FLOAT32, address(biasGradients), DataType.FLOAT32, address(curvature[1]), b.length)
+        .build();
+  }
+
+  private static long address(FloatBuffer buffer) {
+    return new FloatPointer(buffer).address();
+  }
+
   /**
    * Leaves the gradients of a batch in the gradients' buffers.
    *
@@ -57,9 +76,11 @@ final class SoftmaxRegression {
     read();
     Arrays.fill(wGradient, 0);
     Arrays.fill(bGradient, 0);
+    if (curvature[0] != null) startCurvature();
     double loss = 0;
     for (int i = from; i < to; ++i) {
       loss += score(examples[i]);
+      if (curvature[0] != null) addCurvature(examples[i], 1.0 / (to - from));
       final int at = examples[i] * data.features();
       for (int c = 0; c < b.length; ++c) {
         final float residual = (float) ((scores[c] - (c == data.labels()[examples[i]] ? 1 : 0)) / (to - from));
@@ -71,6 +92,31 @@ final class SoftmaxRegression {
     for (int c = 0; c < b.length; ++c) bGradient[c] += (float) decay * b[c];
     weightGradients.put(0, wGradient);
     biasGradients.put(0, bGradient);
+    return loss / (to - from) + penalty();
+  }
+
+  private void startCurvature() {
+    for (FloatBuffer buffer : curvature) for (int k = 0; k < buffer.capacity(); ++k) buffer.put(k, (float) decay);
+  }
+
+  // The second derivative of an example's loss by the score of a class is p (1 - p).
+  private void addCurvature(int example, double weight) {
+    final int at = example * data.features();
+    for (int c = 0; c < b.length; ++c) {
+      final float spread = (float) (weight * scores[c] * (1 - scores[c]));
+      curvature[1].put(c, curvature[1].get(c) + spread);
+      for (int f = 0; f < data.features(); ++f) {
+        final int k = c * data.features() + f;
+        curvature[0].put(k, curvature[0].get(k) + spread * data.values()[at + f] * data.values()[at + f]);
+      }
+    }
+  }
+
+  /** The loss over some examples, as in {@link #backward}; the gradients stay as they are. */
+  double loss(int[] examples, int from, int to) {
+    read();
+    double loss = 0;
+    for (int i = from; i < to; ++i) loss += score(examples[i]);
     return loss / (to - from) + penalty();
   }
 

@@ -6,17 +6,23 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.bytedeco.javacpp.FloatPointer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.steptuner.Device;
 import org.steptuner.Optimizer;
+import org.steptuner.ParameterSet;
 import org.steptuner.ScheduleRefinement;
+import org.steptuner.rule.Adam;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.FixedRate;
+import org.steptuner.tuner.MetaCurvature;
+import org.steptuner.tuner.MetaOptimize;
 
 class LogisticSuiteTest {
   private static final Dataset IRIS = Datasets.load(Datasets.ALL.get(0), null);
@@ -37,6 +43,43 @@ class LogisticSuiteTest {
         assertEquals(rate * norm * norm, before - model.loss(), 0.01 * rate * norm * norm);
       }
     }
+  }
+
+  /** The diagonal is what gradients change by, and with it the optimizer that needs it steps. */
+  @Test
+  void theCurvatureIsThatOfTheLoss() {
+    final int[] some = {3, 60, 77, 120};
+    final SoftmaxRegression model = new SoftmaxRegression(IRIS, 0.1);
+    final MetaOptimize tuner = MetaOptimize.tuning(Adam.defaults()).curvature(MetaCurvature.DIAGONAL);
+    final ParameterSet parameters = model.withCurvature(Device.cpu(1));
+    try (Optimizer optimizer = tuner.build(parameters)) {
+      for (int step = 0; step < 3; ++step) optimizer.step(model.backward(some, 0, some.length));
+      assertEquals(model.loss(some, 0, some.length), model.backward(some, 0, some.length), 0);
+    }
+    for (ParameterSet.Tensor tensor : parameters.tensors()) {
+      final FloatBuffer values = buffer(tensor.parameterAddress(), tensor.count());
+      final FloatBuffer gradients = buffer(tensor.gradientAddress(), tensor.count());
+      final FloatBuffer curvature = buffer(tensor.updateAddress(), tensor.count());
+      for (int k = 0; k < tensor.count(); ++k) {
+        model.backward(some, 0, some.length);
+        final float at = values.get(k);
+        final double expected = curvature.get(k);
+        final double before = gradients.get(k);
+        values.put(k, at + 1e-2f);
+        model.backward(some, 0, some.length);
+        assertEquals(expected, (gradients.get(k) - before) / (values.get(k) - at), 0.02 * expected, tensor.name() + " " + k);
+        values.put(k, at);
+      }
+    }
+  }
+
+  private static FloatBuffer buffer(long begin, long count) {
+    final FloatPointer pointer = new FloatPointer() {
+      {
+        address = begin;
+      }
+    };
+    return pointer.capacity(count).asBuffer();
   }
 
   @Test
