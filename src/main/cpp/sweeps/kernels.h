@@ -12,6 +12,7 @@
   FAMILY(mechanic)                         \
   FAMILY(mechanic_recomputed)              \
   FAMILY(prodigy)                          \
+  FAMILY(prodigy_schedule_free)            \
   FAMILY(dadaptation)                      \
   FAMILY(momo)                             \
   FAMILY(metaoptimize)                     \

@@ -110,7 +110,7 @@ public interface Optimizer extends AutoCloseable {
 
   /**
    * The scalars of the tuner by name, each with one value per scope (and coordinate); a copy. The names are those of the papers; the page
-   * of a tuner lists them. Values that only the implementation uses are in checkpoints, but not here.
+   * of a tuner or rule lists them. Those of rules have one value per parameter group, or per tensor with {@link Scope#TENSOR}. Values that only the implementation uses are in checkpoints, but not here.
    */
   Map<String, double[]> scalars();
 

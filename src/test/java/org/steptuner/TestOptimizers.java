@@ -10,11 +10,16 @@ import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.AdEMAMix;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Adan;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.MADGRAD;
 import org.steptuner.rule.MirrorMADGRAD;
+import org.steptuner.rule.ModernizedDualAveraging;
+import org.steptuner.rule.PrimalAveraging;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 import org.steptuner.tuner.DAdaptation;
@@ -72,6 +77,12 @@ public final class TestOptimizers {
     rules.put("Lion", Lion.defaults().weightDecay(0.05));
     rules.put("MADGRAD", MADGRAD.defaults().weightDecay(0.02));
     rules.put("MirrorMADGRAD", MirrorMADGRAD.defaults().epsilon(1e-6));
+    rules.put("ModernizedDualAveraging", ModernizedDualAveraging.defaults().weightDecay(0.02));
+    rules.put("PrimalAveraging", PrimalAveraging.defaults().weightDecay(0.02));
+    rules.put("Adan", Adan.defaults().betas(0.9, 0.8, 0.95).weightDecay(0.05));
+    rules.put("Adan without prox", Adan.defaults().epsilon(1e-6).weightDecay(0.05).noProx(true));
+    rules.put("Schedule-Free SGD", ScheduleFreeSGD.defaults().beta1(0.8).stepPower(0.5).weightDecay(0.02));
+    rules.put("Schedule-Free AdamW", ScheduleFreeAdamW.defaults().betas(0.8, 0.95).stepPower(0.5).weightDecay(0.1));
     rules.put("SuppliedUpdate", new SuppliedUpdate());
     return rules;
   }
@@ -116,6 +127,7 @@ public final class TestOptimizers {
     final Map<String, Supplier<TunerBuilder<?>>> others = new LinkedHashMap<>();
     others.put("Prodigy", () -> Prodigy.tuning(AdamW.defaults()).maxRate(0.01));
     others.put("Prodigy sliced", () -> Prodigy.tuning(Adam.defaults().weightDecay(0.02)).slice(3).maxRate(0.01));
+    others.put("Prodigy over Schedule-Free", () -> Prodigy.tuning(ScheduleFreeAdamW.defaults()).maxRate(0.01));
     others.put("D-Adaptation SGD", () -> DAdaptation.tuning(SGD.defaults().momentum(0.9).weightDecay(0.01)).maxRate(0.01));
     others.put("D-Adaptation Adam", () -> DAdaptation.tuning(AdamW.defaults()).maxRate(0.01));
     others.put("D-Adaptation AdaGrad", () -> DAdaptation.tuning(AdaGrad.defaults().epsilon(1e-6)).maxRate(0.01));

@@ -8,7 +8,9 @@ package org.steptuner.rule;
  * <p>The rate is not a hyperparameter of the rule: the tuner passes it in at every step. The methods below tell a tuner all that it must
  * know of a rule.
  */
-public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMix, Lion, MADGRAD, MirrorMADGRAD, SuppliedUpdate {
+public sealed interface Rule
+    permits SGD, PrimalAveraging, RMSProp, AdaGrad, Adam, AdamW, AdEMAMix, Adan, Lion, ModernizedDualAveraging, MADGRAD, MirrorMADGRAD,
+    ScheduleFreeSGD, ScheduleFreeAdamW, SuppliedUpdate {
   /** The name of the native formula. */
   String kernel();
 
@@ -40,6 +42,29 @@ public sealed interface Rule permits SGD, RMSProp, AdaGrad, Adam, AdamW, AdEMAMi
   /** Whether a step may have a value in the place of {@link #momentum}; those in [0, 1) by default. */
   default boolean allowsMomentum(double value) {
     return value >= 0 && value < 1;
+  }
+
+  /**
+   * The slot that makes the parameters in training the point that the rule answers for, {@code x + averageFactor slot}; null for rules that
+   * answer for the parameters themselves. A rule that has it keeps an average of iterates, and not every tuner can go over it.
+   */
+  default String averageSlot() {
+    return null;
+  }
+
+  /** The factor of {@link #averageSlot}. */
+  default double averageFactor() {
+    return 0;
+  }
+
+  /**
+   * The weight of a step's iterate in the average that the rule keeps, before it is divided by the sum of all; 0 for rules that keep none.
+   *
+   * @param number the step's number, from 1
+   * @param largestRate the largest rate of all steps so far, this one included
+   */
+  default double iterateWeight(long number, double largestRate) {
+    return 0;
   }
 
   /** The weight decay that the rule adds to the gradient, times the parameter; 0 for none. */

@@ -23,6 +23,14 @@ public interface RuleStep {
     return 1;
   }
 
+  /**
+   * The weight c of this step's iterate in the average that the rule keeps: {@link Rule#iterateWeight} relative to the sum of these weights
+   * over all steps so far, this one included. 0 for rules that keep none, and while that sum is 0.
+   */
+  default double averagingWeight() {
+    return 0;
+  }
+
   /** A step whose momentum and weight decay are those of the rule. */
   static RuleStep of(double rate, long number) {
     return new Unscheduled(rate, number);

@@ -17,8 +17,22 @@ record AdamForm(double beta1, double beta2, double epsilon, double coupledDecay,
     return new AdamForm(of.get("beta1"), of.get("beta2"), of.get("epsilon"), rule.coupledDecay(), rule.decoupledDecay());
   }
 
+  /**
+   * The same, or the values of Schedule-Free AdamW: its average takes the place of a momentum, so beta1 is 0, and its decay, which is that of
+   * AdamW but for the average, is decoupled.
+   */
+  static AdamForm orScheduleFree(Rule rule) {
+    if (!scheduleFree(rule)) return of(rule);
+    final Hyperparameters of = Hyperparameters.of(rule);
+    return new AdamForm(0, of.get("beta2"), of.get("epsilon"), 0, rule.decoupledDecay());
+  }
+
   static boolean fits(Rule rule) {
     return rule.kernel().equals("adam");
+  }
+
+  static boolean scheduleFree(Rule rule) {
+    return rule.kernel().equals("schedule_free_adamw");
   }
 
   /**

@@ -32,6 +32,11 @@ public final class FixedRate extends TunerBuilder<FixedRate> {
   }
 
   @Override
+  boolean takesAverages() {
+    return true;
+  }
+
+  @Override
   boolean guarded() {
     return needsNorm();
   }

@@ -184,6 +184,11 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
   }
 
   @Override
+  boolean takesAverages() {
+    return true;
+  }
+
+  @Override
   boolean guarded() {
     return MechanicOptimizer.Arrangement.of(this).guarded(this);
   }

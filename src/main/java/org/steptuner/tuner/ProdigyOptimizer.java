@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.Set;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
+import org.steptuner.rule.Coefficients;
 
 /** Prodigy's two sweeps: all sums first, then everything that is written. */
 final class ProdigyOptimizer extends TunedOptimizer {
+  private static final Set<String> OF_AVERAGES = Set.of("averaging", "offsetRetention", "offsetRate", "parameterRate", "weightDecay");
+
   private final Prodigy settings;
   private final double beta3;
   private final boolean sliced;
   private final boolean momentum;
   private final boolean stored; // x0 - x, and x0
   private final boolean coupled;
+  private final boolean scheduleFree;
   private final AdamForm[] forms; // by group
   private final ProdigyScalars[] scalars; // by scope
   private final Sweep reference; // takes x as x0; null where there is none
@@ -27,6 +32,14 @@ final class ProdigyOptimizer extends TunedOptimizer {
   private final Reduction.Term progress; // d/d0 r <g, x0 - x>
   private final Reduction.Term sumNorm; // |s|_1
   private final Reduction.Term moving; // how many segments have a positive rate
+  // Of the rule's coefficients those of the average; the others are Prodigy's.
+  private final Coefficients averaging = new Coefficients() {
+    @Override
+    public Coefficients put(String name, double value) {
+      if (OF_AVERAGES.contains(name)) apply.put(name, value);
+      return this;
+    }
+  };
   private boolean referenced;
 
   private final double[] stepRate; // by segment: r, with the d before the step
@@ -43,7 +56,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
     stored = settings.displacement == Prodigy.Displacement.STORED;
     coupled = settings.coupled();
     forms = new AdamForm[parameters().groups().size()];
-    for (int g = 0; g < forms.length; ++g) forms[g] = AdamForm.of(rule(g));
+    for (int g = 0; g < forms.length; ++g) forms[g] = AdamForm.orScheduleFree(rule(g));
     scalars = new ProdigyScalars[plan.scopes()];
     for (int i = 0; i < scalars.length; ++i) scalars[i] = new ProdigyScalars(settings);
     stepRate = new double[plan.segments()];
@@ -56,7 +69,11 @@ final class ProdigyOptimizer extends TunedOptimizer {
         "prodigy_observe" + (stored || accumulated ? "_stored" : "") + (stored && coupled ? "_coupled" : "") + (sliced ? "_sliced" : "");
     observe = settings.observesL1() ? guard.bindObserver(observer, "adam") : plan.bind(observer, "adam");
     final String arrangement = stored ? "_stored" : accumulated ? "_accumulated" : "";
-    apply = plan.bind("prodigy_apply" + arrangement + (momentum ? "" : "_without_momentum"), "adam");
+    scheduleFree = settings.scheduleFree();
+    apply =
+        scheduleFree
+            ? plan.bind("prodigy_apply" + arrangement, ruleKernel())
+            : plan.bind("prodigy_apply" + arrangement + (momentum ? "" : "_without_momentum"), "adam");
     observedProgress = observe.sum("progress");
     observedNorm = observe.sum("sumNorm");
     sums = reduction();
@@ -86,10 +103,11 @@ final class ProdigyOptimizer extends TunedOptimizer {
     }
     if (!referenced && !early && reference != null) reference.run();
     referenced = true;
+    // Where no rate is positive, |s|_1 is not looked at: s would only decay.
+    for (int scope = 0; scope < scalars.length; ++scope) frozen[scope] = moving.of(scope) == 0 || sumNorm.of(scope) == 0;
+    if (scheduleFree) weighIterates();
     boolean moves = false;
     for (int scope = 0; scope < scalars.length; ++scope) {
-      // Where no rate is positive, |s|_1 is not looked at: s would only decay.
-      frozen[scope] = moving.of(scope) == 0 || sumNorm.of(scope) == 0;
       if (!frozen[scope]) scalars[scope].update(progress.of(scope), sumNorm.of(scope));
       moves |= !frozen[scope];
     }
@@ -149,19 +167,46 @@ final class ProdigyOptimizer extends TunedOptimizer {
       final AdamForm form = forms[plan.group(segment)];
       final double d = oldRate[scope];
       final double r = stepRate[segment];
-      final boolean stays = frozen[scope] || r == 0;
+      final boolean stays = stays(segment);
       // Without a momentum the release steps along the new d times g.
       final double beta1 = form.beta1() * momentumFactor();
       final double gain = beta1 == 0 ? scalars[scope].d : d * (1 - beta1);
-      apply.put("coupledDecay", stays ? 0 : form.coupledDecay() * decayFactor());
       apply.put("sumRetention", stays ? 1 : beta3).put("sumGain", stays ? 0 : sumGain(segment));
       apply.put("squareRetention", stays ? 1 : form.beta2()).put("squareGain", stays ? 0 : d * d * (1 - form.beta2()));
-      apply.put("rate", stays ? 0 : momentum ? r : r * gain);
-      apply.put("shrinkage", stays ? 0 : form.decoupledDecay() * decayFactor() * r);
       apply.put("epsilon", stays ? 1 : scalars[scope].d * form.epsilon());
-      if (momentum) apply.put("averageRetention", stays ? 1 : beta1).put("averageGain", stays ? 0 : gain);
+      if (scheduleFree) {
+        apply.put("gain", stays ? 0 : gain).put("rate", stays ? 0 : r);
+        rule(plan.group(segment)).coefficients(stays ? ruleStep(0, 0) : ruleStep(r, averages().weight(segment)), averaging);
+      } else {
+        apply.put("coupledDecay", stays ? 0 : form.coupledDecay() * decayFactor());
+        apply.put("rate", stays ? 0 : momentum ? r : r * gain);
+        apply.put("shrinkage", stays ? 0 : form.decoupledDecay() * decayFactor() * r);
+        if (momentum) apply.put("averageRetention", stays ? 1 : beta1).put("averageGain", stays ? 0 : gain);
+      }
       apply.set(segment);
     }
+  }
+
+  private boolean stays(int segment) {
+    return frozen[plan.scope(segment)] || stepRate[segment] == 0;
+  }
+
+  /** Before anything is changed: the weights of z in the averages. */
+  private void weighIterates() {
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      if (stays(segment)) averages().keep(segment);
+      else averages().begin(segment, rule(plan.group(segment)), scalars[plan.scope(segment)].t + 1, stepRate[segment]);
+    }
+  }
+
+  // By r, which is known only when d is.
+  @Override
+  protected void beginAverages(double rate) {}
+
+  // z has made its steps with d in them.
+  @Override
+  protected void putAverage(int segment, Coefficients to) {
+    putAverage(segment, 1, to);
   }
 
   @Override

@@ -162,6 +162,9 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   public Optimizer build(ParameterSet parameters) {
     Objects.requireNonNull(parameters, "parameters");
     final TunerBuilder<B> frozen = frozen();
+    if (rule.averageSlot() != null && !takesAverages())
+      throw new IllegalArgumentException(
+          getClass().getSimpleName() + " does not go over rules that keep an average of iterates, as " + rule + " does");
     frozen.check(parameters);
     return Engine.build(frozen.settings(), parameters, frozen::optimizer);
   }
@@ -215,6 +218,11 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
 
   /** Whether the gradients must be read ahead of the tuner's sweeps. */
   abstract boolean guarded();
+
+  /** Whether the tuner's steps leave a rule that keeps an average of iterates right. */
+  boolean takesAverages() {
+    return false;
+  }
 
   /** Whether the first sweep of the tuner has a form that sums |g|_1. */
   boolean observesL1() {

@@ -5,9 +5,12 @@ import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.AdEMAMix;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Adan;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.MADGRAD;
 import org.steptuner.rule.MirrorMADGRAD;
+import org.steptuner.rule.ModernizedDualAveraging;
+import org.steptuner.rule.PrimalAveraging;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
@@ -24,9 +27,12 @@ record BaseRule(Rule rule, double rate) {
           case "adam" -> adam(base);
           case "adamw" -> adamW(base);
           case "ademamix" -> adEMAMix(base);
+          case "adan" -> adan(base);
           case "lion" -> lion(base);
           case "madgrad" -> new MADGRAD(base.number("momentum"), base.number("eps"), base.number("weight_decay", 0));
           case "mirror_madgrad" -> new MirrorMADGRAD(base.number("momentum"), base.number("eps"), base.number("weight_decay", 0));
+          case "mda" -> new ModernizedDualAveraging(base.number("momentum", 0), base.number("weight_decay", 0));
+          case "spa" -> new PrimalAveraging(base.number("c"), base.number("weight_decay", 0));
           default -> throw new UnsupportedException("rule '" + name + "'");
         };
     final double rate = base.number("lr");
@@ -77,6 +83,13 @@ record BaseRule(Rule rule, double rate) {
     final double warmup = base.number("alpha_beta3_warmup");
     return AdEMAMix.defaults().betas(betas[0], betas[1], betas[2]).alpha(base.number("alpha")).warmup((long) warmup)
         .epsilon(base.number("eps")).weightDecay(base.number("weight_decay", 0));
+  }
+
+  private static Adan adan(Fields base) {
+    final double[] betas = base.numbers("betas");
+    if (betas.length != 3) throw new IllFormedException("betas of adan must be three, not " + betas.length);
+    return Adan.defaults().betas(betas[0], betas[1], betas[2]).epsilon(base.number("eps")).weightDecay(base.number("weight_decay", 0))
+        .noProx(base.flag("no_prox", false));
   }
 
   private static Lion lion(Fields base) {

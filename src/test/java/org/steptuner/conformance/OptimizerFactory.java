@@ -7,6 +7,8 @@ import org.steptuner.DataType;
 import org.steptuner.Schedule;
 import org.steptuner.conformance.Candidate.Lost;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.tuner.DoG;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
@@ -30,8 +32,10 @@ final class OptimizerFactory {
     final List<Candidate> candidates =
         switch (kind) {
           case "fixed_rate" -> fixedRate(optimizer);
+          case "schedule_free" -> List.of(scheduleFree(optimizer));
           case "mechanic" -> mechanic(optimizer, type);
           case "prodigy" -> prodigy(optimizer, type);
+          case "prodigy_schedule_free" -> prodigyScheduleFree(optimizer);
           case "dadaptation" -> one(ParameterFreeCases.dAdaptation(optimizer), optimizer);
           case "momo" -> one(ParameterFreeCases.momo(optimizer), optimizer);
           case "momo_adam" -> one(ParameterFreeCases.momoAdam(optimizer), optimizer);
@@ -61,6 +65,12 @@ final class OptimizerFactory {
     return type == DataType.FLOAT64 ? List.of(prodigy(optimizer, Prodigy.Displacement.RECOMPUTED), stored) : List.of(stored);
   }
 
+  private static List<Candidate> prodigyScheduleFree(Fields optimizer) {
+    return List.of(
+        new Candidate("STORED", ParameterFreeCases.prodigyScheduleFree(optimizer, Prodigy.Displacement.STORED), Lost.DELTA),
+        new Candidate("ACCUMULATED", ParameterFreeCases.prodigyScheduleFree(optimizer, Prodigy.Displacement.ACCUMULATED), Lost.DELTA));
+  }
+
   private static Candidate prodigy(Fields optimizer, Prodigy.Displacement displacement) {
     return new Candidate(displacement.name(), scheduled(ParameterFreeCases.prodigy(optimizer, displacement), optimizer), Lost.DELTA);
   }
@@ -83,6 +93,24 @@ final class OptimizerFactory {
   private static List<Candidate> fixedRate(Fields optimizer) {
     final BaseRule base = BaseRule.of(optimizer.object("base"));
     return List.of(new Candidate("", scheduled(FixedRate.of(base.rate(), base.rule()), optimizer), Lost.NOTHING));
+  }
+
+  private static Candidate scheduleFree(Fields optimizer) {
+    final double beta1 = optimizer.number("beta1");
+    final double beta2 = optimizer.number("beta2");
+    final double epsilon = optimizer.number("eps");
+    final double stepPower = optimizer.number("r");
+    final double ratePower = optimizer.number("weight_lr_power");
+    final double decay = optimizer.number("weight_decay");
+    final String name = optimizer.text("rule");
+    final Rule rule =
+        switch (name) {
+          case "sgd" -> new ScheduleFreeSGD(beta1, stepPower, ratePower, decay);
+          case "adamw" -> new ScheduleFreeAdamW(beta1, beta2, epsilon, stepPower, ratePower, decay);
+          default -> throw new UnsupportedException("rule '" + name + "' of kind 'schedule_free'");
+        };
+    final Schedule warmup = Schedule.warmup((long) optimizer.number("warmup_steps"));
+    return new Candidate("", FixedRate.of(optimizer.number("lr"), rule).schedule(warmup), Lost.NOTHING);
   }
 
   // A reference that does not store Delta recomputes it. Discounting a stored one is the same in exact arithmetic, and all that

@@ -6,6 +6,7 @@ import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.ScheduleFreeAdamW;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.DAdaptation;
 import org.steptuner.tuner.MoMo;
@@ -31,6 +32,20 @@ final class ParameterFreeCases {
             .displacement(displacement)
             .slice((int) optimizer.number("slice_p"));
     return optimizer.has("beta3") ? prodigy.beta3(optimizer.number("beta3")) : prodigy;
+  }
+
+  static TunerBuilder<?> prodigyScheduleFree(Fields optimizer, Prodigy.Displacement displacement) {
+    final double[] betas = optimizer.numbers("betas");
+    final Rule rule =
+        new ScheduleFreeAdamW(
+            betas[0], betas[1], optimizer.number("eps"), optimizer.number("r"), optimizer.number("weight_lr_power"),
+            optimizer.number("weight_decay"));
+    return Prodigy.tuning(rule)
+        .baseRate(optimizer.number("lr"))
+        .initialRate(optimizer.number("d0"))
+        .coefficient(optimizer.number("d_coef"))
+        .growthRate(optimizer.number("growth_rate"))
+        .displacement(displacement);
   }
 
   static TunerBuilder<?> dAdaptation(Fields optimizer) {

@@ -13,6 +13,8 @@ import org.steptuner.StepReport;
 
 /** Runs an optimizer on a problem and records what another recording has, at the same steps. */
 final class Trial {
+  private static final String EVALUATED = "evaluated_l2";
+
   private final Recording wanted;
   private final int lastStep;
   private final double[] sums;
@@ -81,6 +83,7 @@ final class Trial {
           made = step;
           tensors.getParameters(x);
           record(step, x, loss, optimizer);
+          if (wanted.scalars().containsKey(EVALUATED)) recordEvaluated(step, new double[x.length], tensors, optimizer);
           moved[step] = moved(start, x);
           scale[step] = report.learnedScale();
         }
@@ -99,6 +102,17 @@ final class Trial {
       if (wanted.scalars().containsKey(name))
         scalars.computeIfAbsent(name, key -> new double[wanted.steps().length][])[row] = values;
     });
+  }
+
+  /** The norm of the point that is to be evaluated, which a trainer may look at after any step. */
+  private void recordEvaluated(int step, double[] x, Tensors tensors, Optimizer optimizer) {
+    final int row = Arrays.binarySearch(wanted.steps(), step);
+    if (row < 0) return;
+    optimizer.evaluating();
+    tensors.getParameters(x);
+    optimizer.training();
+    scalars.computeIfAbsent(EVALUATED, key -> new double[wanted.steps().length][])[row] =
+        new double[] {Math.sqrt(Arrays.stream(x).map(value -> value * value).sum())};
   }
 
   private static double moved(double[] from, double[] to) {
@@ -126,6 +140,7 @@ final class Trial {
     alias(scalars, "loss_avg", "barf");
     alias(scalars, "tau_unlimited", "t1_adaptive");
     MetaCases.expose(scalars);
+    if (scalars.containsKey("weight_sum")) scalars.put("lr", new double[] {report.rate()});
     alias(scalars, "lr", "lr_after");
     return scalars;
   }

@@ -53,8 +53,20 @@ class RuleFormulaTest {
     add("Adam without averages", new Adam(0, 0, 1e-2, 0), () -> adam(0, 0, 1e-2, 0, 0));
     add("AdEMAMix", AdEMAMix.defaults(), () -> adEMAMix(0.9, 0.999, 0.9999, 5, 0, 1e-8, 0.01));
     add("AdEMAMix, warm-up", new AdEMAMix(0.7, 0.9, 0.99, 2, 6, 1e-2, 0.3), () -> adEMAMix(0.7, 0.9, 0.99, 2, 6, 1e-2, 0.3));
+    add("Adan", Adan.defaults(), () -> adan(0.98, 0.92, 0.99, 1e-8, 0, false));
+    add("Adan, all", new Adan(0.7, 0.6, 0.9, 1e-2, 0.3, false), () -> adan(0.7, 0.6, 0.9, 1e-2, 0.3, false));
+    add("Adan without prox", new Adan(0.7, 0.6, 0.9, 1e-2, 0.3, true), () -> adan(0.7, 0.6, 0.9, 1e-2, 0.3, true));
+    add("MDA", ModernizedDualAveraging.defaults(), () -> dualAveraging(0.9, 0));
+    add("MDA, all", new ModernizedDualAveraging(0.6, 0.3), () -> dualAveraging(0.6, 0.3));
+    add("SPA", PrimalAveraging.defaults(), () -> primalAveraging(0.1, 0));
+    add("SPA, all", new PrimalAveraging(0.4, 0.3), () -> primalAveraging(0.4, 0.3));
+    add("SPA at its most", new PrimalAveraging(1, 0), () -> (x, g, t) -> x - RATE * g);
     add("Lion", Lion.defaults(), () -> lion(0.9, 0.99, 0));
     add("Lion, all", new Lion(0.5, 0.8, 0.4), () -> lion(0.5, 0.8, 0.4));
+    add("Schedule-Free SGD", ScheduleFreeSGD.defaults(), () -> scheduleFree(0.9, 0, 2, 0, false));
+    add("Schedule-Free SGD, all", new ScheduleFreeSGD(0.6, 1.5, 1, 0.3), () -> scheduleFree(0.6, 1.5, 1, 0.3, false));
+    add("Schedule-Free AdamW", ScheduleFreeAdamW.defaults(), () -> scheduleFree(0.9, 0, 2, 0, true));
+    add("Schedule-Free AdamW, all", new ScheduleFreeAdamW(0.6, 0.999, 1e-8, 1.5, 1, 0.3), () -> scheduleFree(0.6, 1.5, 1, 0.3, true));
     add("SuppliedUpdate", new SuppliedUpdate(), () -> (x, g, t) -> x - RATE * g);
   }
 
@@ -116,6 +128,58 @@ class RuleFormulaTest {
       v[0] = b2 * v[0] + (1 - b2) * g * g;
       final double mixed = fast[0] / (1 - pow(b1, t)) + done * alpha * slow[0];
       return x * (1 - RATE * decay) - RATE * mixed / (sqrt(v[0]) / sqrt(1 - pow(b2, t)) + epsilon);
+    };
+  }
+
+  private static Formula adan(double b1, double b2, double b3, double epsilon, double decay, boolean noProx) {
+    final double[] s = new double[4];
+    return (x, g, t) -> {
+      final double difference = t == 1 ? 0 : g - s[3];
+      s[0] = b1 * s[0] + (1 - b1) * g;
+      s[1] = b2 * s[1] + (1 - b2) * difference;
+      s[2] = b3 * s[2] + (1 - b3) * (g + b2 * difference) * (g + b2 * difference);
+      s[3] = g;
+      final double root = sqrt(s[2] / (1 - pow(b3, t))) + epsilon;
+      final double move = RATE * (s[0] / (1 - pow(b1, t)) / root + b2 * s[1] / (1 - pow(b2, t)) / root);
+      return noProx ? (1 - RATE * decay) * x - move : (x - move) / (1 + RATE * decay);
+    };
+  }
+
+  // In the form that descends from z and pulls it to x0.
+  private static Formula dualAveraging(double momentum, double decay) {
+    final double[] z = {Double.NaN, Double.NaN}; // z, x0
+    return (x, g, t) -> {
+      if (t == 1) z[0] = z[1] = x;
+      final double kept = sqrt((t - 1.0) / t);
+      z[0] = kept * z[0] + (1 - kept) * z[1] - RATE * (g + decay * x);
+      return momentum * x + (1 - momentum) * z[0];
+    };
+  }
+
+  private static Formula primalAveraging(double c, double decay) {
+    final double[] z = {Double.NaN};
+    return (x, g, t) -> {
+      if (t == 1) z[0] = x;
+      z[0] -= RATE * (g + decay * x);
+      return (1 - c) * x + c * z[0];
+    };
+  }
+
+  // With x and z themselves, and the sum of weights. beta2 is 0.999, epsilon 1e-8.
+  private static Formula scheduleFree(double b1, double r, double power, double decay, boolean adam) {
+    final double[] z = new double[1];
+    final double[] average = new double[1];
+    final double[] v = new double[1];
+    final double[] weights = new double[1];
+    return (y, g, t) -> {
+      if (t == 1) z[0] = average[0] = y;
+      v[0] = 0.999 * v[0] + 0.001 * g * g;
+      final double direction = (adam ? g / (sqrt(v[0] / (1 - pow(0.999, t))) + 1e-8) : g) + decay * y;
+      final double w = pow(t, r) * pow(RATE, power);
+      weights[0] += w;
+      z[0] -= RATE * direction;
+      average[0] += w / weights[0] * (z[0] - average[0]);
+      return b1 * average[0] + (1 - b1) * z[0];
     };
   }
 

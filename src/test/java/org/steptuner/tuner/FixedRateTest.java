@@ -39,7 +39,8 @@ class FixedRateTest {
   @ParameterizedTest
   @CsvSource({
     "SGD, 4, 3", "momentum, 6, 5", "Nesterov, 6, 5", "RMSProp, 6, 5", "RMSProp with momentum, 8, 7", "AdaGrad, 6, 5", "Adam, 8, 7",
-    "AdamW, 8, 7", "AdEMAMix, 10, 9", "Lion, 6, 5", "SuppliedUpdate, 4, 3"
+    "AdamW, 8, 7", "AdEMAMix, 10, 9", "Adan, 12, 11", "Lion, 6, 5", "PrimalAveraging, 6, 5", "ModernizedDualAveraging, 8, 7",
+    "Schedule-Free SGD, 6, 5", "Schedule-Free AdamW, 8, 7", "SuppliedUpdate, 4, 3"
   })
   void wordsPerElement(String rule, double guarded, double unchecked) {
     try (TestTensors tensors = TestTensors.of(FLOAT32, 4)) {

@@ -28,12 +28,17 @@ import org.steptuner.rule.AdEMAMix;
 import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Adan;
 import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.MADGRAD;
 import org.steptuner.rule.MirrorMADGRAD;
+import org.steptuner.rule.ModernizedDualAveraging;
+import org.steptuner.rule.PrimalAveraging;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 
@@ -68,9 +73,25 @@ class RuleSchedulesTest {
     all.put(new AdamW(0.8, 0.95, 1e-3, 0.2), () -> adam(0, 0.2));
     all.put(new AdEMAMix(0.8, 0.95, 0.99, 2, 5, 1e-3, 0.2), RuleSchedulesTest::adEMAMix);
     all.put(new Lion(0.8, 0.95, 0.2), RuleSchedulesTest::lion);
+    all.put(new Adan(0.8, 0.7, 0.95, 1e-3, 0.2, false), () -> adan(true));
+    all.put(new Adan(0.8, 0.7, 0.95, 1e-3, 0.2, true), () -> adan(false));
+    all.put(new ModernizedDualAveraging(0.8, 0.2), RuleSchedulesTest::dualAveraging);
+    all.put(new PrimalAveraging(0.8, 0.2), RuleSchedulesTest::primalAveraging);
+    all.put(new ScheduleFreeSGD(0.8, 0, 2, 0.2), RuleSchedulesTest::scheduleFree);
     all.put(new MADGRAD(0.8, 1e-3, 0.2), () -> madgrad(false));
     all.put(new MirrorMADGRAD(0.8, 1e-3, 0.2), () -> madgrad(true));
     return all;
+  }
+
+  private static Formula scheduleFree() {
+    final double[] z = new double[1];
+    final double[] average = new double[1];
+    return (y, g, t, m, w) -> {
+      if (t == 1) z[0] = average[0] = y;
+      z[0] -= RATE * (g + w * 0.2 * y);
+      average[0] += (z[0] - average[0]) / t;
+      return 0.8 * average[0] + 0.2 * z[0];
+    };
   }
 
   private static Formula sgd(boolean nesterov) {
@@ -123,6 +144,38 @@ class RuleSchedulesTest {
       s[2] = 0.95 * s[2] + 0.05 * g * g;
       final double blend = s[0] / (1 - pow(m * 0.8, t)) + 2 * part * s[1];
       return x - RATE * (blend / (sqrt(s[2] / (1 - pow(0.95, t))) + 1e-3) + w * 0.2 * x);
+    };
+  }
+
+  private static Formula adan(boolean proximal) {
+    final double[] s = new double[4];
+    return (x, g, t, m, w) -> {
+      final double d = t == 1 ? 0 : g - s[3];
+      s[0] = m * 0.8 * s[0] + (1 - m * 0.8) * g;
+      s[1] = 0.7 * s[1] + 0.3 * d;
+      s[2] = 0.95 * s[2] + 0.05 * pow(g + 0.7 * d, 2);
+      s[3] = g;
+      final double ahead = s[0] / (1 - pow(m * 0.8, t)) + 0.7 * s[1] / (1 - pow(0.7, t));
+      final double u = -RATE * ahead / (sqrt(s[2] / (1 - pow(0.95, t))) + 1e-3);
+      return proximal ? (x + u) / (1 + RATE * w * 0.2) : x + u - RATE * w * 0.2 * x;
+    };
+  }
+
+  private static Formula dualAveraging() {
+    final double[] s = {0, Double.NaN}; // s, x0
+    return (x, g, t, m, w) -> {
+      if (t == 1) s[1] = x;
+      s[0] += RATE * sqrt(t) * (g + w * 0.2 * x);
+      return m * 0.8 * x + (1 - m * 0.8) * (s[1] - s[0] / sqrt(t));
+    };
+  }
+
+  private static Formula primalAveraging() {
+    final double[] z = {Double.NaN};
+    return (x, g, t, m, w) -> {
+      if (t == 1) z[0] = x;
+      z[0] -= RATE * (g + w * 0.2 * x);
+      return (1 - m * 0.8) * x + m * 0.8 * z[0];
     };
   }
 
@@ -265,6 +318,53 @@ class RuleSchedulesTest {
     }
   }
 
+  /**
+   * Primal averaging makes the same x as SGD with momentum where c_t = alpha_t / rate_t and rate_(t+1) = (rate_t - alpha_t) / beta_(t+1),
+   * for rates and momenta that change at every step.
+   */
+  @Test
+  void primalAveragingIsMomentum() {
+    final int steps = 40;
+    final double[] alpha = new double[steps];
+    final double[] beta = new double[steps];
+    final double[] rate = new double[steps];
+    final double[] c = new double[steps];
+    rate[0] = 1;
+    for (int t = 0; t < steps; ++t) {
+      alpha[t] = 0.1 * (1 + 0.5 * Math.sin(t));
+      beta[t] = 0.9 + 0.05 * Math.cos(2.3 * t);
+      if (t > 0) rate[t] = (rate[t - 1] - alpha[t - 1]) / beta[t];
+      c[t] = alpha[t] / rate[t];
+    }
+    // Both multiply what the rule has: a momentum of 0.5, a weight of 1.
+    final double[] factors = Arrays.stream(beta).map(b -> b / 0.5).toArray();
+    try (Training one = new Training(DataType.FLOAT64, 0.5, 100);
+        Training other = new Training(DataType.FLOAT64, 0.5, 100);
+        Optimizer averaging = FixedRate.of(1, new PrimalAveraging(1, 0)).schedule(Schedule.of(rate)).momentumSchedule(Schedule.of(c))
+            .build(one.on(CPU));
+        Optimizer momentum = FixedRate.of(1, new SGD(0.5, false, 0)).schedule(Schedule.of(alpha))
+            .momentumSchedule(Schedule.of(factors)).build(other.on(CPU))) {
+      final double[] start = one.values();
+      for (int t = 1; t <= steps; ++t) {
+        averaging.step(one.backward(t));
+        momentum.step(other.backward(t));
+        assertArrayEquals(other.values(), one.values(), 1e-12, "step " + t);
+      }
+      assertFalse(Math.abs(start[0] - one.get(0)) < 0.1, "it has moved");
+    }
+  }
+
+  /** The weight of primal averaging may be 1, and no more. */
+  @Test
+  void theWeightOfPrimalAveragingMayBeOne() {
+    try (Training training = new Training(DataType.FLOAT64, 0.5, 10);
+        Optimizer optimizer =
+            FixedRate.of(RATE, PrimalAveraging.defaults().averaging(0.5)).momentumSchedule(t -> t).build(training.on(CPU))) {
+      for (int t = 1; t <= 2; ++t) optimizer.step(training.backward(t));
+      assertRefused(IllegalStateException.class, optimizer::step, "momentumSchedule", "1.5", "step 3", "PrimalAveraging");
+    }
+  }
+
   /** What a rule divides by after a step has that step's beta1. */
   @Test
   void preconditionersHaveTheBetaOfTheirStep() {
@@ -291,6 +391,8 @@ class RuleSchedulesTest {
     final Map<String, TunerBuilder<?>> withoutMomentum = new LinkedHashMap<>();
     withoutMomentum.put("SGD", FixedRate.of(1, SGD.defaults().weightDecay(0.1)));
     withoutMomentum.put("AdaGrad", FixedRate.of(1, AdaGrad.defaults()));
+    withoutMomentum.put("ScheduleFreeSGD", FixedRate.of(1, ScheduleFreeSGD.defaults().weightDecay(0.1)));
+    withoutMomentum.put("ScheduleFreeAdamW", FixedRate.of(1, ScheduleFreeAdamW.defaults().weightDecay(0.1)));
     withoutMomentum.put("SuppliedUpdate", FixedRate.of(1, new SuppliedUpdate()));
     withoutMomentum.put("DAdaptation", DAdaptation.tuning(AdaGrad.defaults().epsilon(1e-6)));
     withoutMomentum.put("DoG", DoG.tuning(SGD.defaults()));

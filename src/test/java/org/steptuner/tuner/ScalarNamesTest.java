@@ -15,6 +15,8 @@ import org.steptuner.TestTensors;
 import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.rule.SGD;
 
 /** What {@code Optimizer.scalars} shows: the quantities of the papers, and nothing that only the implementation knows. */
@@ -23,8 +25,13 @@ class ScalarNamesTest {
   void namesAreThoseOfTheDocumentation() {
     final Map<TunerBuilder<?>, Set<String>> expected = new LinkedHashMap<>();
     expected.put(FixedRate.of(0.1, SGD.defaults()), Set.of());
+    expected.put(FixedRate.of(0.1, ScheduleFreeSGD.defaults()), Set.of("c", "weight_sum", "lr_max"));
+    expected.put(
+        Mechanic.tuning(ScheduleFreeAdamW.defaults()), Set.of("s", "r", "v", "m", "q", "h", "c", "weight_sum", "lr_max"));
     expected.put(Mechanic.tuning(AdamW.defaults()), Set.of("s", "r", "v", "m", "q", "h"));
     expected.put(Prodigy.tuning(AdamW.defaults()), Set.of("d", "d_max", "d_hat", "n", "s_norm", "t"));
+    expected.put(
+        Prodigy.tuning(ScheduleFreeAdamW.defaults()), Set.of("d", "d_max", "d_hat", "n", "s_norm", "t", "c", "weight_sum", "lr_max"));
     expected.put(DAdaptation.tuning(SGD.defaults()), Set.of("d", "n", "g1_norm", "s_norm", "t"));
     expected.put(DAdaptation.tuning(AdamW.defaults()), Set.of("d", "n", "s_norm", "t"));
     expected.put(DAdaptation.tuning(Lion.defaults()), Set.of("d", "n", "s_norm", "t"));

@@ -9,6 +9,8 @@ import org.steptuner.NonFinite;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
@@ -21,6 +23,8 @@ final class StepSuite {
   static final String ADAMW_GUARDED = "AdamW, guarded";
   static final String MECHANIC = "Mechanic over AdamW";
   static final String PRODIGY = "Prodigy";
+  static final String SCHEDULE_FREE = "Schedule-Free AdamW";
+  static final String ADAMW_FIXED = "AdamW at a fixed rate"; // ours again, beside Schedule-Free
   static final String FUSED = "libtorch _fused_adamw_";
 
   private StepSuite() {}
@@ -56,6 +60,14 @@ final class StepSuite {
     return FixedRate.of(Torch.RATE, SGD.defaults().momentum(Torch.BETA1)).nonFinite(NonFinite.UNCHECKED);
   }
 
+  static TunerBuilder<?> scheduleFreeAdamW() {
+    return FixedRate.of(Torch.RATE, ScheduleFreeAdamW.defaults().weightDecay(Torch.DECAY)).nonFinite(NonFinite.UNCHECKED);
+  }
+
+  static TunerBuilder<?> scheduleFreeSgd() {
+    return FixedRate.of(Torch.RATE, ScheduleFreeSGD.defaults()).nonFinite(NonFinite.UNCHECKED);
+  }
+
   static TunerBuilder<?> adam() {
     return FixedRate.of(Torch.RATE, Adam.defaults()).nonFinite(NonFinite.UNCHECKED);
   }
@@ -72,6 +84,10 @@ final class StepSuite {
         group.run("step/adamw-class", true, List.of(ADAMW), List.of(adamW()), Torch.Native::adamW);
         group.run("step/sgd", true, List.of("SGD, momentum"), List.of(momentum()), Torch.Native::sgd);
         group.run("step/lion", true, List.of("Lion"), List.of(lion()), Torch.Lion::new);
+        group.run("step/schedule-free-adamw", true, List.of(SCHEDULE_FREE), List.of(scheduleFreeAdamW()),
+            model -> Step.of(ADAMW_FIXED, Device.cpu(threads), model, adamW()));
+        group.run("step/schedule-free-sgd", true, List.of("Schedule-Free SGD"), List.of(scheduleFreeSgd()),
+            model -> Step.of("SGD, momentum, at a fixed rate", Device.cpu(threads), model, momentum()));
         group.run("step/mechanic", true,
             List.of(MECHANIC, MECHANIC + ", TORCH form"),
             List.of(mechanic(), authors(Mechanic.Delta.STORED)),

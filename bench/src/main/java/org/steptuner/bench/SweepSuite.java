@@ -44,7 +44,8 @@ final class SweepSuite {
   /** The sweeps of other tuners, "sweep/rule", at fewer sizes. MetaOptimize's are in {@link MetaSuite}. */
   private static final List<String> OTHERS =
       List.of(
-          "prodigy_observe_stored/adam", "prodigy_apply_stored/adam", "prodigy_apply_accumulated/adam", "dadaptation/sgd",
+          "prodigy_observe_stored/adam", "prodigy_apply_stored/adam", "prodigy_apply_accumulated/adam",
+          "prodigy_apply_stored/schedule_free_adamw", "fixed_rate/schedule_free_sgd", "fixed_rate/schedule_free_adamw", "dadaptation/sgd",
           "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "momo_observe/momentum", "momo_apply/momentum",
           "momo_observe/adam", "momo_apply/adam", "hypergradient_observe", "hypergradient_apply/adam", "gradient_norm_decay",
           "gradagrad_average/sgd", "adagrad_norm_average/sgd", "gradagrad_diagonal/sgd", "gradagrad_diagonal_average/sgd", "dog_apply/sgd",

@@ -41,6 +41,7 @@ record Target(String what, String bound, List<Figure> figures) {
       targets.add(ratio(rows, StepSuite.ADAMW, StepSuite.FUSED, size, 1.00));
       targets.add(ratio(rows, StepSuite.MECHANIC, StepSuite.FUSED, size, 1.80));
     }
+    targets.add(ratio(rows, StepSuite.SCHEDULE_FREE, StepSuite.ADAMW_FIXED, 10_000_000, 1.02));
     for (String delta : List.of("stored", "recomputed"))
       targets.add(ratio(rows, StepSuite.MECHANIC, "Mechanic in libtorch operations, Delta " + delta, 10_000_000, 1 / 25.0));
     for (String tuner : List.of(StepSuite.ADAMW, StepSuite.MECHANIC))

@@ -69,7 +69,8 @@ public final class GradaGradJob implements Callable<Integer> {
     for (String name : sets)
       if (BUNDLED.stream().noneMatch(source -> source.name().equals(name)))
         throw new ParameterException(
-            spec.commandLine(), "no set '" + name + "'; there are " + String.join(", ", BUNDLED.stream().map(Datasets.Source::name).toList()));
+            spec.commandLine(),
+            "no set '" + name + "'; there are " + String.join(", ", BUNDLED.stream().map(Datasets.Source::name).toList()));
     positive("--epochs", epochs);
     positive("--steps", steps);
     positive("--batch", batch);

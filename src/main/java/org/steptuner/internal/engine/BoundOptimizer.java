@@ -45,6 +45,9 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
   /** Names the scalars that make a resumed run equal an uninterrupted one. */
   protected abstract void name(Scalars scalars);
 
+  /** Names those of the averages that rules keep. */
+  abstract void nameAverages(Scalars scalars);
+
   /** The current scale of the steps of a scope; 1 where nothing is learned. */
   protected double learnedScale(int scope) {
     return 1;
@@ -155,6 +158,7 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
   private Scalars named() {
     if (named == null) {
       named = new Scalars();
+      nameAverages(named);
       name(named);
     }
     return named;

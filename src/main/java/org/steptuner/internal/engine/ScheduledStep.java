@@ -9,12 +9,14 @@ public final class ScheduledStep implements RuleStep {
   private double rate;
   private double momentumFactor = 1;
   private double decayFactor = 1;
+  private double averagingWeight;
 
   /** Begins step {@code newNumber}, with the factors that schedules give for it. */
   void begin(long newNumber, double newMomentumFactor, double newDecayFactor) {
     number = newNumber;
     momentumFactor = newMomentumFactor;
     decayFactor = newDecayFactor;
+    averagingWeight = 0;
   }
 
   /** Begins a step without schedules. */
@@ -26,6 +28,12 @@ public final class ScheduledStep implements RuleStep {
   /** The same step at another rate. */
   public ScheduledStep at(double newRate) {
     rate = newRate;
+    return this;
+  }
+
+  /** The same step with another weight in the average that the rule keeps. */
+  public ScheduledStep averaging(double newAveragingWeight) {
+    averagingWeight = newAveragingWeight;
     return this;
   }
 
@@ -47,5 +55,10 @@ public final class ScheduledStep implements RuleStep {
   @Override
   public double decayFactor() {
     return decayFactor;
+  }
+
+  @Override
+  public double averagingWeight() {
+    return averagingWeight;
   }
 }

@@ -20,6 +20,7 @@ import org.steptuner.rule.RuleStep;
 public abstract class TunedOptimizer extends BoundOptimizer {
   private final Settings settings;
   private final Groups groups;
+  private final Averages averages; // null where no rule keeps any
   private final boolean supplied;
   private final ScheduledStep ruleStep = new ScheduledStep();
   private final ScheduledStep lastStep = new ScheduledStep();
@@ -31,6 +32,7 @@ public abstract class TunedOptimizer extends BoundOptimizer {
     super(engine);
     settings = engine.settings;
     groups = engine.groups;
+    averages = settings.rule().averageSlot() == null ? null : new Averages(plan.segments());
     supplied = Plan.takesUpdates(settings.rule().kernel());
   }
 
@@ -81,10 +83,12 @@ public abstract class TunedOptimizer extends BoundOptimizer {
       final double factor = factor(settings.schedule(), "schedule", steps + 1);
       ruleStep.begin(steps + 1, momentumFactor(steps + 1), factor(settings.decaySchedule(), "decaySchedule", steps + 1));
       checkMomentum();
+      final double rate = baseRate() * factor;
+      if (averages != null) beginAverages(rate);
       part = ofPart;
       report.loss = loss;
       report.skip = Skip.NONE;
-      report.rate = baseRate() * factor;
+      report.rate = rate;
       final boolean badLoss = hasLoss && guard.nonFinite() != NonFinite.UNCHECKED && !Double.isFinite(loss);
       guard.begin(badLoss);
       // One process cannot stop alone: where there are several, its bad loss goes into the sums, and all of them skip the step.
@@ -93,6 +97,7 @@ public abstract class TunedOptimizer extends BoundOptimizer {
       final boolean made = !stops && advance(steps + 1);
       if (made) steps++;
       else skipped++;
+      if (made && averages != null) averages.made();
       report.step = steps;
       report.skippedSteps = skipped;
       if (made) reportScales();
@@ -121,6 +126,44 @@ public abstract class TunedOptimizer extends BoundOptimizer {
             "the momentumSchedule makes the momentum " + present + " in step " + ruleStep.number() + ", which " + rule(group)
                 + " cannot have");
     }
+  }
+
+  /**
+   * Finds the weight of this step's iterate in the average of each segment, where the rule keeps one: by the rate of this step.
+   *
+   * @param rate of groups whose factor is 1
+   */
+  protected void beginAverages(double rate) {
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      final int group = plan.group(segment);
+      averages.begin(segment, rule(group), ruleStep.number(), rate * rateFactor(group));
+    }
+  }
+
+  /** The weights of iterates in the averages that the rule keeps; null where it keeps none. */
+  protected final Averages averages() {
+    return averages;
+  }
+
+  @Override
+  protected String averageSlot() {
+    return settings.rule().averageSlot();
+  }
+
+  @Override
+  protected void putAverage(int segment, Coefficients to) {
+    if (averages == null) super.putAverage(segment, to);
+    else putAverage(segment, learnedScale(plan.scope(segment)), to);
+  }
+
+  /** Puts the weights of the average that the rule keeps, where its steps have been multiplied by a scale. */
+  protected final void putAverage(int segment, double scale, Coefficients to) {
+    to.put("parameterWeight", 1).put("averageWeight", scale * rule(plan.group(segment)).averageFactor());
+  }
+
+  @Override
+  final void nameAverages(Scalars to) {
+    if (averages != null) averages.name(to);
   }
 
   /** Refuses a schedule of what this tuner and its rules do not have. */
@@ -158,6 +201,11 @@ public abstract class TunedOptimizer extends BoundOptimizer {
   /** This step for a rule, at a rate; good until the next call. */
   protected final RuleStep ruleStep(double rate) {
     return ruleStep.at(rate);
+  }
+
+  /** The same for a rule that keeps an average, with the weight of the step's iterate in it. */
+  protected final RuleStep ruleStep(double rate, double averagingWeight) {
+    return ruleStep.at(rate).averaging(averagingWeight);
   }
 
   private String whySkipped() {
@@ -207,6 +255,7 @@ public abstract class TunedOptimizer extends BoundOptimizer {
   /** Puts the rule's coefficients of this step for a segment, where they are not those of the segment before. */
   protected final void putRule(Sweep sweep, int segment) {
     final int group = plan.group(segment);
+    if (averages != null) ruleStep.averaging(averages.weight(segment));
     if (startsGroup(segment)) putRule(sweep, group, rate(group));
   }
 

@@ -55,7 +55,7 @@ class EvaluationTest {
       if (!guard.guard()) return false;
       sweep.put("gradientScale", sourceScale());
       for (int segment = 0; segment < plan.segments(); ++segment) {
-        putRule(sweep, segment, step);
+        putRule(sweep, segment);
         sweep.set(segment);
       }
       sweep.run();
