@@ -17,12 +17,12 @@ template <bool RECOMPUTED, bool AVERAGED>
 struct DogApply : Kernel {
   static constexpr Name SWEEP = Name(RECOMPUTED ? "dog_apply_recomputed" : "dog_apply") + (AVERAGED ? "_averaged" : ""), RULE = Sgd::NAME;
   enum { G, X, WAY, REFERENCE = WAY, AVERAGE };
-  static constexpr auto OPERANDS = operands(gradient(), parameter(READ_WRITE),
-                                            RECOMPUTED ? state("reference", READ) : state("displacement", READ_WRITE)) +
-                                   when<AVERAGED>(operands(state("average", READ_WRITE)));
+  static constexpr auto OPERANDS =
+      operands(gradient(), parameter(READ_WRITE), RECOMPUTED ? state("reference", READ) : state("displacement", READ_WRITE)) +
+      when<AVERAGED>(operands(state("average", READ_WRITE)));
   enum { GRADIENT_SCALE, RULE_BEGIN, AVERAGE_RETENTION = RULE_BEGIN + decltype(Sgd::COEFFICIENTS)::SIZE, AVERAGE_GAIN };
-  static constexpr auto COEFFICIENTS = names("gradientScale") + Sgd::COEFFICIENTS +
-                                       when<AVERAGED>(names("averageRetention", "averageGain"));
+  static constexpr auto COEFFICIENTS =
+      names("gradientScale") + Sgd::COEFFICIENTS + when<AVERAGED>(names("averageRetention", "averageGain"));
   enum { DISTANCE_SQUARE };
   static constexpr auto SUMS = names("distanceSquare");
 

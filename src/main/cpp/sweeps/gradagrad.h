@@ -17,8 +17,8 @@ template <bool KEEPS>
 struct GradaGradAverage : Kernel {
   static constexpr Name SWEEP = KEEPS ? "gradagrad_average" : "adagrad_norm_average", RULE = Sgd::NAME;
   enum { G, X, POINT, DIRECTION };
-  static constexpr auto OPERANDS = operands(gradient(), parameter(READ_WRITE), state("point", READ_WRITE)) +
-                                   when<KEEPS>(operands(state("direction", WRITE)));
+  static constexpr auto OPERANDS =
+      operands(gradient(), parameter(READ_WRITE), state("point", READ_WRITE)) + when<KEEPS>(operands(state("direction", WRITE)));
   enum { GRADIENT_SCALE, WEIGHT_DECAY, RATE, INTAKE, FIRST };
   static constexpr auto COEFFICIENTS = names("gradientScale", "weightDecay", "learnedRate", "intake", "first");
 
@@ -47,8 +47,8 @@ struct GradaGradDiagonal : Kernel {
                                    states(names("accumulator", "growth", "previous"), READ_WRITE) +
                                    when<MOMENTUM>(operands(state("point", READ_WRITE)));
   enum { GRADIENT_SCALE, WEIGHT_DECAY, RATE, RHO, R, MOST_GROWTH, INTAKE, FIRST };
-  static constexpr auto COEFFICIENTS = names("gradientScale", "weightDecay", "initialRate", "rho", "r", "mostGrowth") +
-                                       when<MOMENTUM>(names("intake", "first"));
+  static constexpr auto COEFFICIENTS =
+      names("gradientScale", "weightDecay", "initialRate", "rho", "r", "mostGrowth") + when<MOMENTUM>(names("intake", "first"));
   enum { GROWTH_SUM, ELEMENTS };
   static constexpr auto SUMS = names("growth", "elements");
 

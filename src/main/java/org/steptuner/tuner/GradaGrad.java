@@ -26,7 +26,8 @@ import org.steptuner.rule.SGD;
  * gamma starts at {@code initialRate} and alpha at 0. gamma / sqrt(alpha) is a rate, so gamma has the unit of x. {@link Form#SCALAR}
  * takes |g|^2 and {@code <g, g'>} over a scope. {@link Form#DIAGONAL} does everything above for each element by itself, with {@code v = g
  * (g - rho g')}. At rho 0 the rate only falls: that is AdaGrad-Norm ({@link #adaGradNorm}) or, diagonal, AdaGrad. On a quadratic of one
- * dimension rho 2 has its neutral point where the rate is the inverse of the curvature; rho 1 has it at half of that.
+ * dimension, with rho from 1 on, v changes its sign where the rate is the inverse of the curvature; with a smaller rho the rate also falls
+ * where it is below 1 - rho times that.
  *
  * <p>The rule is SGD. Its decay is part of g. Its momentum beta, if any, averages iterates, {@code z <- z - gamma / sqrt(alpha) g; x <-
  * beta x + (1 - beta) z}, where z starts at x and g is the gradient at x. A schedule and a group's factor multiply the rate where it is

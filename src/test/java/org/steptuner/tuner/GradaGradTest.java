@@ -94,18 +94,20 @@ class GradaGradTest extends TunerContract {
     assertEquals(3 * Math.sqrt(1.25 * 1.5 / 13), scalars.rate(), 1e-15);
   }
 
-  /** The neutral point of rho 2 on a parabola: the rate grows below the inverse of the curvature, and falls above it. */
+  /** On a parabola: the rate grows below the inverse of the curvature and falls above it; with rho below 1 also below 1 - rho. */
   @Test
   void theRateGrowsBelowTheInverseCurvatureAndFallsAboveIt() {
-    for (double rate : new double[] {0.3, 0.9, 1.1, 1.7})
-      try (Training training = new Training(DataType.FLOAT64, 0, 100)) { // |x - target|^2 / 2, of the curvature 1
-        final double loss = training.backward(1); // half of |g|^2
-        try (Optimizer optimizer = GradaGrad.tuning(PLAIN, rate * Math.sqrt(2 * loss)).build(training.on(device()))) {
-          assertEquals(rate, optimizer.step(loss).learnedScale(), 1e-12);
-          final double next = optimizer.step(training.backward(2)).learnedScale();
-          assertTrue(rate < 1 ? next > rate : next < rate, rate + " then " + next);
+    for (double rho : new double[] {0.5, 1, 2, 3})
+      for (double rate : new double[] {0.3, 0.6, 0.9, 1.1, 1.7})
+        try (Training training = new Training(DataType.FLOAT64, 0, 100)) { // |x - target|^2 / 2, of the curvature 1
+          final double loss = training.backward(1); // half of |g|^2
+          try (Optimizer optimizer = GradaGrad.tuning(PLAIN, rate * Math.sqrt(2 * loss)).rho(rho).build(training.on(device()))) {
+            assertEquals(rate, optimizer.step(loss).learnedScale(), 1e-12);
+            final double next = optimizer.step(training.backward(2)).learnedScale();
+            final boolean grows = rate < 1 && rate > 1 - rho;
+            assertTrue(grows ? next > rate : next < rate, "rho " + rho + ": " + rate + " then " + next);
+          }
         }
-      }
   }
 
   /** What the method is for: from rates that are far too small it gets where AdaGrad-Norm does not, in any form. */
