@@ -318,6 +318,30 @@ class DistanceAdaptationTest extends TunerContract {
     });
   }
 
+  /** A network that fails once in a step: made again, the step is as if it had not failed. */
+  @Test
+  void aReducerThatThrowsCostsNothing() {
+    algorithms().forEach((name, builder) -> {
+      final int[] calls = {0};
+      try (Training lossy = new Training(DataType.FLOAT64, 0.5, 300);
+          Training safe = new Training(DataType.FLOAT64, 0.5, 300);
+          Optimizer one = builder.get().sumReducer((sums, count) -> {
+            if (++calls[0] == 4) throw new UnsupportedOperationException("connection lost");
+          }).build(lossy.on(device()));
+          Optimizer other = builder.get().sumReducer((sums, count) -> {}).build(safe.on(device()))) {
+        for (int step = 1; step <= 6; ++step) {
+          final double loss = lossy.backward(step);
+          if (step == 4) assertThrows(UnsupportedOperationException.class, () -> one.step(loss), name);
+          one.step(loss);
+          other.step(safe.backward(step));
+        }
+        assertEquals(7, calls[0], name);
+        assertEquals(other.report().learnedScale(), one.report().learnedScale(), name);
+        assertArrayEquals(safe.parameterBytes(), lossy.parameterBytes(), name);
+      }
+    });
+  }
+
   @Test
   void limitsHold() {
     algorithms().forEach((name, builder) -> {

@@ -307,6 +307,7 @@ class RuleSchedulesTest extends TunerContract {
     tuners().values().forEach(over -> seen.add(over.momentum(0.4, 0.02).getClass()));
     seen.add(FixedRate.class); // rulesFollowTheirFormulas
     seen.add(MovingTarget.class); // movingTargetAveragesWithThePresentMomentum
+    seen.add(DistanceAdaptation.class); // has neither: whatIsNotThereCannotBeScheduled
     assertEquals(Set.of(TunerBuilder.class.getPermittedSubclasses()), seen);
   }
 
