@@ -55,7 +55,7 @@ class DistanceAdaptationTest extends TunerContract {
     return forms;
   }
 
-  /** |g|^2 reads g; the step reads g, s and x0, and writes s and x; the average is read and written. Where d is needed at once, s is read. */
+  /** A step reads g, then g, s and x0; it writes s and x, reads and writes the average. Where d is needed at once, it reads s twice. */
   @Test
   void words() {
     algorithms().forEach((name, builder) -> {
