@@ -121,8 +121,8 @@ public interface Schedule {
   /**
    * WSD, warm-up, stable, decay: linear warm-up from {@code 1/warmupSteps} to 1, then 1, then a decay to 0 in the last {@code decaySteps}.
    * A run can be prolonged: until the decay begins, the factors do not depend on {@code totalSteps}. Hu et al., "MiniCPM" (2024), section
-   * 4; for the forms of the decay, H&auml;gele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations" (2024). Those
-   * papers decay in the last 10 to 20 % of the steps.
+   * 4; for the forms of the decay, H&auml;gele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations" (2024).
+   * Those papers decay in the last 10 to 20 % of the steps.
    *
    * @param warmupSteps steps of warm-up, 0 or more
    * @param decaySteps steps of decay, 1 or more

@@ -16,13 +16,13 @@ package org.steptuner.rule;
  *
  * g' is the gradient after clipping and scaling. Its betas are those of the release; the paper's are 1 minus them.
  *
- * <p>State: four words per element, {@code momentum} (m), {@code difference} (q), {@code square} (v) and {@code previous} (g'); a step alone
- * moves 11. With epsilon 0, the step of an element whose gradients have all been 0 is 0/0.
+ * <p>State: four words per element, {@code momentum} (m), {@code difference} (q), {@code square} (v) and {@code previous} (g'); a step
+ * alone moves 11. With epsilon 0, the step of an element whose gradients have all been 0 is 0/0.
  *
  * <p>A schedule of the momentum multiplies beta1. The bias correction is 1 - beta1^t with the present beta1.
  *
- * <p>Known to fail: small batches. Where gradients are mostly noise, the differences are too: v is (1 + beta2)^2 + beta2^2 times the square of
- * the noise, 4.5 times by default, which makes the steps half as long.
+ * <p>Known to fail: small batches. Where gradients are mostly noise, the differences are too: v is (1 + beta2)^2 + beta2^2 times the square
+ * of the noise, 4.5 times by default, which makes the steps half as long.
  *
  * <p>Xie, Zhou, Li, Lin and Yan, "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models" (2022), in the form of the
  * authors' release, without its restarts. (Clipping there divides by |g| + epsilon, and is {@link

@@ -19,8 +19,8 @@ package org.steptuner.rule;
  * <p>State: two words per element, {@code sum} and {@code start}; a step alone moves 7 (x0 is written at every step, because all steps of a
  * rule have one formula). x follows z, which is kept in the type of the state, so what is lost when a 16-bit x is rounded comes back.
  *
- * <p>Known to fail: as SGD does, where gradients differ much in size between layers, for there is no divisor. While gradients stay the same,
- * z goes only two thirds as far as plain descent at this rate would.
+ * <p>Known to fail: as SGD does, where gradients differ much in size between layers, for there is no divisor. While gradients stay the
+ * same, z goes only two thirds as far as plain descent at this rate would.
  *
  * <p>Jelassi and Defazio, "Dual Averaging is Surprisingly Effective for Deep Learning Optimization" (2020). The formula is that of MADGRAD
  * without the divisor, and that of a public implementation of the regularized method without its regularizer; the paper's own text could

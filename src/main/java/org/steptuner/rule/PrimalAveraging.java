@@ -36,8 +36,8 @@ package org.steptuner.rule;
  *
  * <p>Known to fail: as SGD does, where gradients differ much in size between layers, for there is no divisor.
  *
- * <p>Defazio, "Momentum via Primal Averaging: Theoretical Insights and Learning Rate Schedules for Non-Convex Optimization" (2020). The form
- * is that of public implementations, and the equality with SGD is tested; the paper's own text could not be compared.
+ * <p>Defazio, "Momentum via Primal Averaging: Theoretical Insights and Learning Rate Schedules for Non-Convex Optimization" (2020). The
+ * form is that of public implementations, and the equality with SGD is tested; the paper's own text could not be compared.
  *
  * @param averaging c, the weight of z in x: in (0, 1]; 1 is plain SGD
  * @param weightDecay added to the gradient, not negative

@@ -2,6 +2,7 @@
 package org.steptuner.rule;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.steptuner.Refusal.assertRefused;
 
 import java.util.LinkedHashMap;
@@ -211,6 +212,6 @@ class RuleValidationTest {
     assertEquals(new AdamW(0.9, 0.999, 1e-8, 0.01), AdamW.defaults());
     assertEquals(new Lion(0.9, 0.99, 0), Lion.defaults());
     assertEquals(new Adan(0.98, 0.92, 0.99, 1e-8, 0, false), Adan.defaults());
-    assertEquals(true, Adan.defaults().stepIsMultipleOfRate() && Adan.defaults().weightDecay(1).noProx(true).stepIsMultipleOfRate());
+    assertTrue(Adan.defaults().stepIsMultipleOfRate() && Adan.defaults().weightDecay(1).noProx(true).stepIsMultipleOfRate());
   }
 }

@@ -12,8 +12,10 @@ import static org.steptuner.Refusal.assertRefused;
 
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -43,7 +45,7 @@ import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 
 /** Schedules of momentum and weight decay, over rules and tuners. */
-class RuleSchedulesTest {
+class RuleSchedulesTest extends TunerContract {
   private static final double RATE = 0.05;
   private static final int STEPS = 8;
   private static final Device CPU = Device.cpu(1);
@@ -55,6 +57,25 @@ class RuleSchedulesTest {
 
   private static double decay(long t) {
     return t == 3 ? 0 : 0.25 * t;
+  }
+
+  @Override
+  Map<String, Supplier<TunerBuilder<?>>> forms() {
+    final Map<String, Supplier<TunerBuilder<?>>> forms = new LinkedHashMap<>();
+    forms.put("SPA", () -> FixedRate.of(0.5, PrimalAveraging.defaults().weightDecay(0.01)));
+    forms.put("MDA", () -> FixedRate.of(0.1, ModernizedDualAveraging.defaults().weightDecay(0.01)));
+    forms.put("Adan", () -> FixedRate.of(0.01, Adan.defaults().weightDecay(0.01)));
+    forms.put("Mechanic over SPA", () -> Mechanic.tuning(PrimalAveraging.defaults().weightDecay(0.01)).initialScale(0.1));
+    forms.put("Prodigy", () -> Prodigy.tuning(AdamW.defaults()));
+    final Map<String, Supplier<TunerBuilder<?>>> scheduled = new LinkedHashMap<>();
+    forms.forEach(
+        (name, builder) -> scheduled.put(
+            name,
+            () -> builder.get().momentumSchedule(Schedule.inverseSquareRoot(2, 3)).decaySchedule(Schedule.linear(3, 20))));
+    scheduled.put(
+        "moving target",
+        () -> MovingTarget.tuning(SGD.defaults().momentum(0.9)).baseRate(0.01).momentumSchedule(Schedule.inverseSquareRoot(2, 3)));
+    return scheduled;
   }
 
   /** A rule for one element, with the momentum m and the decay w of the step. */
@@ -276,6 +297,16 @@ class RuleSchedulesTest {
     // The case would also pass with a value that does not matter.
     assertFalse(Arrays.equals(expected, train(over.momentum(0.8, 0.02))), "momentum matters");
     assertFalse(Arrays.equals(expected, train(over.momentum(0.4, 0.08))), "decay matters");
+  }
+
+  /** A tuner without a row could ignore a schedule silently. */
+  @Test
+  void everyTunerHasARow() {
+    final Set<Class<?>> seen = new HashSet<>();
+    tuners().values().forEach(over -> seen.add(over.momentum(0.4, 0.02).getClass()));
+    seen.add(FixedRate.class); // rulesFollowTheirFormulas
+    seen.add(MovingTarget.class); // movingTargetAveragesWithThePresentMomentum
+    assertEquals(Set.of(TunerBuilder.class.getPermittedSubclasses()), seen);
   }
 
   private static double[] train(TunerBuilder<?> builder) {
