@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.SplittableRandom;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -143,7 +144,7 @@ class ScheduleFreeTest extends TunerContract {
     }
   }
 
-  /** Mechanic multiplies the whole run of the rule, its average included: ref + S (x - ref), the decay being that of the true parameters. */
+  /** Mechanic multiplies the whole run of the rule, its average included: ref + S (x - ref); the decay is of the true parameters. */
   @Test
   void underMechanicTheScaleMultipliesTheAverageToo() {
     for (Mechanic.Variant variant : Mechanic.Variant.values())
@@ -153,23 +154,23 @@ class ScheduleFreeTest extends TunerContract {
               Optimizer optimizer =
                   Mechanic.tuning(rule).variant(variant).delta(Mechanic.Delta.STORED).initialScale(0.01).scope(scope).schedule(WARMUP)
                       .group("second", rule, 0.5).build(tensors.on(device()))) {
-            final double[][] start = {tensors.parameters(0).toDoubles(), tensors.parameters(1).toDoubles()};
-            final Reference[] runs = {new Reference(rule, 1, start[0]), new Reference(rule, 0.5, start[1])};
-            for (int t = 1; t <= 25; ++t) {
-              final double[][] at = {tensors.parameters(0).toDoubles(), tensors.parameters(1).toDoubles()};
-              step(tensors, optimizer, t);
-              for (int k = 0; k < 2; ++k) {
-                runs[k].step(t, WARMUP.at(t), tensors.gradients(k).toDoubles(), at[k]);
-                final double s = optimizer.report().learnedScale(scope == Scope.ALL ? 0 : k);
-                final String what = variant + " over " + rule + ", " + scope + ", step " + t;
-                assertArrayEquals(scaled(start[k], runs[k].y, s), tensors.parameters(k).toDoubles(), 1e-12, what);
-                optimizer.evaluating();
-                assertArrayEquals(scaled(start[k], runs[k].x, s), tensors.parameters(k).toDoubles(), 1e-12, what);
-                optimizer.training();
-              }
-            }
-            assertTrue(optimizer.report().learnedScale() != 0.01, "the scale has been learned");
-          }
+                        final double[][] start = {tensors.parameters(0).toDoubles(), tensors.parameters(1).toDoubles()};
+                        final Reference[] runs = {new Reference(rule, 1, start[0]), new Reference(rule, 0.5, start[1])};
+                        for (int t = 1; t <= 25; ++t) {
+                          final double[][] at = {tensors.parameters(0).toDoubles(), tensors.parameters(1).toDoubles()};
+                          step(tensors, optimizer, t);
+                          for (int k = 0; k < 2; ++k) {
+                            runs[k].step(t, WARMUP.at(t), tensors.gradients(k).toDoubles(), at[k]);
+                            final double s = optimizer.report().learnedScale(scope == Scope.ALL ? 0 : k);
+                            final String what = variant + " over " + rule + ", " + scope + ", step " + t;
+                            assertArrayEquals(scaled(start[k], runs[k].y, s), tensors.parameters(k).toDoubles(), 1e-12, what);
+                            optimizer.evaluating();
+                            assertArrayEquals(scaled(start[k], runs[k].x, s), tensors.parameters(k).toDoubles(), 1e-12, what);
+                            optimizer.training();
+                          }
+                        }
+                        assertTrue(optimizer.report().learnedScale() != 0.01, "the scale has been learned");
+                      }
   }
 
   private static double[] scaled(double[] reference, double[] run, double scale) {
@@ -189,23 +190,23 @@ class ScheduleFreeTest extends TunerContract {
             Optimizer optimizer =
                 Prodigy.tuning(first).group("second", second, 0.5).initialRate(1e-3).growthRate(1.4).displacement(displacement)
                     .schedule(Schedule.of(0.5, 0, 1)).build(tensors.on(device()))) {
-          final ProdigyReference reference = new ProdigyReference(tensors, first, second);
-          for (int t = 1; t <= 15; ++t) {
-            step(tensors, optimizer, t);
-            reference.step(t == 1 ? 0.5 : t == 2 ? 0 : 1, tensors);
-            final double tolerance = type == DataType.FLOAT64 ? 1e-12 : 2e-5;
-            final String what = displacement + ", " + type + ", step " + t;
-            assertEquals(reference.d, optimizer.report().learnedScale(), tolerance * reference.d, what);
-            for (int k = 0; k < 2; ++k) {
-              assertArrayEquals(reference.y[k], tensors.parameters(k).toDoubles(), tolerance, what);
-              optimizer.evaluating();
-              assertArrayEquals(reference.x[k], tensors.parameters(k).toDoubles(), tolerance, what);
-              optimizer.training();
-            }
-            assertArrayEquals(reference.c, optimizer.scalars().get("c"), tolerance, what);
-          }
-          assertTrue(reference.d > 0.02, "the estimate has grown");
-        }
+                      final ProdigyReference reference = new ProdigyReference(tensors, first, second);
+                      for (int t = 1; t <= 15; ++t) {
+                        step(tensors, optimizer, t);
+                        reference.step(t == 1 ? 0.5 : t == 2 ? 0 : 1, tensors);
+                        final double tolerance = type == DataType.FLOAT64 ? 1e-12 : 2e-5;
+                        final String what = displacement + ", " + type + ", step " + t;
+                        assertEquals(reference.d, optimizer.report().learnedScale(), tolerance * reference.d, what);
+                        for (int k = 0; k < 2; ++k) {
+                          assertArrayEquals(reference.y[k], tensors.parameters(k).toDoubles(), tolerance, what);
+                          optimizer.evaluating();
+                          assertArrayEquals(reference.x[k], tensors.parameters(k).toDoubles(), tolerance, what);
+                          optimizer.training();
+                        }
+                        assertArrayEquals(reference.c, optimizer.scalars().get("c"), tolerance, what);
+                      }
+                      assertTrue(reference.d > 0.02, "the estimate has grown");
+                    }
   }
 
   private static final class ProdigyReference {
@@ -279,9 +280,9 @@ class ScheduleFreeTest extends TunerContract {
     for (int k = 0; k < 2; ++k)
       try (TestTensors tensors = tensors(k == 0 ? DataType.FLOAT32 : DataType.BFLOAT16);
           Optimizer optimizer = Prodigy.tuning(ScheduleFreeAdamW.defaults()).initialRate(1e-6).growthRate(2).build(tensors.on(device()))) {
-        for (int t = 1; t <= 12; ++t) step(tensors, optimizer, t);
-        grown[k] = optimizer.report().learnedScale();
-      }
+            for (int t = 1; t <= 12; ++t) step(tensors, optimizer, t);
+            grown[k] = optimizer.report().learnedScale();
+          }
     assertTrue(grown[0] > 1e-4, "d grew to " + grown[0]);
     assertEquals(grown[0], grown[1], 0.02 * grown[0]);
   }
@@ -312,24 +313,43 @@ class ScheduleFreeTest extends TunerContract {
             TestTensors two = tensors(DataType.BFLOAT16).parameters(i -> 7);
             Optimizer saved = FixedRate.of(0.1, rule).schedule(WARMUP).build(one.on(device()));
             Optimizer restored = FixedRate.of(0.1, rule).schedule(WARMUP).build(two.on(device()))) {
-          for (int t = 1; t <= 6; ++t) step(one, saved, t);
-          if (evaluating) saved.evaluating();
-          saved.save(file);
-          restored.evaluating();
-          restored.restore(file);
-          if (!evaluating) one.assertSameParameters(two, "training");
-          saved.evaluating();
-          restored.evaluating();
-          one.assertSameParameters(two, "evaluating");
-          saved.training();
-          restored.training();
-          for (int t = 7; t <= 12; ++t) {
-            step(one, saved, t);
-            step(two, restored, t);
-          }
-          one.assertSameParameters(two, "resumed");
-          SavedState.of(saved).assertSame(SavedState.of(restored), "resumed");
+              for (int t = 1; t <= 6; ++t) step(one, saved, t);
+              if (evaluating) saved.evaluating();
+              saved.save(file);
+              restored.evaluating();
+              restored.restore(file);
+              if (!evaluating) one.assertSameParameters(two, "training");
+              saved.evaluating();
+              restored.evaluating();
+              one.assertSameParameters(two, "evaluating");
+              saved.training();
+              restored.training();
+              for (int t = 7; t <= 12; ++t) {
+                step(one, saved, t);
+                step(two, restored, t);
+              }
+              one.assertSameParameters(two, "resumed");
+              SavedState.of(saved).assertSame(SavedState.of(restored), "resumed");
+            }
+  }
+
+  /** The documented failure: short parameters at a fixed rate do not follow the average, those of float32 do. */
+  @Test
+  void shortParametersLoseTheAverage() {
+    final double[] distance = new double[2];
+    for (int k = 0; k < 2; ++k)
+      try (TestTensors tensors = tensors(k == 0 ? DataType.FLOAT32 : DataType.BFLOAT16);
+          Optimizer optimizer = FixedRate.of(0.1, ScheduleFreeSGD.defaults()).build(tensors.on(device()))) {
+        final SplittableRandom random = new SplittableRandom(5);
+        for (int t = 1; t <= 3000; ++t) {
+          final double[] x = tensors.values();
+          tensors.gradients(i -> (x[i] - 3) * (1 + i % 10) / 10 + random.nextDouble(-0.1, 0.1));
+          optimizer.step();
         }
+        optimizer.evaluating();
+        for (double x : tensors.values()) distance[k] += (x - 3) * (x - 3);
+      }
+    assertTrue(distance[1] > 10 * distance[0], "distances " + distance[0] + " and " + distance[1]);
   }
 
   /** Until a rate is positive nothing moves and nothing has weight; with a ratePower of 0 such steps count. */
@@ -339,17 +359,17 @@ class ScheduleFreeTest extends TunerContract {
       try (TestTensors tensors = tensors(DataType.FLOAT64).gradients(i -> 1);
           Optimizer optimizer =
               FixedRate.of(0.5, ScheduleFreeSGD.defaults().ratePower(power)).schedule(Schedule.of(0, 0, 1)).build(tensors.on(device()))) {
-        final double[] start = tensors.values();
-        optimizer.step();
-        optimizer.step();
-        assertArrayEquals(start, tensors.values(), 0);
-        assertEquals(power == 0 ? 0.5 : 0, optimizer.scalars().get("c")[0]);
-        optimizer.step();
-        assertEquals(power == 0 ? 1 / 3.0 : 1, optimizer.scalars().get("c")[0]);
-        optimizer.evaluating();
-        final double x = start[0] - 0.5 * (power == 0 ? 1 / 3.0 : 1);
-        assertEquals(x, tensors.parameters(0).get(0), 1e-15);
-      }
+                final double[] start = tensors.values();
+                optimizer.step();
+                optimizer.step();
+                assertArrayEquals(start, tensors.values(), 0);
+                assertEquals(power == 0 ? 0.5 : 0, optimizer.scalars().get("c")[0]);
+                optimizer.step();
+                assertEquals(power == 0 ? 1 / 3.0 : 1, optimizer.scalars().get("c")[0]);
+                optimizer.evaluating();
+                final double x = start[0] - 0.5 * (power == 0 ? 1 / 3.0 : 1);
+                assertEquals(x, tensors.parameters(0).get(0), 1e-15);
+              }
   }
 
   /** A sum of weights that overflows is said, before anything has changed. */

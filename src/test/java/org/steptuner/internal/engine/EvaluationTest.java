@@ -91,7 +91,8 @@ class EvaluationTest {
   private static Weighted optimizer(ParameterSet parameters, Scope scope, double[]... weights) {
     final Settings settings =
         new Settings(
-            SGD.defaults().momentum(0.9), Map.of(), Schedule.constant(), null, null, scope, NonFinite.SKIP, 1, Double.POSITIVE_INFINITY, null,
+            SGD.defaults().momentum(0.9), Map.of(), Schedule.constant(), null, null, scope, NonFinite.SKIP, 1, Double.POSITIVE_INFINITY,
+            null,
             false, 0, "weighted", List.of("momentum"), List.of(), true, false);
     return (Weighted) Engine.build(settings, parameters, engine -> new Weighted(engine, weights));
   }
