@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // D-Adaptation and Prodigy in the forms that their papers analyse: dual averaging and gradient descent. Learning-Rate-Free Learning by
-// D-Adaptation, Defazio and Mishchenko (2023), algorithms 1 and 2; Prodigy, Mishchenko and Defazio (2023), algorithms 1 and 2. All four keep
-// a weighted sum s of gradients and set x = x0 - factor s; they differ in the weights, the factor and the bound d, which are scalars.
+// D-Adaptation, Defazio and Mishchenko (2023), algorithms 1 and 2; Prodigy, Mishchenko and Defazio (2023), algorithms 1 and 2. All four
+// keep a weighted sum s of gradients and set x = x0 - factor s; they differ in the weights, the factor and the bound d, which are scalars.
 //
 // The step needs |g|^2 before it, and the sums of the step are those that the next d is made of. Where d is needed at once, the first
 // sweep reads s too.

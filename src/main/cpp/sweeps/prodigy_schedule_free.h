@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Prodigy (see prodigy.h) over Schedule-Free AdamW: the rule's z makes Prodigy's steps, and the gradient is taken at y, the parameter, between
-// z and the average x of all z. After the authors' submission to AlgoPerf; Defazio, Mishchenko and others (2024).
+// Prodigy (see prodigy.h) over Schedule-Free AdamW: the rule's z makes Prodigy's steps, and the gradient is taken at y, the parameter,
+// between z and the average x of all z. After Meta's submission to the AlgoPerf benchmark.
 //
 //   observe  prodigy_observe_stored, whose displacement is x0 - z:  3 words
 //   apply    s <- s';  v <- beta2 v + squareGain g^2;  d = gain g / (sqrt(v) + epsilon) + weightDecay y;  z <- z - rate d;
@@ -33,14 +33,18 @@ struct ProdigyApplyScheduleFree : Kernel {
     const T square = c[SQUARE_RETENTION] * r[SQUARE] + c[SQUARE_GAIN] * g * g;
     r[SQUARE] = square;
     T y;
-    if constexpr (STORED) y = r[REFERENCE] - (r[DISPLACEMENT] + r[OFFSET]);
-    else y = r[X];
+    if constexpr (STORED)
+      y = r[REFERENCE] - (r[DISPLACEMENT] + r[OFFSET]);
+    else
+      y = r[X];
     const T direction = c[GAIN] * g / (squareRoot(square) + c[EPSILON]);
     const T step = Step::template update<T>(direction, y, r + OFFSET, c + STEP_BEGIN);
     const T displacement = r[DISPLACEMENT] + c[RATE] * (direction + c[STEP_BEGIN + Step::WEIGHT_DECAY] * y);
     r[DISPLACEMENT] = displacement;
-    if constexpr (STORED) r[X] = r[REFERENCE] - (displacement + r[OFFSET]);
-    else r[X] = y + step;
+    if constexpr (STORED)
+      r[X] = r[REFERENCE] - (displacement + r[OFFSET]);
+    else
+      r[X] = y + step;
   }
 };
 

@@ -51,9 +51,9 @@ public interface Optimizer extends AutoCloseable {
   double wordsPerElement();
 
   /**
-   * Puts the point that is to be evaluated, and saved as the model, in the place of the parameters. Some tuners and rules average the points
-   * that they visit, and train at others than they answer for; their pages say so. For all others this does nothing, so that a trainer may
-   * always call it before it evaluates a model or writes it to a file. Calling it twice is harmless.
+   * Puts the point that is to be evaluated, and saved as the model, in the place of the parameters. Some tuners and rules average the
+   * points that they visit, and train at others than they answer for; their pages say so. For all others this does nothing, so that a
+   * trainer may always call it before it evaluates a model or writes it to a file. Calling it twice is harmless.
    *
    * <p>The training parameters are kept in scratch memory, one word per element, which the first call allocates. A call moves 4 words per
    * element, on the stream of the steps. While evaluating, a step is refused, and {@link #rebind} moves a tensor as always. {@link #close}
@@ -110,7 +110,8 @@ public interface Optimizer extends AutoCloseable {
 
   /**
    * The scalars of the tuner by name, each with one value per scope (and coordinate); a copy. The names are those of the papers; the page
-   * of a tuner or rule lists them. Those of rules have one value per parameter group, or per tensor with {@link Scope#TENSOR}. Values that only the implementation uses are in checkpoints, but not here.
+   * of a tuner or rule lists them. Those of rules have one value per parameter group, or per tensor with {@link Scope#TENSOR}. Values that
+   * only the implementation uses are in checkpoints, but not here.
    */
   Map<String, double[]> scalars();
 

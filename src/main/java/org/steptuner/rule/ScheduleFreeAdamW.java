@@ -14,8 +14,8 @@ package org.steptuner.rule;
  * tuners and of known failures is true of this rule as well; the release advises a rate 1 to 10 times that of AdamW. {@code Prodigy} takes
  * this rule too.
  *
- * <p>Defazio, Yang, Mehta, Mishchenko, Khaled and Cutkosky, "The Road Less Scheduled" (2024), algorithm 1, in the form of the authors' release,
- * without its bias correction by warm-up: the warm-up is a {@link org.steptuner.Schedule}.
+ * <p>Defazio, Yang, Mehta, Mishchenko, Khaled and Cutkosky, "The Road Less Scheduled" (2024), algorithm 1, in the form of the
+ * authors' release. The release's warm-up is {@link org.steptuner.Schedule#warmup} here.
  *
  * @param beta1 in (0, 1)
  * @param beta2 in [0, 1)

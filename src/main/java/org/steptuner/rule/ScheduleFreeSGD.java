@@ -14,24 +14,29 @@ package org.steptuner.rule;
  *
  * The model is x: evaluate it, and save it as the model, between {@link org.steptuner.Optimizer#evaluating} and
  * {@link org.steptuner.Optimizer#training}. x is not stored: it is y + (1 - 1/beta1) (z - y). Nor is z: the state is b = z - y, one word
- * per element, for which the same formulas say y &lt;- y + c b - rate (1 - beta1 (1 - c)) d and b &lt;- (1 - c) b - rate beta1 (1 - c) d. So the
- * step depends on no place, as {@link org.steptuner.tuner.Mechanic} needs it, and b keeps its digits where z - y would lose them. A step
- * alone moves 5 words per element, as SGD with momentum does.
+ * per element. With b the same formulas are
+ *
+ * <pre>
+ * y &lt;- y + c b - rate (1 - beta1 (1 - c)) d;  b &lt;- (1 - c) b - rate beta1 (1 - c) d
+ * </pre>
+ *
+ * So the step depends on no place, as {@link org.steptuner.tuner.Mechanic} needs it, and b keeps its digits where z - y would lose them. A
+ * step alone moves 5 words per element, as SGD with momentum does.
  *
  * <p>It needs no rate that decreases: give it a constant one, or a warm-up ({@link org.steptuner.Schedule#warmup}). {@code FixedRate} and
  * {@code Mechanic} take this rule. Under Mechanic, a combination of ours, w is made of the rates of the schedule, and the learned scale
  * multiplies b where x is computed. A momentum schedule is refused: x, y and z belong together for one beta1. Scalars, for each parameter
  * group: {@code c}, {@code weight_sum} (W) and {@code lr_max} (R), named as in the release.
  *
- * <p>Known to fail: a trainer that forgets {@code evaluating()} evaluates y, which is noisier than x. Batch normalisation has the statistics
- * of y: make some forward passes in training mode between {@code evaluating()} and the evaluation. With 16-bit parameters at a fixed rate
- * the steps of y, which shrink with c, round to nothing, and x goes astray after some hundred steps; use float32 parameters, or Mechanic. A
- * beta1 that is too small for a long run leaves y noisy: the release advises 0.95 or 0.98 then. The release also advises a rate 10 to 50
- * times that of SGD with momentum.
+ * <p>Known to fail: a trainer that forgets {@code evaluating()} evaluates y, which is noisier than x. Batch normalisation has the
+ * statistics of y: make some forward passes in training mode between {@code evaluating()} and the evaluation. With 16-bit parameters at a
+ * fixed rate the steps of y, which shrink with c, round to nothing in the end, and x goes astray; use float32 parameters. A beta1 that is
+ * too small for a long run leaves y noisy: the release advises 0.95 or 0.98 then. The release also advises a rate 10 to 50 times that of
+ * SGD with momentum.
  *
  * <p>Defazio, Yang, Mehta, Mishchenko, Khaled and Cutkosky, "The Road Less Scheduled" (2024), in the form of the authors' release, whose r
- * and weight_lr_power are stepPower and ratePower here. The formulas are those of the release; z is kept in another form, as said. Storing z
- * was compared: with float32 the errors are alike, with bfloat16 those of x are larger by half.
+ * and weight_lr_power are stepPower and ratePower here. The formulas are those of the release; z is kept in another form, as said.
+ * Storing z was compared: with float32 the errors are alike, with bfloat16 those of x are larger by half.
  *
  * @param beta1 in (0, 1)
  * @param stepPower r, the power of the step's number in w; not negative

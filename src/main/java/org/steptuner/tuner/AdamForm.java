@@ -18,8 +18,8 @@ record AdamForm(double beta1, double beta2, double epsilon, double coupledDecay,
   }
 
   /**
-   * The same, or the values of Schedule-Free AdamW: its average takes the place of a momentum, so beta1 is 0, and its decay, which is that of
-   * AdamW but for the average, is decoupled.
+   * The same, or the values of Schedule-Free AdamW, whose average takes the place of a momentum: beta1 is 0 then, and the decay is
+   * decoupled.
    */
   static AdamForm orScheduleFree(Rule rule) {
     if (!scheduleFree(rule)) return of(rule);

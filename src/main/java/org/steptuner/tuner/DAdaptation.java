@@ -42,22 +42,23 @@ import org.steptuner.rule.Rule;
  * Decay is added to g by SGD, Adam and AdaGrad, and applied to x by AdamW, Lion and Adan. c is Adam's bias correction, or 1.
  *
  * <p>Words moved per element, of which 1 is the guard against non-finite gradients (clipping needs it too): SGD 7, Adam 10, AdaGrad 9, Lion
- * 8, Adan 14. State: SGD and Lion two words per element, Adam and AdaGrad three, Adan five. A step uses the d from before it, so its own sums are not needed at
- * once. They are read back with those of the next step's guard, or when the report is asked for the learned scale.
+ * 8, Adan 14. State: SGD and Lion two words per element, Adam and AdaGrad three, Adan five. A step uses the d from before it, so its own
+ * sums are not needed at once. They are read back with those of the next step's guard, or when the report is asked for the learned scale.
  *
  * <p>Where the rate is 0 (a schedule may begin or end so, a group's factor may be 0), SGD and Adam do not change x, the state, d and t, as
- * in the release. AdaGrad still adds up squares and averages iterates, the averages of Lion and Adan still decay, and Adan still steps along
- * them, as in the release; a group with the factor 0 does not move. |g_1| is over the groups with a positive rate. While the first gradients are 0, SGD does not move and waits for one
- * that is not (the release divides by 0).
+ * in the release. AdaGrad still adds up squares and averages iterates, the averages of Lion and Adan still decay, and Adan still steps
+ * along them, as in the release; a group with the factor 0 does not move. |g_1| is over the groups with a positive rate. While the first
+ * gradients are 0, SGD does not move and waits for one that is not (the release divides by 0).
  *
  * <p>A group may have other steps in two ways. Its factor on the rate multiplies r in every formula, and the group's part of n twice: our
- * generalisation, for all forms. {@link #layerScale}, for Adam, is what the release has: with the scale l, m gets l r g, s and the decay r, and
- * the group's parts of n and |s|_1 are multiplied by l.
+ * generalisation, for all forms. {@link #layerScale}, for Adam, is what the release has: with the scale l, m gets l r g, s and the decay r,
+ * and the group's parts of n and |s|_1 are multiplied by l.
  *
  * <p>{@link org.steptuner.Optimizer#scalars} has d; n, or A and B; s_norm, which is |s| for SGD and |s|_1 for the others; SGD's g1_norm,
  * |g_1|; and t, the number of steps that were not left out.
  *
- * <p>Known to fail: Lion's d can grow without bound (1e16 on iris in the recorded runs); use {@link #growthRate} or {@link #maxRate}.
+ * <p>Known to fail: Lion's d can grow without bound (1e16 on iris in the recorded runs); use {@link #growthRate} or {@link #maxRate}. So
+ * does that of every form where gradients do not depend on x. The release calls Adan's form experimental.
  */
 public final class DAdaptation extends TunerBuilder<DAdaptation> {
   /** The form that a rule selects: its state slots beside the rule's, and the names of its sums, the weighted one first. */

@@ -14,8 +14,8 @@ import org.steptuner.rule.SGD;
 /**
  * D-Adaptation and Prodigy as their papers analyse them: dual averaging and gradient descent, without momentum, decay or a factor per
  * coordinate. They are for convex problems, and for whoever wants the theorems; {@link DAdaptation} and {@link Prodigy} are for networks.
- * Defazio and Mishchenko, "Learning-Rate-Free Learning by D-Adaptation" (2023); Mishchenko and Defazio, "Prodigy" (2023). A form is chosen by
- * {@link DAdaptation#dualAveraging}, {@link DAdaptation#gradientDescent}, {@link Prodigy#gradientDescent} and
+ * Defazio and Mishchenko, "Learning-Rate-Free Learning by D-Adaptation" (2023); Mishchenko and Defazio, "Prodigy" (2023). A form is chosen
+ * by {@link DAdaptation#dualAveraging}, {@link DAdaptation#gradientDescent}, {@link Prodigy#gradientDescent} and
  * {@link Prodigy#dualAveraging}.
  *
  * <p>Each keeps a sum s of weighted gradients from x0, the parameters before the first step, and a lower bound d of |x0 - x*|. r is the
@@ -45,7 +45,8 @@ import org.steptuner.rule.SGD;
  * <p>State: three words per element: s, x0 and the average; two without the average. s is kept in units of the first d, so that its squares
  * are not too small for float32. Words moved per element: 8, without the average 6; the guard
  * and clipping move no more. One word more is moved where d must be known before x is written: with {@link #resetting}, in Prodigy's dual
- * averaging where G is positive, and in a sharded training. x is made of x0 and s at every step: a change that the trainer makes to x in between is overwritten.
+ * averaging where G is positive, and in a sharded training. x is made of x0 and s at every step: a change that the trainer makes to x in
+ * between is overwritten.
  *
  * <p>Where the rate is 0 a step changes nothing, and a group whose factor is 0 stays where it is. While all gradients have been 0 (and G
  * is 0), nothing changes either.
@@ -57,9 +58,9 @@ import org.steptuner.rule.SGD;
  * D-Adaptation's algorithm 2 could not be compared. A rate other than 1 in D-Adaptation, factors of groups, and a positive G in
  * D-Adaptation's dual averaging are generalisations of ours. In the last gamma of Prodigy the paper has the r of the next step.
  *
- * <p>Known to fail: the steps shrink for good, since A only grows, and there is no momentum and no factor per coordinate. After 300 steps on
- * full-batch iris from d = 1e-6 the losses are 1.03, 0.91, 0.26 and 0.42, where {@link DAdaptation} over Adam has 0.05. With resetting a run
- * that ends soon after a reset has lost what it had.
+ * <p>Known to fail: the steps shrink for good, since A only grows, and there is no momentum and no factor per coordinate. After 300 steps
+ * on full-batch iris from d = 1e-6 the losses are 1.03, 0.91, 0.26 and 0.42, where {@link DAdaptation} over Adam has 0.05. With resetting a
+ * run that ends soon after a reset has lost what it had.
  */
 public final class DistanceAdaptation extends TunerBuilder<DistanceAdaptation> {
   /** The algorithms. */
@@ -145,8 +146,8 @@ public final class DistanceAdaptation extends TunerBuilder<DistanceAdaptation> {
    * with it: {@code s = 0, A = 0, Q = 0, x = x0}, and the average is that of the x since. So there are at most {@code log2(D / d0)} resets,
    * D being |x0 - x*|. Mishchenko and Defazio (2023), versions 1 to 3 of the preprint, section "D-Adaptation with Resetting".
    *
-   * <p>Certainty: after the paper's description; its text could not be compared. That d becomes e, and not 2 d, that gamma is 1 / |g| after a
-   * reset, and that the average is of the last run, are our reading. No version of the paper has an experiment with it.
+   * <p>Certainty: after the paper's description; its text could not be compared. That d becomes e, and not 2 d, that gamma is 1 / |g| after
+   * a reset, and that the average is of the last run, are our reading. No version of the paper has an experiment with it.
    *
    * @throws IllegalArgumentException if the form is another one
    */

@@ -41,8 +41,8 @@ import org.steptuner.rule.Rule;
  * <p>{@link org.steptuner.Optimizer#scalars} has d, d_max (the largest e), d_hat (the last e), n, s_norm (|s|_1) and t, the number of steps
  * that were not left out.
  *
- * <p>Over {@link org.steptuner.rule.ScheduleFreeAdamW} the z of that rule makes Prodigy's steps, without a momentum, and n takes x0 - z; the
- * gradient is taken at y, between z and the average x, and x is the model: see {@link org.steptuner.Optimizer#evaluating}.
+ * <p>Over {@link org.steptuner.rule.ScheduleFreeAdamW} the z of that rule makes Prodigy's steps, without a momentum, and n takes x0 - z.
+ * The gradient is taken at y, between z and the average x, and x is the model: see {@link org.steptuner.Optimizer#evaluating}.
  *
  * <pre>
  * n &lt;- beta3 n + d/d0 r &lt;g, x0 - z&gt;             s, v, e, d: as above
@@ -50,11 +50,11 @@ import org.steptuner.rule.Rule;
  * z &lt;- z - r (d g / (sqrt(v) + d epsilon) + decay y);  x &lt;- (1 - c) x + c z;  y &lt;- (1 - beta1) z + beta1 x
  * </pre>
  *
- * With stepPower 0.75, ratePower 0, betas 0.9 and 0.9955 and no decay that is the algorithm of the authors' submission to the AlgoPerf
- * benchmark, read in its code; there the decay is that of x. No paper describes it. With a ratePower above 0, such as the rule's default 2,
- * iterates count by their d as well, so that those of the small first d are soon forgotten: a combination of ours. State: five words per
- * element (z - y, v, s, x0, x0 - z), one less with ACCUMULATED; RECOMPUTED is refused. Words moved: 14. Scalars: also c, weight_sum (W) and
- * lr_max (R), for each parameter group. Leave the schedule constant, but for a warm-up.
+ * With stepPower 0.75, ratePower 0, betas 0.9 and 0.9955 and no decay that is the algorithm of Meta's submission to the AlgoPerf
+ * benchmark, read in its code; there the decay is that of x. No paper that we know describes it. With a ratePower above 0, such as the
+ * rule's default 2, iterates count by their d as well, so that those of the small first d are soon forgotten: a combination of ours. State:
+ * five words per element (z - y, v, s, x0, x0 - z), one less with ACCUMULATED; RECOMPUTED is refused. Words moved: 14. Scalars: also c,
+ * weight_sum (W) and lr_max (R), for each parameter group. Leave the schedule constant, but for a warm-up.
  *
  * <p>Known to fail: with a schedule that warms up from a very small rate, d can be overestimated; use {@link #safeguardWarmup}. On
  * gradients that do not depend on x, d grows without bound; {@link #maxRate} stops it.

@@ -55,7 +55,7 @@ class DistanceAdaptationTest extends TunerContract {
     return forms;
   }
 
-  /** |g|^2 reads g; the step reads g, s and x0, and writes s and x; the average is read and written. Where d is needed at once, s is read. */
+  /** A step reads g, then g, s and x0; it writes s and x, reads and writes the average. Where d is needed at once, it reads s twice. */
   @Test
   void words() {
     algorithms().forEach((name, builder) -> {
@@ -314,6 +314,30 @@ class DistanceAdaptationTest extends TunerContract {
           other.step(twin.backward(step));
         }
         assertArrayEquals(twin.parameterBytes(), training.parameterBytes(), name);
+      }
+    });
+  }
+
+  /** A network that fails once in a step: made again, the step is as if it had not failed. */
+  @Test
+  void aReducerThatThrowsCostsNothing() {
+    algorithms().forEach((name, builder) -> {
+      final int[] calls = {0};
+      try (Training lossy = new Training(DataType.FLOAT64, 0.5, 300);
+          Training safe = new Training(DataType.FLOAT64, 0.5, 300);
+          Optimizer one = builder.get().sumReducer((sums, count) -> {
+            if (++calls[0] == 4) throw new UnsupportedOperationException("connection lost");
+          }).build(lossy.on(device()));
+          Optimizer other = builder.get().sumReducer((sums, count) -> {}).build(safe.on(device()))) {
+        for (int step = 1; step <= 6; ++step) {
+          final double loss = lossy.backward(step);
+          if (step == 4) assertThrows(UnsupportedOperationException.class, () -> one.step(loss), name);
+          one.step(loss);
+          other.step(safe.backward(step));
+        }
+        assertEquals(7, calls[0], name);
+        assertEquals(other.report().learnedScale(), one.report().learnedScale(), name);
+        assertArrayEquals(safe.parameterBytes(), lossy.parameterBytes(), name);
       }
     });
   }

@@ -62,16 +62,16 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
   }
 
   /**
-   * The slot of which the point that is to be evaluated is made, with the parameters, as {@link #putAverage} says. Null where the parameters
-   * are that point themselves. It is the same slot always.
+   * The slot of which the point that is to be evaluated is made, with the parameters, as {@link #putAverage} says. Null where the
+   * parameters are that point themselves. It is the same slot always.
    */
   protected String averageSlot() {
     return null;
   }
 
   /**
-   * Puts the weights of that point, {@code parameterWeight x + averageWeight slot}, for a segment. What has the weight 0 leaves no trace: by
-   * default the point is the slot itself. Before the first step, and where a segment has no average, the weights should be 1 and 0.
+   * Puts the weights of that point, {@code parameterWeight x + averageWeight slot}, for a segment. What has the weight 0 leaves no trace:
+   * by default the point is the slot itself. Before the first step, and where a segment has no average, the weights should be 1 and 0.
    */
   protected void putAverage(int segment, Coefficients to) {
     to.put("parameterWeight", 0).put("averageWeight", 1);
