@@ -340,15 +340,15 @@ class ScheduleFreeTest extends TunerContract {
     for (int k = 0; k < 2; ++k)
       try (TestTensors tensors = tensors(k == 0 ? DataType.FLOAT32 : DataType.BFLOAT16);
           Optimizer optimizer = FixedRate.of(0.1, ScheduleFreeSGD.defaults()).build(tensors.on(device()))) {
-        final SplittableRandom random = new SplittableRandom(5);
-        for (int t = 1; t <= 3000; ++t) {
-          final double[] x = tensors.values();
-          tensors.gradients(i -> (x[i] - 3) * (1 + i % 10) / 10 + random.nextDouble(-0.1, 0.1));
-          optimizer.step();
-        }
-        optimizer.evaluating();
-        for (double x : tensors.values()) distance[k] += (x - 3) * (x - 3);
-      }
+            final SplittableRandom random = new SplittableRandom(5);
+            for (int t = 1; t <= 3000; ++t) {
+              final double[] x = tensors.values();
+              tensors.gradients(i -> (x[i] - 3) * (1 + i % 10) / 10 + random.nextDouble(-0.1, 0.1));
+              optimizer.step();
+            }
+            optimizer.evaluating();
+            for (double x : tensors.values()) distance[k] += (x - 3) * (x - 3);
+          }
     assertTrue(distance[1] > 10 * distance[0], "distances " + distance[0] + " and " + distance[1]);
   }
 
