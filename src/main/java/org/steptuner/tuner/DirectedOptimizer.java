@@ -79,7 +79,7 @@ abstract class DirectedOptimizer extends TunedOptimizer {
     direction.put("gradientScale", sourceScale());
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
-      if (startsGroup(segment)) putRule(direction, group, rateFactor(group));
+      if (startsGroup(segment)) putGroupRule(direction, group, rateFactor(group));
       direction.set(segment);
     }
     direction.run();
@@ -124,7 +124,7 @@ abstract class DirectedOptimizer extends TunedOptimizer {
     if (multiplies) apply.put("learnedRate", rate);
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
-      if (startsGroup(segment)) putRule(apply, group, multiplies ? rateFactor(group) : rate * rateFactor(group));
+      if (startsGroup(segment)) putGroupRule(apply, group, multiplies ? rateFactor(group) : rate * rateFactor(group));
       apply.set(segment);
     }
     apply.run();

@@ -86,7 +86,7 @@ final class DoGOptimizer extends TunedOptimizer {
     }
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
-      putRule(apply, group, rate(group) * scalars[plan.scope(segment)].eta);
+      putGroupRule(apply, group, rate(group) * scalars[plan.scope(segment)].eta);
       apply.set(segment);
     }
   }

@@ -66,9 +66,9 @@ final class GradaGradOptimizer extends TunedOptimizer {
       apply.put("intake", 1 - rule(group).momentum() * momentumFactor()).put("first", first ? 1 : 0);
     } else if (compares) {
       apply.put("learnedRate", rate);
-      putRule(apply, group, 1);
+      putGroupRule(apply, group, 1);
     } else {
-      putRule(apply, group, rate);
+      putGroupRule(apply, group, rate);
     }
   }
 

@@ -67,7 +67,7 @@ final class HypergradientOptimizer extends TunedOptimizer {
   }
 
   private void putRule(int group, long step) {
-    putRule(apply, group, 1);
+    putGroupRule(apply, group, 1);
     if (released.length == 0) return;
     final AdamForm adam = released[group];
     apply.put("stepSize", 1 / (1 - Math.pow(adam.beta1() * momentumFactor(), step)) * Math.sqrt(1 - Math.pow(adam.beta2(), step)));

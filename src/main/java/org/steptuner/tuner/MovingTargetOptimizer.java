@@ -59,7 +59,7 @@ final class MovingTargetOptimizer extends TunedOptimizer implements PartedOptimi
     if (guard.refuses(rate)) return false;
     scalars.update(gamma, rate, part);
     sweep.put("gradientScale", guard.scale() * rate);
-    putRule(sweep, 0, 1 - momentum);
+    putGroupRule(sweep, 0, 1 - momentum);
     if (settings.momentum != 0) sweep.put("momentum", step == 1 ? momentum : settings.momentum * momentumFactor(step - 1));
     sweep.setAll();
     sweep.run();

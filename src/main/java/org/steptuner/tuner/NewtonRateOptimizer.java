@@ -49,7 +49,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
     sweep.put("gradientScale", sourceScale());
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
-      putRule(sweep, group, rate(group) * scalars[plan.scope(segment)].rate);
+      putGroupRule(sweep, group, rate(group) * scalars[plan.scope(segment)].rate);
       sweep.set(segment);
     }
     sweep.run();

@@ -270,11 +270,11 @@ public abstract class TunedOptimizer extends BoundOptimizer {
   protected final void putRule(Sweep sweep, int segment) {
     final int group = plan.group(segment);
     if (averages != null) ruleStep.averaging(averages.weight(segment));
-    if (startsGroup(segment)) putRule(sweep, group, rate(group));
+    if (startsGroup(segment)) putGroupRule(sweep, group, rate(group));
   }
 
   /** Puts the coefficients of a group's rule in this step, at a rate. */
-  protected final void putRule(Sweep sweep, int group, double rate) {
+  protected final void putGroupRule(Sweep sweep, int group, double rate) {
     rule(group).coefficients(ruleStep.at(rate), sweep);
   }
 
