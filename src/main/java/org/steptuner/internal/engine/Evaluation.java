@@ -14,9 +14,11 @@ final class Evaluation {
 
   private final BoundOptimizer optimizer;
   private final Plan plan;
-  private Sweep there; // both null until they are first needed
-  private Sweep back;
+  private Sweeps sweeps; // null until they are first needed
   private boolean evaluating;
+
+  /** From training to evaluating, and back. */
+  private record Sweeps(Sweep there, Sweep back) {}
 
   Evaluation(BoundOptimizer optimizer, Plan plan) {
     this.optimizer = optimizer;
@@ -30,22 +32,21 @@ final class Evaluation {
   void evaluating() {
     final String average = optimizer.averageSlot();
     if (evaluating || average == null) return;
-    if (there == null) {
+    if (sweeps == null) {
       plan.addScratch(TRAINING);
-      back = plan.bind("training", "");
-      there = plan.bind("evaluating", "", Map.of("average", average));
+      sweeps = new Sweeps(plan.bind("evaluating", "", Map.of("average", average)), plan.bind("training", ""));
     }
     for (int segment = 0; segment < plan.segments(); ++segment) {
-      optimizer.putAverage(segment, there);
-      there.set(segment);
+      optimizer.putAverage(segment, sweeps.there);
+      sweeps.there.set(segment);
     }
-    there.run();
+    sweeps.there.run();
     evaluating = true;
   }
 
   void training() {
     if (!evaluating) return;
-    back.run();
+    sweeps.back.run();
     evaluating = false;
   }
 
