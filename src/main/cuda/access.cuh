@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How a thread of a CUDA sweep reaches 4 consecutive elements of an operand.
+// How a thread of a CUDA sweep reaches consecutive elements of an operand.
 //
 // The types of parameters and gradients are looked up at run time, once per operand and chunk, the same way for all threads of a block:
 // memory is the bottleneck, and the table would otherwise be compiled for 16 combinations. State has one type and is aligned, which the
@@ -19,13 +19,13 @@ struct Access4 {
   bool aligned;  // every group of 4 elements starts at a multiple of its own size, or of 16 bytes
 };
 
-// 4 consecutive elements of an operand, as T gets them.
-template <class T>
-struct Four;
+// N consecutive elements of an operand, as T gets them.
+template <class T, int N>
+struct Elements;
 
 // In registers as they are in memory, so that a load need not wait for its conversion; float64 is converted on the way.
 template <>
-struct Four<float> {
+struct Elements<float, 4> {
   uint32_t word[4];
 
   __device__ __forceinline__ void load(const Access4& from, int i, int live) {
@@ -92,21 +92,23 @@ struct Four<float> {
   }
 };
 
-template <>
-struct Four<double> {
-  double value[4];
+// N is even: an access is two of them.
+template <int N>
+struct Elements<double, N> {
+  double value[N];
 
   __device__ __forceinline__ void load(const Access4& from, int i, int live) {
-    if (live == 4 && from.aligned && from.type == FLOAT64) {
+    if (live == N && from.aligned && from.type == FLOAT64) {
       const double2* const at = reinterpret_cast<const double2*>(from.memory + i * 8);
-      const double2 low = at[0], high = at[1];
-      value[0] = low.x;
-      value[1] = low.y;
-      value[2] = high.x;
-      value[3] = high.y;
+#pragma unroll
+      for (int j = 0; j < N; j += 2) {
+        const double2 two = at[j / 2];
+        value[j] = two.x;
+        value[j + 1] = two.y;
+      }
     } else {
 #pragma unroll
-      for (int j = 0; j < 4; ++j) value[j] = j < live ? steptuner::load<double>(from.memory, from.type, i + j) : 0.0;
+      for (int j = 0; j < N; ++j) value[j] = j < live ? steptuner::load<double>(from.memory, from.type, i + j) : 0.0;
     }
   }
 
@@ -117,12 +119,12 @@ struct Four<double> {
   // What a float64 computation writes is float64.
   __device__ __forceinline__ void store(const Access4& to, int i, int live) const {
     double* const at = reinterpret_cast<double*>(to.memory) + i;
-    if (live == 4 && to.aligned) {
-      reinterpret_cast<double2*>(at)[0] = make_double2(value[0], value[1]);
-      reinterpret_cast<double2*>(at)[1] = make_double2(value[2], value[3]);
+    if (live == N && to.aligned) {
+#pragma unroll
+      for (int j = 0; j < N; j += 2) reinterpret_cast<double2*>(at)[j / 2] = make_double2(value[j], value[j + 1]);
     } else {
 #pragma unroll
-      for (int j = 0; j < 4; ++j)
+      for (int j = 0; j < N; ++j)
         if (j < live) at[j] = value[j];
     }
   }

@@ -34,5 +34,6 @@ struct Arguments {
   bool finish;  // the last block adds the chunk sums
   double inlineRows[INLINE_COEFFICIENTS];
 };
+static_assert(sizeof(Arguments) <= 4096, "more than every GPU takes with a launch");
 
 }  // namespace steptuner

@@ -24,11 +24,16 @@ constexpr int chooseRowsInFlight() {
 template <class K, class T>
 constexpr int ROWS_IN_FLIGHT = chooseRowsInFlight<K, T>();
 
+// Of the 4 elements of a row, how many a thread has in registers at a time. Of 12 operands of float64 or more, 4 would spill, as they would
+// if the loop over them were unrolled: the compiler loads ahead.
+template <class K, class T>
+constexpr int AT_A_TIME = OPERANDS<K> * sizeof(T) < 96 ? 4 : 2;
+
 template <class K, class T>
 __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant__ Arguments a) {
   constexpr int BATCH = SUMS<K> < SUM_BATCH ? SUMS<K> : SUM_BATCH;
   constexpr unsigned READS = READ_MASK<K>, WRITES = WRITE_MASK<K>, STATES = STATE_MASK<K>, OWN_TYPE = OWN_TYPE_MASK<K, T>;
-  constexpr int IN_FLIGHT = ROWS_IN_FLIGHT<K, T>;
+  constexpr int IN_FLIGHT = ROWS_IN_FLIGHT<K, T>, SOME = AT_A_TIME<K, T>;
   __shared__ T lanes[BATCH > 0 ? BATCH : 1][STRIPS][LANES];
   const int warp = threadIdx.x / 32;
   const int thread = threadIdx.x % 32;
@@ -66,36 +71,41 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
 
 #pragma unroll 1
     for (int row = 0; row < STRIP_ROWS; row += IN_FLIGHT) {
-      Four<T> four[IN_FLIGHT][OPERANDS<K>];
+#pragma unroll 1
+      for (int part = 0; part < 4; part += SOME) {
+        Elements<T, SOME> some[IN_FLIGHT][OPERANDS<K>];
 #pragma unroll
-      for (int u = 0; u < IN_FLIGHT; ++u) {
-        const int i = warp * STRIP + (row + u) * LANES + 4 * thread;
-#pragma unroll
-        for (int o = 0; o < OPERANDS<K>; ++o)
-          if (READS >> o & 1u) four[u][o].load(access[o], i, min(4, chunk.count - i));
-      }
-#pragma unroll
-      for (int u = 0; u < IN_FLIGHT; ++u) {
-        const int i = warp * STRIP + (row + u) * LANES + 4 * thread;
-        const int live = min(4, chunk.count - i);
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          T r[OPERANDS<K>];
-          T term[SUMS<K> + 1];
-#pragma unroll
-          for (int o = 0; o < OPERANDS<K>; ++o) r[o] = READS >> o & 1u ? four[u][o].get(access[o].type, j) : T(0);
-          if constexpr (SELECTION_AT<K> >= 0) r[SELECTION_AT<K>] = (past + static_cast<uint32_t>(i + j)) % period == 0 ? T(1) : T(0);
-          K::template apply<T>(r, coefficients, term);
-#pragma unroll
-          for (int s = 0; s < SUMS<K>; ++s)
-            if (j < live) sum[s][j] = sum[s][j] + term[s];
+        for (int u = 0; u < IN_FLIGHT; ++u) {
+          const int i = warp * STRIP + (row + u) * LANES + 4 * thread + part;
 #pragma unroll
           for (int o = 0; o < OPERANDS<K>; ++o)
-            if (WRITES >> o & 1u) four[u][o].put(access[o].type, j, r[o]);
+            if (READS >> o & 1u) some[u][o].load(access[o], i, min(SOME, chunk.count - i));
         }
 #pragma unroll
-        for (int o = 0; o < OPERANDS<K>; ++o)
-          if (WRITES >> o & 1u) four[u][o].store(access[o], i, live);
+        for (int u = 0; u < IN_FLIGHT; ++u) {
+          const int i = warp * STRIP + (row + u) * LANES + 4 * thread + part;
+          const int live = min(SOME, chunk.count - i);
+#pragma unroll
+          for (int j = 0; j < SOME; ++j) {
+            T r[OPERANDS<K>];
+            T term[SUMS<K> + 1];
+#pragma unroll
+            for (int o = 0; o < OPERANDS<K>; ++o) r[o] = READS >> o & 1u ? some[u][o].get(access[o].type, j) : T(0);
+            if constexpr (SELECTION_AT<K> >= 0) r[SELECTION_AT<K>] = (past + static_cast<uint32_t>(i + j)) % period == 0 ? T(1) : T(0);
+            K::template apply<T>(r, coefficients, term);
+#pragma unroll
+            for (int s = 0; s < SUMS<K>; ++s)
+#pragma unroll
+              for (int k = 0; k < 4; k += SOME)  // registers have no index
+                if (k == part && j < live) sum[s][k + j] = sum[s][k + j] + term[s];
+#pragma unroll
+            for (int o = 0; o < OPERANDS<K>; ++o)
+              if (WRITES >> o & 1u) some[u][o].put(access[o].type, j, r[o]);
+          }
+#pragma unroll
+          for (int o = 0; o < OPERANDS<K>; ++o)
+            if (WRITES >> o & 1u) some[u][o].store(access[o], i, live);
+        }
       }
     }
 

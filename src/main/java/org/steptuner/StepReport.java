@@ -67,9 +67,10 @@ public interface StepReport {
 
   /**
    * What this step multiplied the base rule's direction by, before the factor of a group: {@link #rate} times what the tuner has learned.
-   * It means the same for every tuner, so that runs of different tuners can be compared: a fixed rate of this size would have made a step of
-   * the same length in the same direction. The learned scale may differ from it: some tuners learn after the step, and some learn a distance
-   * or an estimate from which the rate is computed.
+   * It means the same for every tuner, so that runs of different tuners can be compared: a fixed rate of this size would have made a step
+   * of the same length in the same direction. The learned scale may differ from it: some tuners learn after the step, and some learn a
+   * distance or an estimate from which the rate is computed. Under Mechanic a step also moves by what a change of the scale makes of all
+   * steps before it.
    *
    * <p>A schedule and a bound of the rate are in it. What a rule does to its own direction, such as the bias correction of Adam, is not.
    * NaN before the first step, and after a restore until a step is made; after a skipped step it is that of the last one that was made.

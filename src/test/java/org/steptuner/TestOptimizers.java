@@ -122,7 +122,7 @@ public final class TestOptimizers {
     return all;
   }
 
-  /** The other tuners, which have a contract test of their own; some need a loss. Their rates are held where gradients do not depend on x. */
+  /** The other tuners, which have contract tests of their own; some need a loss. Rates are held where gradients do not depend on x. */
   public static List<Configuration> others() {
     final Map<String, Supplier<TunerBuilder<?>>> others = new LinkedHashMap<>();
     others.put("Prodigy", () -> Prodigy.tuning(AdamW.defaults()).maxRate(0.01));

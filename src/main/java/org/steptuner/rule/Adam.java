@@ -108,7 +108,8 @@ public record Adam(double beta1, double beta2, double epsilon, double weightDeca
     return rate / (1 - Math.pow(beta1, step));
   }
 
-  private static double rootCorrection(double beta2, long step) {
+  /** {@code 1 / sqrt(1 - beta2^t)}. */
+  static double rootCorrection(double beta2, long step) {
     return 1 / Math.sqrt(1 - Math.pow(beta2, step));
   }
 }

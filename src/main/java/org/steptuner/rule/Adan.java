@@ -82,7 +82,7 @@ public record Adan(double beta1, double beta2, double beta3, double epsilon, dou
     to.put("stepSize", rate / (1 - Math.pow(b1, t))).put("differenceStepSize", rate * beta2 / (1 - Math.pow(beta2, t)));
     to.put("shrinkage", shrinkage / divisor);
     to.put("beta1", b1).put("oneMinusBeta1", 1 - b1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
-    to.put("beta3", beta3).put("oneMinusBeta3", 1 - beta3).put("rootCorrection", 1 / Math.sqrt(1 - Math.pow(beta3, t)));
+    to.put("beta3", beta3).put("oneMinusBeta3", 1 - beta3).put("rootCorrection", Adam.rootCorrection(beta3, t));
     to.put("epsilon", epsilon).put("first", t == 1 ? 1 : 0);
   }
 

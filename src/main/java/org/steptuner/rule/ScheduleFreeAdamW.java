@@ -71,7 +71,8 @@ public record ScheduleFreeAdamW(double beta1, double beta2, double epsilon, doub
   @Override
   public void coefficients(RuleStep step, Coefficients to) {
     ScheduleFree.put(step, beta1, weightDecay, to);
-    to.put("beta2", beta2).put("oneMinusBeta2", 1 - beta2).put("rootCorrection", rootCorrection(step)).put("epsilon", epsilon);
+    to.put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
+    to.put("rootCorrection", Adam.rootCorrection(beta2, step.number())).put("epsilon", epsilon);
   }
 
   @Override
@@ -111,10 +112,7 @@ public record ScheduleFreeAdamW(double beta1, double beta2, double epsilon, doub
 
   @Override
   public void preconditioner(RuleStep step, Coefficients to) {
-    to.put("factor", 1).put("rootCorrection", rootCorrection(step)).put("epsilonInside", 0).put("epsilonOutside", epsilon);
-  }
-
-  private double rootCorrection(RuleStep step) {
-    return 1 / Math.sqrt(1 - Math.pow(beta2, step.number()));
+    to.put("factor", 1).put("rootCorrection", Adam.rootCorrection(beta2, step.number()));
+    to.put("epsilonInside", 0).put("epsilonOutside", epsilon);
   }
 }

@@ -10,8 +10,8 @@ package org.steptuner.rule;
  * The rule has no state; the algorithm keeps its own. In this way Mechanic, CDAT, Polyak, a line search and others can tune an algorithm
  * that the library does not have.
  *
- * <p>Clipping and the guard against non-finite gradients are about the gradients, and not about u. A step that CDAT, a line search or
- * Polyak along the update takes along u is also skipped where u is not finite.
+ * <p>Clipping and the guard against non-finite gradients are about the gradients, and not about u. CDAT, a line search, and Polyak along
+ * the update also skip a step whose u is not finite.
  */
 public record SuppliedUpdate() implements Rule {
   @Override

@@ -27,8 +27,8 @@ import org.steptuner.rule.Rule;
  * nothing has changed. If u is an ascent direction, the condition allows an ascent.
  *
  * <p>g and f are those of the trainer's loss. A weight decay of the rule and clipping change only u. A schedule multiplies eta wherever it
- * is used, in the condition too. Any rule will do; {@link CDAT} says what u is over each. Over {@link org.steptuner.rule.Lion}, for
- * example, the slope is about -|g|_1.
+ * is used, in the condition too. {@link CDAT} says over which rules it goes, and what u is over each. Over {@link
+ * org.steptuner.rule.Lion}, for example, the slope is about -|g|_1.
  *
  * <p>State over the rule's: none. Scratch memory: two words per element. Words moved per element, beside what the trainer moves: 9 over
  * SGD, 3 more for each word of a rule's state (Lion 12, AdamW 15), 1 more over a supplied update, and 3 for each trial and for the way
@@ -54,7 +54,7 @@ public final class Armijo extends TunerBuilder<Armijo> {
   /**
    * A line search over a base rule.
    *
-   * @param base any rule
+   * @param base any rule but the Schedule-Free ones
    * @param loss the loss on the batch of the step, at the parameters as they are in memory
    */
   public static Armijo tuning(Rule base, LossFunction loss) {
@@ -70,7 +70,7 @@ public final class Armijo extends TunerBuilder<Armijo> {
    * guess may grow beyond the first one, and here {@link #firstGuess} bounds all. Where all trials fail, the release steps with 1e-6, and
    * here the smallest eta is taken. Over SGD {@code <g, u>} is -|g|^2, as in the paper; over other rules this is a generalisation of ours.
    *
-   * @param base any rule; SGD without momentum in the paper
+   * @param base any rule but the Schedule-Free ones; SGD without momentum in the paper
    * @param loss the loss on the batch of the step, at the parameters as they are in memory
    * @param stepsPerEpoch n, 1 or more: examples over the size of a batch
    */
@@ -121,9 +121,7 @@ public final class Armijo extends TunerBuilder<Armijo> {
 
   /** delta, the relative increase of the loss that is allowed, finite and not negative. The default is 0. */
   public Armijo allowedIncrease(double value) {
-    if (!(value >= 0 && value <= Double.MAX_VALUE))
-      throw new IllegalArgumentException("allowedIncrease must be finite and not negative, not " + value);
-    delta = value;
+    delta = checkNotNegative("allowedIncrease", value);
     return this;
   }
 

@@ -28,11 +28,12 @@ import org.steptuner.rule.Rule;
  * than at x. The paper recommends values near 2 on full batches, smaller ones on small batches, and an average with Adam. g and H are those
  * of the trainer's loss. A weight decay of the rule and clipping change only u.
  *
- * <p>Any rule will do. Its state advances as at the rate 1. The step of most rules is a multiple of the rate, so eta is their rate. A rule
- * whose state holds the rate, such as {@link org.steptuner.rule.MADGRAD}, takes its step at the rate 1, and eta is a factor on that step,
- * not its rate. Over {@link org.steptuner.rule.Lion} u is a vector of signs. Over {@link org.steptuner.rule.SuppliedUpdate} u is the
- * caller's update, which clipping does not change; the gradient is read too, for {@code <g, u>}. The paper has gradient descent, momentum,
- * RMSProp and Adam; the formula over other rules is the same, and a generalisation of ours.
+ * <p>Any rule will do but the Schedule-Free ones. Its state advances as at the rate 1. The step of most rules is a multiple of the rate, so
+ * eta is their rate. Where it is not, the rule makes its step at the rate 1, and eta is a factor on that step, not its rate: because the
+ * state holds the rate, as in {@link org.steptuner.rule.MADGRAD}, or because the decay is proximal, as in {@link org.steptuner.rule.Adan}.
+ * Over {@link org.steptuner.rule.Lion} u is a vector of signs. Over {@link org.steptuner.rule.SuppliedUpdate} u is the caller's update,
+ * which clipping does not change; the gradient is read too, for {@code <g, u>}. The paper has gradient descent, momentum, RMSProp and Adam;
+ * the formula over other rules is the same, and a generalisation of ours.
  *
  * <p>The trainer supplies the curvature, in one of three ways: {@link #curvature}, {@link #hessian}, {@link #finiteDifference}. The tuner
  * asks for it within {@link Optimizer#step}, at the parameters and on the batch of that step. If it throws, nothing has changed.
@@ -51,8 +52,8 @@ import org.steptuner.rule.Rule;
  * finite difference 18 + 3 k
  * </pre>
  *
- * One more over a rule whose state holds the rate (without a finite difference), and over a supplied update. With {@link #every}(N), the
- * steps in between move only the rule's own words, 3 + 2 k, and every step moves 1 more for the guard.
+ * One more over a rule whose step is not a multiple of the rate (without a finite difference), and over a supplied update. With {@link
+ * #every}(N), the steps in between move only the rule's own words, 3 + 2 k, and every step moves 1 more for the guard.
  *
  * <p>{@link org.steptuner.StepReport#learnedScale()} is eta. {@link Optimizer#scalars} has eta, n, d, n_avg, d_avg.
  */
@@ -75,7 +76,7 @@ public final class CDAT extends TunerBuilder<CDAT> {
   /**
    * CDAT over a base rule.
    *
-   * @param base any rule
+   * @param base any rule but the Schedule-Free ones
    */
   public static CDAT tuning(Rule base) {
     return new CDAT(base, false);
@@ -85,7 +86,7 @@ public final class CDAT extends TunerBuilder<CDAT> {
    * The quadratically greedy rate, {@code eta = -<g, u> / <u, H u>}: CDAT with sigma 1, without the guards. n and d keep their signs and
    * there is no maxRate, unless one is given. eta may be negative, and where the model is concave along u, the step goes to its maximum.
    *
-   * @param base any rule
+   * @param base any rule but the Schedule-Free ones
    */
   public static CDAT quadraticallyGreedy(Rule base) {
     return new CDAT(base, true);
@@ -106,9 +107,7 @@ public final class CDAT extends TunerBuilder<CDAT> {
 
   /** Added to the curvature; finite and not negative. The default is 0, as in the paper. The greedy form has none. */
   public CDAT epsilon(double value) {
-    if (!(value >= 0 && value <= Double.MAX_VALUE))
-      throw new IllegalArgumentException("epsilon must be finite and not negative, not " + value);
-    epsilon = value;
+    epsilon = checkNotNegative("epsilon", value);
     return this;
   }
 

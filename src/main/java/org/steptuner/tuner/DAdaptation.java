@@ -223,8 +223,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
 
   @Override
   void check(ParameterSet parameters) {
-    if (maxRate < initialRate)
-      throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
+    checkMaxRate(maxRate, initialRate);
     for (String group : layerScales.keySet())
       if (!parameters.groups().contains(group))
         throw new IllegalArgumentException("layerScale: the parameter set has no group '" + group + "'; it has " + parameters.groups());

@@ -43,10 +43,9 @@ import org.steptuner.rule.SGD;
  * than twice d.
  *
  * <p>State: three words per element: s, x0 and the average; two without the average. s is kept in units of the first d, so that its squares
- * are not too small for float32. Words moved per element: 8, without the average 6; the guard
- * and clipping move no more. One word more is moved where d must be known before x is written: with {@link #resetting}, in Prodigy's dual
- * averaging where G is positive, and in a sharded training. x is made of x0 and s at every step: a change that the trainer makes to x in
- * between is overwritten.
+ * are not too small for float32. Words moved per element: 8, without the average 6; the guard and clipping move no more. One word more is
+ * moved where d must be known before x is written: with {@link #resetting}, in Prodigy's dual averaging where G is positive, and in a
+ * sharded training. x is made of x0 and s at every step: a change that the trainer makes to x in between is overwritten.
  *
  * <p>Where the rate is 0 a step changes nothing, and a group whose factor is 0 stays where it is. While all gradients have been 0 (and G
  * is 0), nothing changes either.
@@ -126,9 +125,7 @@ public final class DistanceAdaptation extends TunerBuilder<DistanceAdaptation> {
    * that is not 0.
    */
   public DistanceAdaptation gradientBound(double value) {
-    if (!(value >= 0 && value <= Double.MAX_VALUE))
-      throw new IllegalArgumentException("gradientBound must be finite and not negative, not " + value);
-    gradientBound = value;
+    gradientBound = checkNotNegative("gradientBound", value);
     return this;
   }
 
@@ -165,8 +162,7 @@ public final class DistanceAdaptation extends TunerBuilder<DistanceAdaptation> {
 
   @Override
   void check(ParameterSet parameters) {
-    if (maxRate < initialRate)
-      throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
+    checkMaxRate(maxRate, initialRate);
     if (resetting && growthRate <= 2)
       throw new IllegalArgumentException("growthRate must be above 2 with resetting, which waits for d to double, and is " + growthRate);
   }

@@ -6,7 +6,6 @@ import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
-import org.steptuner.rule.Coefficients;
 
 /** The two sweeps of D-Adaptation and Prodigy as they are analysed: the norm of the gradient, then the step. */
 final class DistanceOptimizer extends TunedOptimizer {
@@ -172,9 +171,8 @@ final class DistanceOptimizer extends TunedOptimizer {
   }
 
   @Override
-  protected void putAverage(int segment, Coefficients to) {
-    final boolean averaged = scalars[plan.scope(segment)].weights > 0;
-    to.put("parameterWeight", averaged ? 0 : 1).put("averageWeight", averaged ? 1 : 0);
+  protected boolean hasAverage(int segment) {
+    return scalars[plan.scope(segment)].weights > 0;
   }
 
   @Override

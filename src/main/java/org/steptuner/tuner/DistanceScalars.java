@@ -88,6 +88,13 @@ abstract sealed class DistanceScalars {
 
   abstract void take(double rate, double product, double square);
 
+  /** Adds {@code <g, x0 - x>}, weighted, to n, of which the estimate is made. */
+  final void add(double progress) {
+    numerator += progress;
+    estimate = numerator / sumNorm;
+    raise();
+  }
+
   /** The estimate within its limits. */
   final double limited() {
     return Math.min(Math.min(estimate, growthRate * d), maxRate);
@@ -165,9 +172,7 @@ abstract sealed class DistanceScalars {
 
     @Override
     void take(double rate, double product, double square) {
-      numerator += gain * product;
-      estimate = numerator / sumNorm;
-      raise();
+      add(gain * product);
     }
   }
 
@@ -189,9 +194,7 @@ abstract sealed class DistanceScalars {
 
     @Override
     void take(double rate, double product, double square) {
-      numerator += gain * product;
-      estimate = numerator / sumNorm;
-      raise();
+      add(gain * product);
     }
   }
 
@@ -217,9 +220,7 @@ abstract sealed class DistanceScalars {
 
     @Override
     void take(double rate, double product, double square) {
-      numerator += gain * oldFactor * product;
-      estimate = numerator / sumNorm;
-      raise();
+      add(gain * oldFactor * product);
       if (bound > 0) setFactor(rate);
     }
   }

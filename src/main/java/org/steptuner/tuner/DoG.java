@@ -128,9 +128,7 @@ public final class DoG extends TunerBuilder<DoG> {
    * epsilon, which is added to G once; finite and not negative. The default is 1e-8. With 0, there is no step until there is a gradient.
    */
   public DoG epsilon(double value) {
-    if (!(value >= 0 && value <= Double.MAX_VALUE))
-      throw new IllegalArgumentException("epsilon must be finite and not negative, not " + value);
-    epsilon = value;
+    epsilon = checkNotNegative("epsilon", value);
     return this;
   }
 
@@ -154,9 +152,7 @@ public final class DoG extends TunerBuilder<DoG> {
    * @param power finite and not negative; 0 is the plain mean, and the release has 8
    */
   public DoG averaging(double power) {
-    if (!(power >= 0 && power <= Double.MAX_VALUE))
-      throw new IllegalArgumentException("power must be finite and not negative, not " + power);
-    averaging = power;
+    averaging = checkNotNegative("power", power);
     return this;
   }
 

@@ -7,7 +7,6 @@ import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
-import org.steptuner.rule.Coefficients;
 
 /** The sweeps of DoG: observe, then apply, whose sum waits for the next step. */
 final class DoGOptimizer extends TunedOptimizer {
@@ -94,12 +93,6 @@ final class DoGOptimizer extends TunedOptimizer {
   @Override
   protected String averageSlot() {
     return settings.averages() ? "average" : null;
-  }
-
-  @Override
-  protected void putAverage(int segment, Coefficients to) {
-    final double weight = steps() > 0 ? 1 : 0;
-    to.put("parameterWeight", 1 - weight).put("averageWeight", weight);
   }
 
   /** Takes the distance that the last step ended at. It is added over processes with the sums of the next one. */

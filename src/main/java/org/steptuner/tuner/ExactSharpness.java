@@ -24,8 +24,8 @@ import org.steptuner.rule.Rule;
  * lambda_max is the largest eigenvalue of the Hessian H of the trainer's loss, by Lanczos' iteration on Hessian-vector products within
  * {@link Optimizer#step}. These products, some dozens per rate, are what this tuner costs. It ignores the direction of u. H is not
  * preconditioned. The steps of RMSProp, AdaGrad, Adam and AdEMAMix are, and those of Lion are signs, so with them sigma 2 is not the edge
- * of stability, and CDAT is the better choice. A rule whose state holds the rate, such as MADGRAD, is refused: its step is not one along -g
- * for which eta is the rate.
+ * of stability, and CDAT is the better choice. A rule whose step is not a multiple of its rate, such as MADGRAD, is refused: eta would not
+ * be its rate.
  *
  * <p>State over the rule's: none. Scratch memory: three words per element. Words moved: those of the rule, 1 for the guard, and 11 per
  * Hessian-vector product beside what the trainer moves.

@@ -10,8 +10,8 @@ import org.steptuner.rule.Rule;
 /**
  * A rule at a given rate, times the schedule: {@code x <- x + u(g, x; rate * schedule)}, with the step u of the rule.
  *
- * <p>Words per element: AdamW 7, RMSProp 5, AdaGrad 5, Lion 5, SGD with momentum 5, SGD 3; one more for the guard against non-finite
- * gradients or for clipping, unless both are off.
+ * <p>Words per element: 3 over SGD, and 2 more for each word of a rule's state (SGD with momentum 5, AdamW 7, Adan 11); one more for the
+ * guard against non-finite gradients or for clipping, unless both are off.
  */
 public final class FixedRate extends TunerBuilder<FixedRate> {
   private final double rate;

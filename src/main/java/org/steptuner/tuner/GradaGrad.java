@@ -53,8 +53,9 @@ import org.steptuner.rule.SGD;
  * DIAGONAL moves 1 word less without guard and clipping. The other forms see the gradients in a first sweep anyhow.
  *
  * <p>{@link org.steptuner.StepReport#learnedScale(int)} is gamma / sqrt(alpha), the rate of the step; for DIAGONAL it is the mean of
- * gamma over the elements. {@link org.steptuner.Optimizer#scalars} has alpha and gamma, or for DIAGONAL gamma, the same mean; alpha of
- * every element is the slot {@code accumulator}, and gamma / initialRate the slot {@code growth}.
+ * gamma over the elements, a factor on g / sqrt(alpha), and the effective rate is made of the mean before the step.
+ * {@link org.steptuner.Optimizer#scalars} has alpha and gamma, or for DIAGONAL gamma, the same mean; alpha of every element is the slot
+ * {@code accumulator}, and gamma / initialRate the slot {@code growth}.
  *
  * <p>Known to fail: an initial rate that is far too large, because the first steps are made before any gradient can be compared with the
  * last one, and alpha then keeps their size for good; the diagonal form suffers most. Noise: the rate grows only where {@code <g, g'>} is
@@ -127,8 +128,7 @@ public final class GradaGrad extends TunerBuilder<GradaGrad> {
 
   /** rho, the weight of the last gradient, finite and not negative. The default is 2. */
   public GradaGrad rho(double value) {
-    if (!(value >= 0 && value <= Double.MAX_VALUE)) throw new IllegalArgumentException("rho must be finite and not negative, not " + value);
-    rho = value;
+    rho = checkNotNegative("rho", value);
     return this;
   }
 
@@ -141,9 +141,7 @@ public final class GradaGrad extends TunerBuilder<GradaGrad> {
 
   /** alpha at first, finite and not negative; b_0^2 of AdaGrad-Norm. The default is 0. */
   public GradaGrad initialAccumulator(double value) {
-    if (!(value >= 0 && value <= Double.MAX_VALUE))
-      throw new IllegalArgumentException("initialAccumulator must be finite and not negative, not " + value);
-    initialAccumulator = value;
+    initialAccumulator = checkNotNegative("initialAccumulator", value);
     return this;
   }
 

@@ -47,9 +47,9 @@ final class GradaGradOptimizer extends TunedOptimizer {
     guard.reduce(sums, gradient.total);
     if (!guard.accept(gradient.total.of(0)) || guard.refuses(sums)) return false;
     final double s = guard.scale();
-    final double w = decayFactor();
+    final double decayFactor = decayFactor();
     for (int scope = 0; scope < scalars.length; ++scope)
-      scalars[scope].update(gradient.square(scope, s, w), compares ? -gradient.product(scope, s, w) : 0);
+      scalars[scope].update(gradient.square(scope, s, decayFactor), compares ? -gradient.product(scope, s, decayFactor) : 0);
     apply.put("gradientScale", s);
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);

@@ -56,12 +56,8 @@ public final class Hypergradient extends TunerBuilder<Hypergradient> {
 
   private Hypergradient(Rule rule, double initialRate, double hyperRate) {
     super(rule);
-    if (!(initialRate >= 0 && initialRate <= Double.MAX_VALUE))
-      throw new IllegalArgumentException("initialRate must be finite and not negative, not " + initialRate);
-    if (!(hyperRate >= 0 && hyperRate <= Double.MAX_VALUE))
-      throw new IllegalArgumentException("hyperRate must be finite and not negative, not " + hyperRate);
-    this.initialRate = initialRate;
-    this.hyperRate = hyperRate;
+    this.initialRate = checkNotNegative("initialRate", initialRate);
+    this.hyperRate = checkNotNegative("hyperRate", hyperRate);
   }
 
   /**

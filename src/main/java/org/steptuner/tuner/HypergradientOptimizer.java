@@ -48,11 +48,12 @@ final class HypergradientOptimizer extends TunedOptimizer {
 
   private void updateRates() {
     final double s = guard.scale();
-    final double w = decayFactor();
+    final double decayFactor = decayFactor();
     double last = scalars[scalars.length - 1].rate;
     for (int scope = 0; scope < scalars.length; ++scope) {
       final double before = settings.tensorOrder ? last : scalars[scope].rate;
-      scalars[scope].update(before, gradient.product(scope, s, w), gradient.square(scope, s, w), gradient.directionSquare(scope));
+      final double product = gradient.product(scope, s, decayFactor);
+      scalars[scope].update(before, product, gradient.square(scope, s, decayFactor), gradient.directionSquare(scope));
       last = scalars[scope].rate;
     }
   }

@@ -128,9 +128,7 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
 
   /** lambda, the weight of the decay term in h; not negative, 0.01 by default. It is not the base rule's weight decay. */
   public Mechanic decay(double value) {
-    if (!(value >= 0 && value <= Double.MAX_VALUE))
-      throw new IllegalArgumentException("decay must be finite and not negative, not " + value);
-    decay = value;
+    decay = checkNotNegative("decay", value);
     return this;
   }
 

@@ -40,13 +40,12 @@ import org.steptuner.rule.Rule;
  * <p>State: one word per element (m), and one more (v) where D is not 1. Words moved per element: MoMo 8, the others 11; the guard against
  * non-finite gradients moves no more, clipping moves one more. A step reads sums back once.
  *
- * <p>Where the rate is 0, tau is 0: x stays, and the averages are still updated, as in the release. A momentumSchedule is for MoMo without
- * bias correction: c is the weight that averages have in all, and 1 - beta^t is that only for a constant beta.
+ * <p>Where the rate is 0, tau is 0: x stays, and the averages are still updated, as in the release. A momentumSchedule multiplies beta. It
+ * is for MoMo without bias correction: c is the weight that averages have in all, and 1 - beta^t is that only for a constant beta.
  *
  * <p>Known to fail: with a bound above the least loss, steps are too short; with one far below it (the default, 0, where the loss cannot
- * reach 0), tau is only the upper limit, {@code rate}. Over AdaGrad D only grows, so tau reaches that limit sooner or later. {@link
- * #estimateBound} stalls on full-batch iris (loss 0.84 instead of 0.08 in
- * the recorded runs).
+ * reach 0), tau is only the upper limit, {@code rate}. Over AdaGrad D only grows, so tau reaches that limit sooner or later.
+ * {@link #estimateBound} stalls on full-batch iris (loss 0.84 instead of 0.08 in the recorded runs).
  */
 public final class MoMo extends TunerBuilder<MoMo> {
   /** The published forms. They differ in the decay and in the least {@code <m, m / D>}. */

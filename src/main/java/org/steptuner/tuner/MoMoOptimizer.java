@@ -47,6 +47,12 @@ final class MoMoOptimizer extends TunedOptimizer {
     return "MoMo";
   }
 
+  // Over AdaGrad the averages have a beta that the rule has not.
+  @Override
+  protected double scheduledMomentum(int group) {
+    return settings.beta;
+  }
+
   @Override
   protected boolean advance(long step) {
     if (!guard.guard()) return false;

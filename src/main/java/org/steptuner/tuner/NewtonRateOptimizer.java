@@ -18,8 +18,8 @@ final class NewtonRateOptimizer extends TunedOptimizer {
   private final Reduction sums;
   private final Reduction.Term product; // <u, u'>
   private final Reduction.Term square; // |u|^2
-  private final double[] used; // by scope: the rate of this step, which the end of a window changes
   private final Reduction.Term squareNow; // |u'|^2
+  private final double[] used; // by scope: the rate of this step, which the end of a window changes
 
   NewtonRateOptimizer(Engine engine, NewtonRate settings) {
     super(engine);
@@ -33,8 +33,8 @@ final class NewtonRateOptimizer extends TunedOptimizer {
     sums = reduction();
     product = sums.perScope(window.sum("product"));
     square = sums.perScope(window.sum("beforeSquare"));
-    used = new double[scalars.length];
     squareNow = sums.perScope(window.sum("nowSquare"));
+    used = new double[scalars.length];
   }
 
   @Override

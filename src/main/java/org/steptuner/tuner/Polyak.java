@@ -22,13 +22,13 @@ import org.steptuner.rule.Rule;
  *
  * <p>|g|^2 is the decrease of f along u per unit of eta for SGD without momentum or decay, where u = -g. For other rules this decrease is
  * {@code -<g, u>}, which {@link #alongUpdate} uses instead. g and f are those of the trainer's loss. A weight decay of the rule and
- * clipping change only u. Any rule will do; {@link CDAT} says what u is over each. Both papers have gradient descent, and other rules are a
- * generalisation of ours.
+ * clipping change only u. {@link CDAT} says over which rules it goes, and what u is over each. Both papers have gradient descent, and other
+ * rules are a generalisation of ours.
  *
  * <p>A step needs the loss: {@link Optimizer#step(double)}. State over the rule's: none. Words moved: those of the rule alone and 1 for the
  * norm of the gradient, 4 over SGD. Along the update 6 over SGD, and 3 more for each word of a rule's state (Lion 9, AdamW 12), and one
- * word of scratch memory. Over a rule whose state holds the rate, such as MADGRAD, 1 more, and that scratch memory in any case; along a
- * supplied update 1 more.
+ * word of scratch memory. Over a rule whose step is not a multiple of the rate, such as MADGRAD, 1 more, and that scratch memory in any
+ * case; along a supplied update 1 more.
  *
  * <p>Known to fail: with a bound above the least loss of a batch, steps stop too early; with one below it, they are too long, and only the
  * limit holds them.
@@ -50,7 +50,7 @@ public final class Polyak extends TunerBuilder<Polyak> {
   /**
    * Polyak's rate over a base rule.
    *
-   * @param base any rule
+   * @param base any rule but the Schedule-Free ones
    */
   public static Polyak tuning(Rule base) {
     return new Polyak(base);
@@ -61,7 +61,7 @@ public final class Polyak extends TunerBuilder<Polyak> {
    * ({@link #bound}, 0 by default). The formula is that of the authors' release, but for the 1e-8 that it adds to the denominator; the
    * printed text could not be compared.
    *
-   * @param base any rule; SGD without momentum in the paper
+   * @param base any rule but the Schedule-Free ones; SGD without momentum in the paper
    * @param c finite and positive; 0.5 in the release
    * @param maxRate eta_max, positive; infinity gives SPS
    */

@@ -204,8 +204,7 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
 
   @Override
   void check(ParameterSet parameters) {
-    if (maxRate < initialRate)
-      throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
+    checkMaxRate(maxRate, initialRate);
     if (displacement == Displacement.RECOMPUTED && scheduleFree())
       throw new IllegalArgumentException("displacement RECOMPUTED has no form over " + rule + ": use STORED or ACCUMULATED");
     if (displacement == Displacement.ACCUMULATED && coupled())

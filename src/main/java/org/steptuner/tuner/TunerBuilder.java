@@ -125,8 +125,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   public B group(String name, Rule groupRule, double rateFactor) {
     Objects.requireNonNull(name, "name");
     Objects.requireNonNull(groupRule, "groupRule");
-    if (!(rateFactor >= 0 && rateFactor <= Double.MAX_VALUE))
-      throw new IllegalArgumentException("rateFactor of group '" + name + "' must be finite and not negative, not " + rateFactor);
+    checkNotNegative("rateFactor of group '" + name + "'", rateFactor);
     if (!groupRule.kernel().equals(rule.kernel()))
       throw new IllegalArgumentException(
           "group '" + name + "' must use the formula of the tuner's rule, " + rule + ", not of " + groupRule);
@@ -184,8 +183,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   private Settings settings() {
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, planScope(), nonFinite, gradientMultiplier, clipNorm, sumReducer,
-        gradientL1, stream, description(),
-        ruleSlots(), tunerSlots(), guarded(), observesL1());
+        gradientL1, stream, description(), ruleSlots(), tunerSlots(), guarded(), observesL1());
   }
 
   /**
@@ -243,9 +241,13 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   }
 
   static double checkRate(double rate) {
-    if (!(rate >= 0 && rate <= Double.MAX_VALUE))
-      throw new IllegalArgumentException("rate must be finite and not negative, not " + rate);
-    return rate;
+    return checkNotNegative("rate", rate);
+  }
+
+  static double checkNotNegative(String name, double value) {
+    if (!(value >= 0 && value <= Double.MAX_VALUE))
+      throw new IllegalArgumentException(name + " must be finite and not negative, not " + value);
+    return value;
   }
 
   static double checkPositive(String name, double value) {
@@ -260,6 +262,12 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
       if (tensor.parameterType().bytes() < 4)
         throw new IllegalArgumentException(
             what + " needs FLOAT32 or FLOAT64 parameters, and tensor '" + tensor.name() + "' is " + tensor.parameterType() + ": " + why);
+  }
+
+  /** Of tuners that raise their rate from a first one. */
+  static void checkMaxRate(double maxRate, double initialRate) {
+    if (maxRate < initialRate)
+      throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
   }
 
   /** Greater than 0 and at least {@code least}; infinity is no limit. */

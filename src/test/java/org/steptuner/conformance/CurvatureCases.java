@@ -19,7 +19,7 @@ final class CurvatureCases {
   static TunerBuilder<?> newtonRate(Fields optimizer) {
     final BaseRule base = BaseRule.of(optimizer.object("base"));
     final String variant = optimizer.text("variant");
-    final NewtonRate builder = NewtonRate.tuning(base.rule(), base.rate()).interval(integer(optimizer, "interval_steps"));
+    final NewtonRate builder = NewtonRate.tuning(base.rule(), base.rate()).interval(optimizer.integer("interval_steps"));
     return switch (variant) {
       case "paper" -> builder.gamma(optimizer.number("meta_gamma"));
       case "released" -> builder.variant(NewtonRate.Variant.RELEASED).gamma(optimizer.number("meta_gamma"));
@@ -65,7 +65,7 @@ final class CurvatureCases {
     require(optimizer, "sps_max");
     final Polyak builder = Polyak.spsMax(rule(optimizer), optimizer.number("c"), largest);
     return optimizer.has("gamma")
-        ? builder.smoothing(optimizer.number("gamma"), integer(optimizer, "batches_per_epoch")) : builder;
+        ? builder.smoothing(optimizer.number("gamma"), optimizer.integer("batches_per_epoch")) : builder;
   }
 
   static Candidate armijo(Fields optimizer) {
@@ -81,7 +81,7 @@ final class CurvatureCases {
         .decrease(optimizer.number("c_minus"))
         .allowedIncrease(optimizer.number("delta"))
         .firstGuess(optimizer.number("first_guess"))
-        .maxTrials(optimizer.has("max_trials") ? (int) integer(optimizer, "max_trials") : 1000);
+        .maxTrials(optimizer.has("max_trials") ? optimizer.integer("max_trials") : 1000);
   }
 
   private static Armijo stochastic(Fields optimizer, TrainerSide trainer) {
@@ -95,7 +95,7 @@ final class CurvatureCases {
     return switch (reset) {
       case "largest" -> builder.resetToLargest();
       case "previous" -> builder.resetToPrevious();
-      case "epoch" -> builder.resetByEpoch(optimizer.number("gamma"), integer(optimizer, "batches_per_epoch"));
+      case "epoch" -> builder.resetByEpoch(optimizer.number("gamma"), optimizer.integer("batches_per_epoch"));
       default -> throw new UnsupportedException("reset '" + reset + "' of the stochastic line search");
     };
   }
@@ -109,11 +109,5 @@ final class CurvatureCases {
     final BaseRule base = BaseRule.of(optimizer.object("base"));
     if (base.rate() != 1) throw new UnsupportedException("a base rate other than 1 under a tuner that finds the rate");
     return base.rule();
-  }
-
-  static long integer(Fields optimizer, String name) {
-    final double number = optimizer.number(name);
-    if (number != Math.rint(number)) throw new IllFormedException("optimizer." + name + " must be an integer, not " + number);
-    return (long) number;
   }
 }

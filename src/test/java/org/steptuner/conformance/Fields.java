@@ -65,6 +65,12 @@ final class Fields {
     return numbers(where(name), required(name));
   }
 
+  int integer(String name) {
+    final double number = number(name);
+    if (number != Math.rint(number)) throw new IllFormedException(where(name) + " must be an integer, not " + number);
+    return (int) number;
+  }
+
   int[] integers(String name) {
     final double[] numbers = numbers(name);
     final int[] integers = new int[numbers.length];

@@ -95,7 +95,7 @@ final class ParameterFreeCases {
   static TunerBuilder<?> movingTarget(Fields optimizer) {
     final MovingTarget tuner =
         MovingTarget.tuning(SGD.defaults().momentum(optimizer.number("momentum")))
-            .parts((int) CurvatureCases.integer(optimizer, "parts"))
+            .parts(optimizer.integer("parts"))
             .baseRate(optimizer.number("lr"));
     return optimizer.has("targets")
         ? tuner.targets(optimizer.numbers("targets"))

@@ -268,6 +268,8 @@ class RuleSchedulesTest extends TunerContract {
     all.put("D-Adaptation Lion", (m, w) -> DAdaptation.tuning(new Lion(m, 0.5, w)).initialRate(0.5).maxRate(0.5));
     all.put("D-Adaptation Adan", (m, w) -> DAdaptation.tuning(new Adan(m, 0.9, 0.95, 1e-3, w, false)).maxRate(0.1));
     all.put("MoMo", (m, w) -> MoMo.tuning(new SGD(m, false, w)).maxRate(0.1));
+    all.put("MoMo over RMSProp", (m, w) -> MoMo.tuning(new RMSProp(0.9, 1e-3, w, m, false)).maxRate(0.1));
+    all.put("MoMo over AdaGrad", (m, w) -> MoMo.tuning(new AdaGrad(0, 1e-3, w, 0)).beta(m).maxRate(0.1));
     all.put("MetaOptimize", (m, w) -> MetaOptimize.tuning(new AdamW(m, 0.99, 1e-8, w)).initialStepSize(1e-3));
     all.put("MetaOptimize, momentum", (m, w) -> MetaOptimize.tuning(new SGD(m, false, w)).initialStepSize(1e-3));
     all.put("MetaOptimize per weight", (m, w) -> MetaOptimize.tuning(new Lion(m, 0.99, w)).perWeight().initialStepSize(1e-3));

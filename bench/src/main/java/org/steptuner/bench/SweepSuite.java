@@ -44,17 +44,18 @@ final class SweepSuite {
   /** The sweeps of other tuners, "sweep/rule", at fewer sizes. MetaOptimize's without curvature are in {@link MetaSuite}. */
   private static final List<String> OTHERS =
       List.of(
-          "prodigy_observe_stored/adam", "prodigy_apply_stored/adam", "prodigy_apply_accumulated/adam", "dadaptation/sgd",
-          "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "distance_observe", "distance_apply", "distance_apply_averaged",
-          "dadaptation/adan", "momo_observe/momentum", "momo_apply/momentum", "momo_observe/adam", "momo_apply/adam",
-          "hypergradient_observe", "hypergradient_apply/adam", "direction/adam", "trial", "newton_window", "vector_products",
-          "vector_combination", "evaluating", "training", "metaoptimize_curved/sgd", "metaoptimize_curved/momentum",
+          "fixed_rate/ademamix", "fixed_rate/adan", "fixed_rate/mda", "fixed_rate/spa", "fixed_rate/schedule_free_sgd",
+          "fixed_rate/schedule_free_adamw", "prodigy_observe_stored/adam", "prodigy_apply_stored/adam", "prodigy_apply_accumulated/adam",
+          "prodigy_apply_stored/schedule_free_adamw", "prodigy_apply_accumulated/schedule_free_adamw", "dadaptation/sgd",
+          "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "dadaptation/adan", "distance_observe", "distance_apply",
+          "distance_apply_averaged", "momo_observe/momentum", "momo_apply/momentum", "momo_observe/adam", "momo_apply/adam",
+          "momo_observe/rmsprop", "momo_apply/rmsprop", "metaoptimize_curved/sgd", "metaoptimize_curved/momentum",
           "metaoptimize_curved/rmsprop", "metaoptimize_curved/adam", "metaoptimize_curved_per_weight_adam/adam",
-          "metaoptimize_curved_2x2_per_weight_sgd/lion", "momo_observe/rmsprop", "momo_apply/rmsprop", "direction/lion",
-          "direction/madgrad", "direction/supplied", "gradient_norm_decay", "gradagrad_average/sgd", "adagrad_norm_average/sgd",
-          "gradagrad_diagonal/sgd", "gradagrad_diagonal_average/sgd", "dog_apply/sgd", "dog_apply_averaged/sgd",
-          "dog_apply_recomputed/sgd", "prodigy_apply_stored/schedule_free_adamw", "fixed_rate/schedule_free_sgd",
-          "fixed_rate/schedule_free_adamw");
+          "metaoptimize_curved_2x2_per_weight_sgd/lion", "metaoptimize_curved_2x2_per_weight_adam/adam", "hypergradient_observe",
+          "hypergradient_apply/adam", "gradient_norm_decay", "gradagrad_average/sgd", "adagrad_norm_average/sgd", "gradagrad_diagonal/sgd",
+          "gradagrad_diagonal_average/sgd", "dog_apply/sgd", "dog_apply_averaged/sgd", "dog_apply_recomputed/sgd",
+          "dog_apply_recomputed_averaged/sgd", "direction/adam", "direction/lion", "direction/madgrad", "direction/supplied", "trial",
+          "newton_window", "vector_products", "vector_combination", "evaluating", "training");
   private static final Set<Long> SIZES_OF_OTHERS = Set.of(100_000L, 10_000_000L);
 
   private static final Set<String> QUICK =

@@ -77,9 +77,9 @@ public final class DatasetsJob implements Callable<Integer> {
         throw new ParameterException(
             spec.commandLine(),
             "no set '" + name + "'; there are " + String.join(", ", Datasets.ALL.stream().map(Datasets.Source::name).toList()));
-    positive("--epochs", epochs);
-    positive("--steps", steps);
-    positive("--batch", batch);
+    Jobs.checkPositive(spec, "--epochs", epochs);
+    Jobs.checkPositive(spec, "--steps", steps);
+    Jobs.checkPositive(spec, "--batch", batch);
     if (!(decay >= 0 && decay <= Double.MAX_VALUE))
       throw new ParameterException(spec.commandLine(), "--decay must be finite and not negative, not " + decay);
     final PrintWriter console = spec.commandLine().getOut();
@@ -93,27 +93,15 @@ public final class DatasetsJob implements Callable<Integer> {
     console.println();
     console.print(report.table());
     report.write(out);
-    draw(report);
+    Jobs.draw(spec, () -> draw(report), "the table is in datasets.md.");
     console.println("Results are in " + out.toAbsolutePath().normalize());
     console.flush();
     return 0;
   }
 
-  // A machine without fonts makes AWT fail with errors as well as with exceptions; the numbers matter more than the pictures.
-  private void draw(SuiteReport report) {
-    System.setProperty("java.awt.headless", "true");
-    try {
-      SuitePicture.write(report, out);
-      SchedulePicture.write(report, out);
-    } catch (IOException | RuntimeException | LinkageError | InternalError e) {
-      spec.commandLine()
-          .getErr()
-          .println("No pictures: " + e + "\nJava draws text with fontconfig and a font; the table is in datasets.md.");
-    }
-  }
-
-  private void positive(String option, int value) {
-    if (value < 1) throw new ParameterException(spec.commandLine(), option + " must be 1 or more, not " + value);
+  private void draw(SuiteReport report) throws IOException {
+    SuitePicture.write(report, out);
+    SchedulePicture.write(report, out);
   }
 
   /** The sets asked for, without those that cannot be had, which it names. */

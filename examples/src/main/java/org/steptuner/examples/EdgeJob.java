@@ -72,10 +72,10 @@ public final class EdgeJob implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    positive("--steps", steps);
-    positive("--examples", examples);
-    positive("--every", every);
-    positive("--threads", threads);
+    Jobs.checkPositive(spec, "--steps", steps);
+    Jobs.checkPositive(spec, "--examples", examples);
+    Jobs.checkPositive(spec, "--every", every);
+    Jobs.checkPositive(spec, "--threads", threads);
     final PrintWriter console = spec.commandLine().getOut();
     final FashionMnist.Examples train;
     try {
@@ -96,7 +96,7 @@ public final class EdgeJob implements Callable<Integer> {
     }
     report.print(console);
     report.write(out);
-    draw(report);
+    Jobs.draw(spec, () -> draw(report), "the curves are in curves.csv.");
     console.println("Results are in " + out.toAbsolutePath().normalize());
     console.flush();
     return 0;
@@ -149,19 +149,8 @@ public final class EdgeJob implements Callable<Integer> {
     return setting;
   }
 
-  private void draw(EdgeReport report) {
-    System.setProperty("java.awt.headless", "true");
-    try {
-      EdgeCharts.write(report, out);
-      EdgeCharts.writeModels(out);
-    } catch (IOException | RuntimeException | LinkageError | InternalError e) {
-      spec.commandLine()
-          .getErr()
-          .println("No pictures: " + e + "\nJava draws text with fontconfig and a font; the curves are in curves.csv.");
-    }
-  }
-
-  private void positive(String option, int value) {
-    if (value < 1) throw new ParameterException(spec.commandLine(), option + " must be 1 or more, not " + value);
+  private void draw(EdgeReport report) throws IOException {
+    EdgeCharts.write(report, out);
+    EdgeCharts.writeModels(out);
   }
 }

@@ -84,8 +84,8 @@ public final class FashionMnistJob implements Callable<Integer> {
   public Integer call() throws IOException {
     final List<Run> chosen = chosen();
     if (epochs == null) epochs = set.epochs();
-    if (epochs < 1) throw new ParameterException(spec.commandLine(), "--epochs must be 1 or more, not " + epochs);
-    if (threads < 1) throw new ParameterException(spec.commandLine(), "--threads must be 1 or more, not " + threads);
+    Jobs.checkPositive(spec, "--epochs", epochs);
+    Jobs.checkPositive(spec, "--threads", threads);
     final PrintWriter console = spec.commandLine().getOut();
     final FashionMnist examples;
     try {
@@ -106,7 +106,7 @@ public final class FashionMnistJob implements Callable<Integer> {
     }
     ResultTable.print(outcomes, console);
     ResultFile.write(setting(device), outcomes, out);
-    draw(outcomes);
+    Jobs.draw(spec, () -> draw(outcomes), "the curves are in curves.csv.");
     console.println("Results are in " + out.toAbsolutePath().normalize());
     console.flush();
     return 0;
@@ -171,21 +171,11 @@ public final class FashionMnistJob implements Callable<Integer> {
     return setting;
   }
 
-  // A machine without fonts makes AWT fail with errors as well as with exceptions; the numbers matter more than the pictures.
-  private void draw(List<Outcome> outcomes) {
-    System.setProperty("java.awt.headless", "true");
-    try {
-      switch (set) {
-        case MECHANIC -> Charts.write(outcomes, out);
-        case METAOPTIMIZE -> StepSizeCharts.write(outcomes, out);
-        case MUON -> {} // the table says it
-      }
-    } catch (IOException | RuntimeException | LinkageError | InternalError e) {
-      spec.commandLine()
-          .getErr()
-          .println("No pictures: " + e
-              + "\nJava draws text with fontconfig and a font (Debian: apt-get install fontconfig fonts-dejavu-core);"
-              + " the curves are in curves.csv.");
+  private void draw(List<Outcome> outcomes) throws IOException {
+    switch (set) {
+      case MECHANIC -> Charts.write(outcomes, out);
+      case METAOPTIMIZE -> StepSizeCharts.write(outcomes, out);
+      case MUON -> {} // the table says it
     }
   }
 }

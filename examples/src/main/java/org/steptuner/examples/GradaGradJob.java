@@ -71,11 +71,11 @@ public final class GradaGradJob implements Callable<Integer> {
         throw new ParameterException(
             spec.commandLine(),
             "no set '" + name + "'; there are " + String.join(", ", BUNDLED.stream().map(Datasets.Source::name).toList()));
-    positive("--epochs", epochs);
-    positive("--steps", steps);
-    positive("--batch", batch);
-    positive("--full", full);
-    positive("--seeds", seeds);
+    Jobs.checkPositive(spec, "--epochs", epochs);
+    Jobs.checkPositive(spec, "--steps", steps);
+    Jobs.checkPositive(spec, "--batch", batch);
+    Jobs.checkPositive(spec, "--full", full);
+    Jobs.checkPositive(spec, "--seeds", seeds);
     if (!(decay >= 0 && decay <= Double.MAX_VALUE))
       throw new ParameterException(spec.commandLine(), "--decay must be finite and not negative, not " + decay);
     final LogisticSuite.Setting parts = new LogisticSuite.Setting(epochs, steps, batch, decay, 1);
@@ -93,7 +93,7 @@ public final class GradaGradJob implements Callable<Integer> {
     console.print(report.tables());
     Files.createDirectories(out);
     report.write(out);
-    draw(report);
+    Jobs.draw(spec, () -> report.draw(out), "the tables are in tables.md.");
     console.println("Results are in " + out.toAbsolutePath().normalize());
     console.flush();
     return 0;
@@ -121,21 +121,5 @@ public final class GradaGradJob implements Callable<Integer> {
     setting.put("seeds", seeds);
     setting.put("rates", RateGrid.RATES);
     return setting;
-  }
-
-  // A machine without fonts makes AWT fail with errors as well as with exceptions; the numbers matter more than the picture.
-  private void draw(RateGridReport report) {
-    System.setProperty("java.awt.headless", "true");
-    try {
-      report.draw(out);
-    } catch (IOException | RuntimeException | LinkageError | InternalError e) {
-      spec.commandLine()
-          .getErr()
-          .println("No picture: " + e + "\nJava draws text with fontconfig and a font; the tables are in tables.md.");
-    }
-  }
-
-  private void positive(String option, int value) {
-    if (value < 1) throw new ParameterException(spec.commandLine(), option + " must be 1 or more, not " + value);
   }
 }

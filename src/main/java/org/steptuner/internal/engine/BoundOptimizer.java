@@ -69,12 +69,18 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
     return null;
   }
 
+  /** Whether the slot holds something for a segment: by default since the first step. Otherwise the parameters are the point. */
+  protected boolean hasAverage(int segment) {
+    return steps() > 0;
+  }
+
   /**
    * Puts the weights of that point, {@code parameterWeight x + averageWeight slot}, for a segment. What has the weight 0 leaves no trace:
-   * by default the point is the slot itself. Before the first step, and where a segment has no average, the weights should be 1 and 0.
+   * by default the point is the slot itself, if it {@linkplain #hasAverage holds something}.
    */
   protected void putAverage(int segment, Coefficients to) {
-    to.put("parameterWeight", 0).put("averageWeight", 1);
+    final double weight = hasAverage(segment) ? 1 : 0;
+    to.put("parameterWeight", 1 - weight).put("averageWeight", weight);
   }
 
   /** Forgets what the last step left to be taken late: the scalars have been restored. */

@@ -68,7 +68,6 @@ final class Evaluation {
 
   /** @throws IllegalStateException if the training parameters are not in their place */
   void checkTraining() {
-    if (evaluating)
-      throw new IllegalStateException("the parameters are those to evaluate: call training() before the next step");
+    if (evaluating) throw new IllegalStateException("the parameters are those to evaluate: call training() before the next step");
   }
 }

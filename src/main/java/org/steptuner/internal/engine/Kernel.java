@@ -24,10 +24,6 @@ record Kernel(int number, List<Operand> operands, List<String> coefficients, Lis
    */
   record Operand(String name, Place place, int words) {}
 
-  static boolean exists(String sweep, String rule) {
-    return Natives.kernelFind(sweep, rule) >= 0;
-  }
-
   static Kernel find(String sweep, String rule) {
     final int number = Natives.kernelFind(sweep, rule);
     if (number < 0) throw new IllegalArgumentException("no kernel " + sweep + " over rule '" + rule + "'");

@@ -125,11 +125,6 @@ public final class Plan implements AutoCloseable {
     return Kernel.find(sweep, rule).slots();
   }
 
-  /** Whether a sweep has a form for a rule. */
-  public static boolean exists(String sweep, String rule) {
-    return Kernel.exists(sweep, rule);
-  }
-
   /** Whether a rule takes a buffer of the caller's instead of the gradient. */
   static boolean takesUpdates(String rule) {
     return Kernel.find("fixed_rate", rule).uses(Kernel.Place.UPDATE);

@@ -51,8 +51,8 @@ public abstract class TunedOptimizer extends BoundOptimizer {
   protected abstract int sweepWords();
 
   /**
-   * What the step that was made multiplied the rule's direction by, without the factor of a group. Tuners whose scale has changed since then
-   * keep it.
+   * What the step that was made multiplied the rule's direction by, without the factor of a group. Tuners whose scale has changed since
+   * then keep it.
    */
   protected double effectiveRate(int scope) {
     return report.rate * learnedScale(scope);
