@@ -45,7 +45,7 @@ final class Evaluation {
   }
 
   void training() {
-    if (!evaluating) return;
+    if (sweeps == null || !evaluating) return;
     sweeps.back.run();
     evaluating = false;
   }
