@@ -27,8 +27,8 @@ import org.steptuner.rule.SGD;
  *    1 / |g_1| at first)          e = (gamma |s|^2 - Q) / (2 |s|)
  * D-Adaptation, gradient descent  A &lt;- A + |g|^2;  lambda = d / sqrt(G^2 + A);  n &lt;- n + lambda r &lt;g, x0 - x&gt;
  *   (algorithm 2)                 x &lt;- x - lambda r g;  e = n / |x0 - x|
- * Prodigy, gradient descent       A &lt;- A + (d r)^2 |g|^2;  eta = d^2 / sqrt((d G)^2 + A);  n &lt;- n + eta r &lt;g, x0 - x&gt;
- *   (algorithm 1)                 x &lt;- x - eta r g;  e = n / |x0 - x|
+ * Prodigy, gradient descent       A &lt;- A + (d r)^2 |g|^2;  eta = d^2 r / sqrt((d G)^2 + A);  n &lt;- n + eta &lt;g, x0 - x&gt;
+ *   (algorithm 1)                 x &lt;- x - eta g;  e = n / |x0 - x|
  * Prodigy, dual averaging         s &lt;- s + d^2 r g;  n &lt;- n + d^2 r &lt;g, x0 - x&gt;;  A &lt;- A + d^2 r |g|^2
  *   (algorithm 2)                 e = n / |s|;  gamma = 1 / sqrt(r (d G)^2 + A) with the new d;  x &lt;- x0 - gamma s
  * all                             d &lt;- max(d, min(e, growthRate d)), at most maxRate
@@ -36,8 +36,8 @@ import org.steptuner.rule.SGD;
  *
  * The n of the second form is {@code (|s|^2 - sum of lambda^2 |g|^2) / 2} of the paper: the same number, without its cancellation.
  *
- * <p>What the theorems speak of is the average of the x at which gradients were taken, weighted by d r, and in Prodigy by eta r and by d^2
- * r. {@link Optimizer#evaluating} puts it in the place of the parameters; {@link #averaging} leaves it out.
+ * <p>What the theorems speak of is the average of the x at which gradients were taken, weighted by d r, and in Prodigy by eta and by d^2 r.
+ * {@link Optimizer#evaluating} puts it in the place of the parameters; {@link #averaging} leaves it out.
  *
  * <p>{@link #resetting} is the other method of the first versions of Prodigy's paper: dual averaging that starts again whenever e is more
  * than twice d.

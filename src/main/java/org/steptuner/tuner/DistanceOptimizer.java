@@ -196,7 +196,7 @@ final class DistanceOptimizer extends TunedOptimizer {
     if (form != DistanceAdaptation.Form.DUAL_AVERAGING)
       to.each("n", scalars, one -> one.numerator, (one, n) -> one.numerator = n);
     final String step = form == DistanceAdaptation.Form.GRADIENT_DESCENT ? "lambda" : "eta";
-    if (descends) to.each(step, scalars, one -> one.gain, (one, gain) -> one.gain = gain);
+    if (descends) to.each(step, scalars, one -> one.stepSize, (one, size) -> one.stepSize = size);
     else to.each("gamma", scalars, one -> one.factor, (one, factor) -> one.factor = factor);
     if (settings.resetting) to.each("resets", scalars, one -> one.resets, (one, n) -> one.resets = (long) n);
     to.each("t", scalars, one -> one.t, (one, t) -> one.t = (long) t);

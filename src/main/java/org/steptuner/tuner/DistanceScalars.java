@@ -15,7 +15,8 @@ abstract sealed class DistanceScalars {
   double numerator; // n; in dual averaging Q
   double bound; // G
   double sumNorm; // |s|
-  double gain; // lambda, eta
+  double gain; // of the gradient in s, by the rate
+  double stepSize; // lambda; Prodigy's eta, in which the rate is
   double factor; // gamma; 0 before the first step and after a reset, when s is 0
   double weights; // of the x in the average
   long t; // steps that were not left out
@@ -161,6 +162,7 @@ abstract sealed class DistanceScalars {
       final double root = Math.sqrt(bound * bound + squares);
       if (root == 0) return false;
       gain = d / root;
+      stepSize = gain;
       factor = 1;
       return true;
     }
@@ -188,6 +190,7 @@ abstract sealed class DistanceScalars {
       final double root = Math.sqrt(d * d * bound * bound + squares);
       if (root == 0) return false;
       gain = d * d / root;
+      stepSize = rate * gain;
       factor = 1;
       return true;
     }

@@ -35,7 +35,7 @@ final class OptimizerFactory {
           case "fixed_rate" -> fixedRate(optimizer);
           case "schedule_free" -> List.of(scheduleFree(optimizer));
           case "mechanic" -> mechanic(optimizer, type);
-          case "prodigy" -> optimizer.has("variant") ? one(DistanceCases.prodigy(optimizer), optimizer) : prodigy(optimizer, type);
+          case "prodigy" -> prodigy(optimizer, type);
           case "prodigy_schedule_free" -> prodigyScheduleFree(optimizer);
           case "dadaptation" -> List.of(dAdaptation(optimizer));
           case "momo" -> one(ParameterFreeCases.momo(optimizer), optimizer);
@@ -61,8 +61,10 @@ final class OptimizerFactory {
   }
 
   // The estimate is made of x0 - x. The releases take the difference; so does RECOMPUTED, but which of two roundings of a step with decay
-  // a release has, it does not follow. A stored sum of steps loses nothing.
+  // a release has, it does not follow. A stored sum of steps loses nothing. The analysed forms have only that.
   private static List<Candidate> prodigy(Fields optimizer, DataType type) {
+    if (optimizer.has("variant"))
+      return List.of(new Candidate("", scheduled(DistanceCases.prodigy(optimizer), optimizer), Lost.DELTA));
     final Candidate stored = prodigy(optimizer, Prodigy.Displacement.STORED);
     return type == DataType.FLOAT64 ? List.of(prodigy(optimizer, Prodigy.Displacement.RECOMPUTED), stored) : List.of(stored);
   }
@@ -110,7 +112,9 @@ final class OptimizerFactory {
 
   private static List<Candidate> fixedRate(Fields optimizer) {
     final BaseRule base = BaseRule.of(optimizer.object("base"));
-    return List.of(new Candidate("", scheduled(FixedRate.of(base.rate(), base.rule()), optimizer), Lost.NOTHING));
+    final FixedRate builder = FixedRate.of(base.rate(), base.rule());
+    if (optimizer.has("c_schedule")) builder.momentumSchedule(Schedule.of(optimizer.numbers("c_schedule")));
+    return List.of(new Candidate("", scheduled(builder, optimizer), Lost.NOTHING));
   }
 
   private static Candidate scheduleFree(Fields optimizer) {
@@ -128,7 +132,12 @@ final class OptimizerFactory {
           default -> throw new UnsupportedException("rule '" + name + "' of kind 'schedule_free'");
         };
     final Schedule warmup = Schedule.warmup((long) optimizer.number("warmup_steps"));
-    return new Candidate("", FixedRate.of(optimizer.number("lr"), rule).schedule(warmup), Lost.NOTHING);
+    final FixedRate builder = FixedRate.of(optimizer.number("lr"), rule).schedule(warmup);
+    if (optimizer.has("lr_schedule")) {
+      final Schedule given = lrSchedule(optimizer);
+      builder.schedule(step -> warmup.at(step) * given.at(step));
+    }
+    return new Candidate("", builder, Lost.NOTHING);
   }
 
   // A reference that does not store Delta recomputes it. Discounting a stored one is the same in exact arithmetic, and all that
@@ -166,14 +175,16 @@ final class OptimizerFactory {
   }
 
   private static TunerBuilder<?> scheduled(TunerBuilder<?> builder, Fields optimizer) {
-    if (!optimizer.has("lr_schedule")) return builder;
+    return optimizer.has("lr_schedule") ? builder.schedule(lrSchedule(optimizer)) : builder;
+  }
+
+  private static Schedule lrSchedule(Fields optimizer) {
     final double[] factors = optimizer.numbers("lr_schedule");
     final Schedule schedule = Schedule.of(factors);
-    return builder.schedule(
-        step -> {
-          if (step > factors.length)
-            throw new IllFormedException("lr_schedule ends at step " + factors.length + ", before the recorded steps do");
-          return schedule.at(step);
-        });
+    return step -> {
+      if (step > factors.length)
+        throw new IllFormedException("lr_schedule ends at step " + factors.length + ", before the recorded steps do");
+      return schedule.at(step);
+    };
   }
 }

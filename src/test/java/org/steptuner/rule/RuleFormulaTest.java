@@ -53,6 +53,8 @@ class RuleFormulaTest {
     add("Adam without averages", new Adam(0, 0, 1e-2, 0), () -> adam(0, 0, 1e-2, 0, 0));
     add("AdEMAMix", AdEMAMix.defaults(), () -> adEMAMix(0.9, 0.999, 0.9999, 5, 0, 1e-8, 0.01));
     add("AdEMAMix, warm-up", new AdEMAMix(0.7, 0.9, 0.99, 2, 6, 1e-2, 0.3), () -> adEMAMix(0.7, 0.9, 0.99, 2, 6, 1e-2, 0.3));
+    add("AdEMAMix, slow below fast", new AdEMAMix(0.9, 0.95, 0.5, 2, 6, 1e-2, 0.3), () -> adEMAMix(0.9, 0.95, 0.5, 2, 6, 1e-2, 0.3));
+    add("AdEMAMix, nothing slow", new AdEMAMix(0.9, 0.95, 0, 2, 6, 1e-2, 0.3), () -> adEMAMix(0.9, 0.95, 0, 2, 6, 1e-2, 0.3));
     add("Adan", Adan.defaults(), () -> adan(0.98, 0.92, 0.99, 1e-8, 0, false));
     add("Adan, all", new Adan(0.7, 0.6, 0.9, 1e-2, 0.3, false), () -> adan(0.7, 0.6, 0.9, 1e-2, 0.3, false));
     add("Adan without prox", new Adan(0.7, 0.6, 0.9, 1e-2, 0.3, true), () -> adan(0.7, 0.6, 0.9, 1e-2, 0.3, true));
@@ -122,7 +124,7 @@ class RuleFormulaTest {
     return (x, g, t) -> {
       final double done = warmup == 0 ? 1 : Math.min(1, (double) t / warmup);
       // Half-lives are ln 1/2 over ln b: the reciprocal of the logarithm goes evenly from that of beta1 to that of beta3.
-      final double b = Math.exp(1 / ((1 - done) / Math.log(b1) + done / Math.log(b3)));
+      final double b = Math.min(b3, Math.exp(1 / ((1 - done) / Math.log(b1) + done / Math.log(b3))));
       fast[0] = b1 * fast[0] + (1 - b1) * g;
       slow[0] = b * slow[0] + (1 - b) * g;
       v[0] = b2 * v[0] + (1 - b2) * g * g;
