@@ -119,11 +119,12 @@ public final class MovingTarget extends TunerBuilder<MovingTarget> {
    */
   public MovingTarget targets(double... values) {
     Objects.requireNonNull(values, "targets");
-    parts(values.length);
-    for (int i = 0; i < values.length; ++i)
-      if (!Double.isFinite(values[i])) throw new IllegalArgumentException("targets[" + i + "] must be finite, not " + values[i]);
-    targets = values.clone();
-    return this;
+    if (values.length == 0) throw new IllegalArgumentException("targets must not be empty: parts must be 1 or more");
+    final double[] copy = values.clone();
+    for (int i = 0; i < copy.length; ++i)
+      if (!Double.isFinite(copy[i])) throw new IllegalArgumentException("targets[" + i + "] must be finite, not " + copy[i]);
+    targets = copy;
+    return parts(copy.length);
   }
 
   @Override

@@ -175,6 +175,7 @@ class MovingTargetTest extends TunerContract {
     refused("Nesterov", () -> MovingTarget.tuning(SGD.defaults().momentum(0.9).nesterov(true)));
     refused("targets[1]", () -> builder.targets(0, Double.POSITIVE_INFINITY));
     refused("parts", () -> builder.targets());
+    refused("targets", () -> builder.targets());
     assertThrows(NullPointerException.class, () -> builder.targets((double[]) null));
     try (Training training = new Training(DataType.FLOAT32, 0.5, 10)) {
       refused("2 parts", () -> MovingTarget.tuning(SGD.defaults()).targets(1, 2, 3).parts(2).build(training.on(device())));
