@@ -10,7 +10,7 @@ package org.steptuner.rule;
  */
 public sealed interface Rule
     permits SGD, PrimalAveraging, RMSProp, AdaGrad, Adam, AdamW, AdEMAMix, Adan, Lion, ModernizedDualAveraging, MADGRAD, MirrorMADGRAD,
-    ScheduleFreeSGD, ScheduleFreeAdamW, SuppliedUpdate {
+    ScheduleFree, SuppliedUpdate {
   /** The name of the native formula. */
   String kernel();
 
@@ -66,6 +66,15 @@ public sealed interface Rule
   default double iterateWeight(long number, double largestRate) {
     return 0;
   }
+
+  /**
+   * Puts those of the {@link #coefficients} that move the iterates and their average, for a tuner that finds the direction itself; none for
+   * rules that keep no average.
+   *
+   * @param step as in {@link #coefficients}, with the weight of its iterate
+   * @param to takes the coefficients by name
+   */
+  default void averageCoefficients(RuleStep step, Coefficients to) {}
 
   /** The weight decay that the rule adds to the gradient, times the parameter; 0 for none. */
   default double coupledDecay() {

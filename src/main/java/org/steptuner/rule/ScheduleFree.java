@@ -2,12 +2,50 @@
 package org.steptuner.rule;
 
 /** What the Schedule-Free rules have in common. */
-final class ScheduleFree {
+sealed interface ScheduleFree extends Rule permits ScheduleFreeSGD, ScheduleFreeAdamW {
+  /** The interpolation of z and x, in (0, 1). */
+  double beta1();
+
+  /** The power of the step's number in the weight of an iterate. */
+  double stepPower();
+
+  /** The power of the largest rate in it. */
+  double ratePower();
+
+  /** The weight decay, at y. */
+  double weightDecay();
+
   /** The slot of z - y. */
-  static final String OFFSET = "offset";
+  @Override
+  default String averageSlot() {
+    return "offset";
+  }
 
-  private ScheduleFree() {}
+  /** x = y + (1 - 1 / beta1) (z - y). */
+  @Override
+  default double averageFactor() {
+    return 1 - 1 / beta1();
+  }
 
+  @Override
+  default double iterateWeight(long number, double largestRate) {
+    return Math.pow(number, stepPower()) * Math.pow(largestRate, ratePower());
+  }
+
+  @Override
+  default void averageCoefficients(RuleStep step, Coefficients to) {
+    final double c = step.averagingWeight();
+    final double kept = beta1() * (1 - c);
+    to.put("averaging", c).put("offsetRetention", 1 - c).put("offsetRate", step.rate() * kept);
+    to.put("parameterRate", step.rate() * (1 - kept)).put("weightDecay", weightDecay() * step.decayFactor());
+  }
+
+  @Override
+  default boolean stepIsMultipleOfRate() {
+    return false;
+  }
+
+  /** @throws IllegalArgumentException if a value is out of its range */
   static void check(double beta1, double stepPower, double ratePower, double weightDecay) {
     if (!(beta1 > 0 && beta1 < 1))
       throw new IllegalArgumentException(
@@ -15,21 +53,5 @@ final class ScheduleFree {
     Check.notNegative("stepPower", stepPower);
     Check.notNegative("ratePower", ratePower);
     Check.notNegative("weightDecay", weightDecay);
-  }
-
-  static double weight(double stepPower, double ratePower, long number, double largestRate) {
-    return Math.pow(number, stepPower) * Math.pow(largestRate, ratePower);
-  }
-
-  /** x = y + (1 - 1 / beta1) (z - y). */
-  static double averageFactor(double beta1) {
-    return 1 - 1 / beta1;
-  }
-
-  static void put(RuleStep step, double beta1, double weightDecay, Coefficients to) {
-    final double c = step.averagingWeight();
-    final double kept = beta1 * (1 - c);
-    to.put("averaging", c).put("offsetRetention", 1 - c).put("offsetRate", step.rate() * kept);
-    to.put("parameterRate", step.rate() * (1 - kept)).put("weightDecay", weightDecay * step.decayFactor());
   }
 }

@@ -25,7 +25,7 @@ package org.steptuner.rule;
  * @param weightDecay not negative
  */
 public record ScheduleFreeAdamW(double beta1, double beta2, double epsilon, double stepPower, double ratePower, double weightDecay)
-    implements Rule {
+    implements ScheduleFree {
   /** Makes the rule; throws {@link IllegalArgumentException} if a value is out of its range. */
   public ScheduleFreeAdamW {
     ScheduleFree.check(beta1, stepPower, ratePower, weightDecay);
@@ -70,24 +70,9 @@ public record ScheduleFreeAdamW(double beta1, double beta2, double epsilon, doub
 
   @Override
   public void coefficients(RuleStep step, Coefficients to) {
-    ScheduleFree.put(step, beta1, weightDecay, to);
+    averageCoefficients(step, to);
     to.put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
     to.put("rootCorrection", Adam.rootCorrection(beta2, step.number())).put("epsilon", epsilon);
-  }
-
-  @Override
-  public String averageSlot() {
-    return ScheduleFree.OFFSET;
-  }
-
-  @Override
-  public double averageFactor() {
-    return ScheduleFree.averageFactor(beta1);
-  }
-
-  @Override
-  public double iterateWeight(long number, double largestRate) {
-    return ScheduleFree.weight(stepPower, ratePower, number, largestRate);
   }
 
   @Override
@@ -98,11 +83,6 @@ public record ScheduleFreeAdamW(double beta1, double beta2, double epsilon, doub
   @Override
   public Rule withoutDecay() {
     return weightDecay(0);
-  }
-
-  @Override
-  public boolean stepIsMultipleOfRate() {
-    return false;
   }
 
   @Override

@@ -43,7 +43,7 @@ package org.steptuner.rule;
  * @param ratePower weight_lr_power, the power of the largest rate in w; not negative
  * @param weightDecay added to the gradient, not negative
  */
-public record ScheduleFreeSGD(double beta1, double stepPower, double ratePower, double weightDecay) implements Rule {
+public record ScheduleFreeSGD(double beta1, double stepPower, double ratePower, double weightDecay) implements ScheduleFree {
   /** Makes the rule; throws {@link IllegalArgumentException} if a value is out of its range. */
   public ScheduleFreeSGD {
     ScheduleFree.check(beta1, stepPower, ratePower, weightDecay);
@@ -81,22 +81,7 @@ public record ScheduleFreeSGD(double beta1, double stepPower, double ratePower, 
 
   @Override
   public void coefficients(RuleStep step, Coefficients to) {
-    ScheduleFree.put(step, beta1, weightDecay, to);
-  }
-
-  @Override
-  public String averageSlot() {
-    return ScheduleFree.OFFSET;
-  }
-
-  @Override
-  public double averageFactor() {
-    return ScheduleFree.averageFactor(beta1);
-  }
-
-  @Override
-  public double iterateWeight(long number, double largestRate) {
-    return ScheduleFree.weight(stepPower, ratePower, number, largestRate);
+    averageCoefficients(step, to);
   }
 
   @Override
@@ -107,10 +92,5 @@ public record ScheduleFreeSGD(double beta1, double stepPower, double ratePower, 
   @Override
   public Rule withoutDecay() {
     return weightDecay(0);
-  }
-
-  @Override
-  public boolean stepIsMultipleOfRate() {
-    return false;
   }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-import java.util.Set;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
@@ -11,8 +10,6 @@ import org.steptuner.rule.Coefficients;
 
 /** Prodigy's two sweeps: all sums first, then everything that is written. */
 final class ProdigyOptimizer extends TunedOptimizer {
-  private static final Set<String> OF_AVERAGES = Set.of("averaging", "offsetRetention", "offsetRate", "parameterRate", "weightDecay");
-
   private final Prodigy settings;
   private final double beta3;
   private final boolean sliced;
@@ -32,14 +29,6 @@ final class ProdigyOptimizer extends TunedOptimizer {
   private final Reduction.Term progress; // d/d0 r <g, x0 - x>
   private final Reduction.Term sumNorm; // |s|_1
   private final Reduction.Term moving; // how many segments have a positive rate
-  // Of the rule's coefficients those of the average; the others are Prodigy's.
-  private final Coefficients averaging = new Coefficients() {
-    @Override
-    public Coefficients put(String name, double value) {
-      if (OF_AVERAGES.contains(name)) apply.put(name, value);
-      return this;
-    }
-  };
   private boolean referenced;
 
   private final double[] stepRate; // by segment: r, with the d before the step
@@ -176,7 +165,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
       apply.put("epsilon", stays ? 1 : scalars[scope].d * form.epsilon());
       if (scheduleFree) {
         apply.put("gain", stays ? 0 : gain).put("rate", stays ? 0 : r);
-        rule(plan.group(segment)).coefficients(stays ? ruleStep(0, 0) : ruleStep(r, averages().weight(segment)), averaging);
+        rule(plan.group(segment)).averageCoefficients(stays ? ruleStep(0, 0) : ruleStep(r, averages().weight(segment)), apply);
       } else {
         apply.put("coupledDecay", stays ? 0 : form.coupledDecay() * decayFactor());
         apply.put("rate", stays ? 0 : momentum ? r : r * gain);
