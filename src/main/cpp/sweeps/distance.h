@@ -5,29 +5,16 @@
 // keep a weighted sum s of gradients and set x = x0 - factor s; they differ in the weights, the factor and the bound d, which are scalars.
 //
 // The step needs |g|^2 before it, and the sums of the step are those that the next d is made of. Where d is needed at once, the first
-// sweep reads s too.
+// sweep reads s too: hypergradient_observe, with s in the place of its direction, gives |g|^2, <g, s> and |s|^2, all as they are in memory.
+// With them |s + gain g|^2 is known for every gain.
 //
-// Words per element: gradient_norm or distance_observe 1 or 2; distance_apply 5, with the average 7.
+// Words per element: gradient_norm or hypergradient_observe 1 or 2; distance_apply 5, with the average 7.
 #pragma once
-#include "gradient_norm.h"
+#include "../core/kernel.h"
+#include "../core/lists.h"
+#include "../math/number.h"
 
 namespace steptuner {
-
-// Sums |g|^2, <g, s> and |s|^2, all as they are in memory: with them |s + gain g|^2 is known for every gain.
-struct DistanceObserve : Kernel {
-  static constexpr Name SWEEP = "distance_observe";
-  enum { G, SUM };
-  static constexpr auto OPERANDS = operands(gradient(), state("sum", READ));
-  enum { GRADIENT_SQUARE, GRADIENT_SUM, SUM_SQUARE };
-  static constexpr auto SUMS = names("gradientSquare", "gradientSum", "sumSquare");
-
-  template <class T>
-  STEPTUNER_HD static void apply(T* r, const T*, T* s) {
-    s[GRADIENT_SQUARE] = r[G] * r[G];
-    s[GRADIENT_SUM] = r[G] * r[SUM];
-    s[SUM_SQUARE] = r[SUM] * r[SUM];
-  }
-};
 
 // s <- s + gain g, or 0 where keep is 0;  x <- x0 - factor s.     Sums <g, s> of the old s, and |s|^2 of the new one.
 // AVERAGED: average <- retention average + intake x for the x before the step, which is x0 - oldFactor s and need not be read.
@@ -54,7 +41,7 @@ struct DistanceApply : Kernel {
 };
 
 namespace families {
-using distance = List<DistanceObserve, WithGradientL1<DistanceObserve>, DistanceApply<false>, DistanceApply<true>>;
+using distance = List<DistanceApply<false>, DistanceApply<true>>;
 }
 
 }  // namespace steptuner

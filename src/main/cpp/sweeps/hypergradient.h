@@ -7,6 +7,7 @@
 // Words per element: observe 2, with a decay that is part of the gradient 3; apply 1 (g) + 2 (x) + 1 (u) + 2 per slot of the rule.
 #pragma once
 #include "../rules/rules.h"
+#include "gradient_norm.h"
 
 namespace steptuner {
 
@@ -63,7 +64,8 @@ struct HypergradientApply : Kernel {
 };
 
 namespace families {
-using hypergradient = join<List<HypergradientObserve, HypergradientObserveDecay>, over<HypergradientApply, Rules>>;
+using hypergradient =
+    join<List<HypergradientObserve, WithGradientL1<HypergradientObserve>, HypergradientObserveDecay>, over<HypergradientApply, Rules>>;
 }
 
 }  // namespace steptuner

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.Map;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
@@ -45,10 +46,10 @@ final class DistanceOptimizer extends TunedOptimizer {
     scalars = new DistanceScalars[plan.scopes()];
     for (int i = 0; i < scalars.length; ++i) scalars[i] = DistanceScalars.of(settings);
     reference = plan.bind("reference", "");
-    observe = guard.bindObserver(early ? "distance_observe" : "gradient_norm", "");
+    observe = early ? guard.bindObserver("hypergradient_observe", "", Map.of("direction", "sum")) : guard.bindObserver("gradient_norm", "");
     square = observe.sum("gradientSquare");
-    earlyProduct = early ? observe.sum("gradientSum") : null;
-    earlySum = early ? observe.sum("sumSquare") : null;
+    earlyProduct = early ? observe.sum("gradientDirection") : null;
+    earlySum = early ? observe.sum("directionSquare") : null;
     observed = reduction();
     gradientSquare = observed.overall(square);
     squares = observed.perScope();

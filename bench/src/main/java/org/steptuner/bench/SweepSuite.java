@@ -47,7 +47,7 @@ final class SweepSuite {
           "fixed_rate/ademamix", "fixed_rate/adan", "fixed_rate/mda", "fixed_rate/spa", "fixed_rate/schedule_free_sgd",
           "fixed_rate/schedule_free_adamw", "prodigy_observe_stored/adam", "prodigy_apply_stored/adam", "prodigy_apply_accumulated/adam",
           "prodigy_apply_stored/schedule_free_adamw", "prodigy_apply_accumulated/schedule_free_adamw", "dadaptation/sgd",
-          "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "dadaptation/adan", "distance_observe", "distance_apply",
+          "dadaptation/adam", "dadaptation/adagrad", "dadaptation/lion", "dadaptation/adan", "distance_apply",
           "distance_apply_averaged", "momo_observe/momentum", "momo_apply/momentum", "momo_observe/adam", "momo_apply/adam",
           "momo_observe/rmsprop", "momo_apply/rmsprop", "metaoptimize_curved/sgd", "metaoptimize_curved/momentum",
           "metaoptimize_curved/rmsprop", "metaoptimize_curved/adam", "metaoptimize_curved_per_weight_adam/adam",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
+import java.util.Map;
 import org.steptuner.NonFinite;
 import org.steptuner.StepReport.Skip;
 
@@ -91,7 +92,16 @@ public final class GradientGuard {
 
   /** Binds the sweep that sees the gradients first, in its form with |g|_1 if reports need it and the guard does not sum it. */
   public Sweep bindObserver(String name, String rule) {
-    return plan.bind(wantsL1 && sweep == null ? name + "_l1" : name, rule);
+    return bindObserver(name, rule, Map.of());
+  }
+
+  /**
+   * The same.
+   *
+   * @param slotOfOperand the slots of operands whose names differ
+   */
+  public Sweep bindObserver(String name, String rule, Map<String, String> slotOfOperand) {
+    return plan.bind(wantsL1 && sweep == null ? name + "_l1" : name, rule, slotOfOperand);
   }
 
   /** Adds |g|_1 of an observing sweep to the sums of a step, where the sweep has it. */
