@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal;
 
-import java.io.File;
-import java.io.IOException;
-import java.net.URL;
 import org.bytedeco.javacpp.BytePointer;
-import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.annotation.Cast;
 import org.bytedeco.javacpp.annotation.Name;
 import org.bytedeco.javacpp.annotation.NoException;
@@ -13,31 +9,13 @@ import org.bytedeco.javacpp.annotation.Platform;
 import org.steptuner.DataType;
 import org.steptuner.DeviceException;
 
-/** Calls the C functions of {@code steptuner.h} and turns their errors into exceptions. */
+/** Calls the C functions of {@code steptuner.h} and turns their errors into exceptions. {@link NativeLibrary#load} comes first. */
 @Platform(include = "steptuner.h", link = "steptuner", library = "jnisteptuner")
 @NoException
 public final class Natives {
   private static final int ABI = 2;
   private static final int OK = 0;
   private static final int BAD_ARGUMENT = 1;
-
-  static {
-    try {
-      Loader.load();
-    } catch (UnsatisfiedLinkError e) {
-      throw new DeviceException(
-          "cannot load Step Tuner's native library for " + Loader.getPlatform() + " (there is one for linux-x86_64): "
-              + e.getMessage(),
-          e);
-    }
-    if (abiVersion() != ABI)
-      throw new DeviceException("Step Tuner's native library has ABI version " + abiVersion() + ", this jar needs " + ABI);
-    for (DataType type : DataType.values()) {
-      final BytePointer name = typeNamePointer(type.ordinal());
-      if (name == null || !name.getString().equals(type.name()))
-        throw new DeviceException("Step Tuner's native library does not know type " + type.ordinal() + " as " + type);
-    }
-  }
 
   private Natives() {}
 
@@ -146,20 +124,18 @@ public final class Natives {
     return kernelDescription(kernel).getString();
   }
 
-  /** The path of the CUDA library of the {@code -gpu} flavour, extracted from its jar if necessary. */
-  public static String cudaLibrary() {
-    final String name = Loader.getPlatform() + "-gpu/libsteptuner_cuda.so";
-    final URL resource = Natives.class.getResource(name);
-    if (resource == null)
-      throw new DeviceException(
-          "no CUDA library: add the jar of org.steptuner:steptuner with classifier " + Loader.getPlatform()
-              + "-gpu, or build where nvcc is on the path");
-    try {
-      final File file = Loader.cacheResource(resource);
-      return file.getAbsolutePath();
-    } catch (IOException e) {
-      throw new DeviceException("cannot extract " + resource, e);
+  /** Whether the library that was loaded is the one that these classes were made for. */
+  static void checkVersion() throws LoadingException {
+    if (abiVersion() != ABI) throw unlike("it has ABI version " + abiVersion() + ", and its classes need version " + ABI);
+    for (DataType type : DataType.values()) {
+      final BytePointer name = typeNamePointer(type.ordinal());
+      if (name == null || !name.getString().equals(type.name())) throw unlike("it does not know type " + type.ordinal() + " as " + type);
     }
+  }
+
+  private static LoadingException unlike(String reason) {
+    return new LoadingException(
+        reason, "keep the classes and the native library of one version: of one jar, and nothing of another on java.library.path");
   }
 
   /** Turns a status into the exception that it stands for. */
