@@ -59,19 +59,21 @@ class DefaultThreadsTest {
     assertThreads("1 thread");
   }
 
-  /** A container's quota: half a processor of time is one thread. */
+  /** A container's quota: half a processor of time is one thread. Control groups of version 1 have a tree for each resource. */
   @Test
   void quotaOfAContainer() throws Exception {
-    final Path groups = Path.of("/sys/fs/cgroup");
-    final Path group = groups.resolve("steptuner-" + ProcessHandle.current().pid());
+    final Path root = Path.of("/sys/fs/cgroup");
+    final boolean first = Files.isDirectory(root.resolve("cpu"));
+    final Path group = root.resolve(first ? "cpu" : "").resolve("steptuner-" + ProcessHandle.current().pid());
+    final Path quota = group.resolve(first ? "cpu.cfs_quota_us" : "cpu.max");
     try {
       Files.createDirectory(group);
     } catch (IOException e) {
       assumeTrue(false, "this process may not make a control group: " + e);
     }
     try {
-      assumeTrue(Files.exists(group.resolve("cpu.max")), "control groups without a quota of processor time");
-      Files.writeString(group.resolve("cpu.max"), "50000 100000");
+      assumeTrue(Files.isWritable(quota), "control groups without a quota of processor time");
+      Files.writeString(quota, first ? "50000" : "50000 100000");
       jvm.within("sh", "-c", "echo $$ > " + group.resolve("cgroup.procs") + " && exec \"$@\"", "sh");
       assertThreads("1 thread");
     } finally {
