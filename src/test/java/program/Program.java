@@ -36,7 +36,7 @@ public final class Program {
     open("cuda", () -> Device.cuda(0));
     open("library", () -> Device.fromLibrary(Path.of("/none.so"), 0));
     if (interrupted) System.out.println("interrupted|" + Thread.interrupted());
-    final ExecutorService pool = Executors.newFixedThreadPool(THREADS);
+    final ExecutorService pool = Executors.newFixedThreadPool(THREADS, Program::daemon);
     final List<Future<Device>> devices = new ArrayList<>();
     for (int i = 0; i < THREADS; ++i) devices.add(pool.submit((Callable<Device>) Device::cpu));
     for (Future<Device> device : devices) {
@@ -48,8 +48,13 @@ public final class Program {
         }
       });
     }
-    pool.shutdown();
     if (open("cpu", Device::cpu)) System.out.println("parameters|" + step());
+  }
+
+  private static Thread daemon(Runnable task) {
+    final Thread thread = new Thread(task);
+    thread.setDaemon(true); // nobody has to end it
+    return thread;
   }
 
   private static boolean open(String way, Callable<Device> opener) throws Exception {

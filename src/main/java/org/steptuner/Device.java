@@ -38,14 +38,16 @@ public final class Device {
    * The CPU with the best instruction set of this processor and one thread per processor, unless the system properties {@code
    * steptuner.threads} and {@code steptuner.isa} (or the environment variables STEPTUNER_THREADS and STEPTUNER_ISA) say otherwise. How many
    * processors there are is what {@link Runtime#availableProcessors()} says: {@code -XX:ActiveProcessorCount}, the processors that the process
-   * may use, and a container's quota of processor time count. An
-   * optimizer whose arrays take more than half of the last-level cache runs in a form for memory beyond the caches, with the same bits. The
-   * environment variable STEPTUNER_CACHE_BYTES overrides the size of that cache, where the system reports a wrong one.
+   * may use, and a container's quota of processor time count.
+   *
+   * <p>An optimizer whose arrays take more than half of the last-level cache runs in a form for memory beyond the caches, with the same bits.
+   * The environment variable STEPTUNER_CACHE_BYTES overrides the size of that cache, where the system reports a wrong one.
    *
    * @throws IllegalArgumentException if the setting of the threads is not a number, or is negative
    * @throws DeviceException if the native library cannot be loaded, or this processor lacks the instruction set
    */
   public static Device cpu() {
+    NativeLibrary.load(); // before settings are read: what may not be read is a reason, too
     final String threads = setting("threads");
     int count = 0;
     if (threads != null) {
@@ -65,6 +67,7 @@ public final class Device {
    * @throws DeviceException if the native library cannot be loaded, or this processor lacks the instruction set of the setting
    */
   public static Device cpu(int threads) {
+    NativeLibrary.load();
     final String isa = setting("isa");
     return open(null, 0, threads, isa == null ? "" : isa.trim().toLowerCase(Locale.ROOT));
   }

@@ -2,10 +2,9 @@
 package org.steptuner.internal;
 
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.security.CodeSource;
 import java.util.LinkedHashSet;
+import java.util.ServiceConfigurationError;
 import java.util.Set;
 import org.bytedeco.javacpp.Loader;
 
@@ -13,7 +12,6 @@ import org.bytedeco.javacpp.Loader;
 final class LoadFailure {
   private static final String CACHE =
       "choose another folder with -Dorg.bytedeco.javacpp.cachedir=FOLDER, or put the libraries on java.library.path";
-  private static final Path MUSL = Path.of("/lib/ld-musl-x86_64.so.1");
 
   private LoadFailure() {}
 
@@ -39,6 +37,10 @@ final class LoadFailure {
   private static String advice(Throwable thrown, Throwable reason) {
     if (reason instanceof LoadingException known) return known.advice();
     if (reason instanceof IllegalCallerException) return nativeAccess();
+    if (reason instanceof SecurityException)
+      return "give Step Tuner and JavaCPP the permission in the policy of the security manager, or run without one";
+    if (thrown instanceof ServiceConfigurationError)
+      return "take the whole GPU jar, of the same version: minimized jars must keep its class and its *.so file";
     if (reason instanceof IOException) return "the cache needs a folder that can be written, with space left and file locks: " + CACHE;
     if (reason instanceof UnsatisfiedLinkError) return adviceOfLinker(text(reason));
     if (thrown instanceof ExceptionInInitializerError || String.valueOf(thrown.getMessage()).contains("Could not initialize class"))
@@ -61,9 +63,11 @@ final class LoadFailure {
   }
 
   private static String adviceOfLinker(String text) {
+    if (text.contains("Cannot allocate memory")) return "give the process more address space (ulimit -v) or memory";
     if (text.contains("failed to map segment") || text.contains("Operation not permitted"))
       return "programs may not be loaded from this folder (noexec): " + CACHE;
-    if (Files.exists(MUSL) && !text.contains("GLIBC")) return "this system has the C library musl: use one with glibc";
+    if (text.contains("Error loading shared library") || text.contains("Error relocating")) // musl's words
+      return "this system's C library seems to be musl: use a system with glibc";
     if (text.contains("GLIBC"))
       return "this system's C or C++ library is too old for it: use a newer system, or build Step Tuner on this one";
     if (text.startsWith("'"))

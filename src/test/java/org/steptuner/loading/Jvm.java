@@ -6,12 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.File;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
-import java.util.Properties;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import program.Program;
@@ -51,7 +54,6 @@ final class Jvm {
   private final Path home;
   private final List<String> options = new ArrayList<>();
   private final List<String> prefix = new ArrayList<>();
-  private final List<String> arguments = new ArrayList<>();
   private List<String> main = List.of("program.Program");
 
   Jvm(Path home, Path cache) {
@@ -72,7 +74,7 @@ final class Jvm {
       try (Stream<Path> found = Files.list(Path.of("/usr/lib/jvm"))) {
         found.filter(home -> Files.isExecutable(home.resolve("bin/java")) && Files.exists(home.resolve("release")))
             .filter(home -> version(home) > version(current()) && asksForPermission(home))
-            .max(java.util.Comparator.comparingInt(Jvm::version)).ifPresent(homes::add);
+            .max(Comparator.comparingInt(Jvm::version)).ifPresent(homes::add);
       }
     }
     return homes;
@@ -84,13 +86,14 @@ final class Jvm {
   }
 
   static int version(Path home) {
-    final Properties release = new Properties();
-    try (var reader = Files.newBufferedReader(home.resolve("release"))) {
-      release.load(reader);
+    if (home.equals(current())) return Runtime.version().feature();
+    try {
+      // JAVA_VERSION="25.0.3"; 1.8.0_402 of the old form is a 1.
+      final Matcher version = Pattern.compile("(?m)^JAVA_VERSION=\"(\\d+)").matcher(Files.readString(home.resolve("release")));
+      return version.find() ? Integer.parseInt(version.group(1)) : 0;
     } catch (IOException e) {
-      throw new java.io.UncheckedIOException(e);
+      throw new UncheckedIOException(e);
     }
-    return Runtime.Version.parse(release.getProperty("JAVA_VERSION").replace("\"", "")).feature();
   }
 
   Jvm with(String... more) {
@@ -123,7 +126,6 @@ final class Jvm {
     command.add(home.resolve("bin/java").toString());
     command.addAll(options);
     command.addAll(main);
-    command.addAll(arguments);
     command.addAll(List.of(more));
     return command(command);
   }

@@ -283,6 +283,13 @@ class LoadingFailureTest {
     }
   }
 
+  @Test
+  void securityManager() throws Exception {
+    assumeTrue(Jvm.version(Jvm.current()) < 24, "this JDK has no security manager");
+    jvm().with("-Djava.security.manager").classPath(withProgram(jars.all())).run()
+        .assertRefused("AccessControlException", "access denied", "security manager");
+  }
+
   /** From JDK 24 on the JVM may refuse native code: on the class path, on the module path, and where one of two modules has the permission. */
   @Test
   void noPermission() throws Exception {
