@@ -25,14 +25,16 @@ set(CMAKE_CUDA_STANDARD 17)
 add_library(steptuner_cuda SHARED ${CUDA_SOURCES} ${SOURCES}/core/memory_map.cpp)
 # One answer: no fused multiply-add, IEEE division and root. The options are in a file, for builds without CMake.
 set(CUDA_OPTIONS --options-file ${CMAKE_CURRENT_SOURCE_DIR}/nvcc.options --compress-mode=size -Xcompiler=-Werror)
+foreach(option ${sse2_OPTIONS} ${SHIPPED_COMPILE_OPTIONS})
+  list(APPEND CUDA_OPTIONS -Xcompiler=${option})
+endforeach()
 set_source_files_properties(${CUDA_SOURCES} PROPERTIES OBJECT_DEPENDS
   ${CMAKE_CURRENT_SOURCE_DIR}/nvcc.options)
 target_compile_options(steptuner_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_OPTIONS}>"
-                       "$<$<COMPILE_LANGUAGE:CXX>:-O2;-fvisibility=hidden>")
-target_link_options(steptuner_cuda PRIVATE -static-libstdc++ -static-libgcc -Wl,-Bsymbolic -Wl,-z,defs -Wl,--exclude-libs,ALL
-  -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/steptuner.exports)
-target_link_libraries(steptuner_cuda PRIVATE Threads::Threads ${CMAKE_DL_LIBS} rt)
+                       "$<$<COMPILE_LANGUAGE:CXX>:-O2;-fvisibility=hidden;${sse2_OPTIONS}>")
+target_link_libraries(steptuner_cuda PRIVATE shipped_options rt)
 set_target_properties(steptuner_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${STEPTUNER_GPU_OUTPUT}")
+ship(steptuner_cuda steptuner.exports)
 # Registers and spills of every kernel, in cuda-resources.txt of the build folder; a spill is named.
 set_property(TARGET steptuner_cuda PROPERTY RULE_LAUNCH_COMPILE
   "${CMAKE_CURRENT_SOURCE_DIR}/resource-report ${CMAKE_BINARY_DIR}/cuda-resources.txt")
