@@ -59,12 +59,12 @@ final class Archive implements AutoCloseable {
     } catch (ZipException | EOFException e) {
       throw new CheckpointException(file + " is no checkpoint, or a truncated one: " + e.getMessage(), e);
     } catch (IOException e) {
-      throw new UncheckedIOException("cannot read " + file + ": " + e.getMessage(), e);
+      throw new UncheckedIOException("cannot read " + file + ": " + WholeFile.reason(e), e);
     }
   }
 
   private static Archive open(Path file) throws IOException {
-    final ZipFile zip = new ZipFile(file.toFile());
+    final ZipFile zip = ZipArchive.open(file);
     try {
       return new Archive(file, zip);
     } catch (RuntimeException | Error e) {

@@ -3,12 +3,10 @@ package org.steptuner.internal.engine;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import org.bytedeco.javacpp.BytePointer;
 import org.steptuner.CheckpointException;
 import org.steptuner.CheckpointInfo;
 import org.steptuner.DeviceException;
@@ -18,7 +16,6 @@ import org.steptuner.Restored;
 /** Reads checkpoints. Everything that is used is checked before anything changes. */
 public final class CheckpointReader {
   private static final Archive.Sink NOWHERE = (offset, bytes, count) -> {};
-  private static final int BUFFER = 1 << 16;
 
   /** An array of the file, and where it goes. */
   private record Transfer(String entry, String slot, int tensor, long bytes) {}
@@ -33,8 +30,9 @@ public final class CheckpointReader {
       for (int t = 0; t < manifest.tensors().size(); ++t) {
         final Manifest.Tensor tensor = manifest.tensors().get(t);
         tensors.add(new CheckpointInfo.Tensor(tensor.name(), tensor.group(), tensor.type(), tensor.count()));
-        archive.array(entry(null, t), tensor.count() * tensor.type().bytes(), NOWHERE);
-        for (String slot : manifest.slots()) archive.array(entry(slot, t), tensor.count() * tensor.type().stateType().bytes(), NOWHERE);
+        archive.array(Checkpoint.entry(null, t), tensor.count() * tensor.type().bytes(), NOWHERE);
+        for (String slot : manifest.slots())
+          archive.array(Checkpoint.entry(slot, t), tensor.count() * tensor.type().stateType().bytes(), NOWHERE);
       }
       return new CheckpointInfo(
           manifest.version(), manifest.steps(), manifest.skippedSteps(), manifest.tuner().name(), manifest.tuner().values(), tensors,
@@ -73,12 +71,8 @@ public final class CheckpointReader {
         .toList();
   }
 
-  private static String entry(String slot, int tensor) {
-    return (slot == null ? "parameters/" : "state/" + slot + "/") + tensor;
-  }
-
   private static Transfer transfer(BoundOptimizer optimizer, String slot, int tensor, Match match) {
-    return new Transfer(entry(slot, match.source(tensor)), slot, tensor, optimizer.plan.bytes(slot, tensor));
+    return new Transfer(Checkpoint.entry(slot, match.source(tensor)), slot, tensor, optimizer.plan.bytes(slot, tensor));
   }
 
   private static void write(BoundOptimizer optimizer, Archive archive, Match match, List<Transfer> parameters, List<Transfer> state)
@@ -102,13 +96,9 @@ public final class CheckpointReader {
   }
 
   private static void write(BoundOptimizer optimizer, Archive archive, List<Transfer> transfers) throws IOException {
-    try (BytePointer host = new BytePointer(BUFFER)) {
-      final ByteBuffer buffer = host.asByteBuffer();
-      for (Transfer transfer : transfers)
-        archive.array(transfer.entry, transfer.bytes, (offset, bytes, count) -> {
-          buffer.put(0, bytes, 0, count);
-          optimizer.plan.write(transfer.slot, transfer.tensor, offset, host.address(), count);
-        });
-    }
+    for (Transfer transfer : transfers)
+      archive.array(
+          transfer.entry, transfer.bytes,
+          (offset, bytes, count) -> optimizer.plan.write(transfer.slot, transfer.tensor, offset, bytes, count));
   }
 }
