@@ -9,6 +9,8 @@ import java.util.Map;
 import java.util.Objects;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
+import org.steptuner.RestoreOptions;
+import org.steptuner.Restored;
 import org.steptuner.StateTensor;
 import org.steptuner.StepReport;
 import org.steptuner.rule.Coefficients;
@@ -17,7 +19,7 @@ import org.steptuner.rule.Coefficients;
  * An optimizer without its steps: its parameters, its state, its scalars by name, saving, restoring and closing. It also ensures that only
  * one call uses the optimizer at a time.
  */
-abstract class BoundOptimizer implements Optimizer, Instrumented {
+abstract class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
   protected final Plan plan;
   protected final GradientGuard guard;
   protected final Report report;
@@ -25,7 +27,9 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
   final Evaluation evaluation;
   private final Engine engine;
   private final Map<String, Integer> tensorNumbers = new HashMap<>();
+  private final BackgroundSave background = new BackgroundSave();
   private Scalars named; // made when first needed
+  private Map<String, double[]> freshScalars;
 
   BoundOptimizer(Engine engine) {
     this.engine = engine;
@@ -38,6 +42,7 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
 
   /** The optimizer as it is before its first step; called once, when it has been built. */
   final void ready() {
+    freshScalars = named().saveParts();
     if (learnsLate()) report.pending = this::settleAndReport;
     reportScales();
   }
@@ -85,6 +90,14 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
 
   /** Forgets what the last step left to be taken late: the scalars have been restored. */
   protected void restored() {}
+
+  /**
+   * Brings scalars that are sums over tensors up to date: parameters, state and scalars have been restored from a checkpoint that has other
+   * tensors.
+   *
+   * @param changed by scope: whether it has other tensors
+   */
+  protected void tensorsChanged(boolean[] changed) {}
 
   final void reportScales() {
     for (int scope = 0; scope < plan.scopes(); ++scope) report.learnedScale[scope] = learnedScale(scope);
@@ -197,47 +210,123 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
 
   @Override
   public final void save(Path file) {
-    Objects.requireNonNull(file, "file");
-    exclusively(() -> evaluation.whileTraining(() -> Checkpoint.save(this, file)));
+    save(file, Map.of());
   }
 
   @Override
-  public final void restore(Path file) {
+  public final void save(Path file, Map<String, byte[]> entries) {
     Objects.requireNonNull(file, "file");
-    exclusively(() -> Checkpoint.restore(this, file));
+    final Map<String, byte[]> own = CallerEntries.copy(entries);
+    exclusively(() -> background.awaitThen(() -> evaluation.whileTraining(() -> write(file, own))));
+  }
+
+  private void write(Path file, Map<String, byte[]> entries) {
+    final CheckpointWriter writer = new CheckpointWriter(this, entries);
+    writer.write(
+        file, (array, offset, to, bytes) -> {
+          final Checkpoint.Array from = writer.arrays().get(array);
+          plan.read(from.slot(), from.tensor(), offset, to, bytes);
+        });
+  }
+
+  @Override
+  public final void saveInBackground(Path file) {
+    saveInBackground(file, Map.of());
+  }
+
+  @Override
+  public final void saveInBackground(Path file, Map<String, byte[]> entries) {
+    saveInBackground(file, entries, () -> {});
+  }
+
+  @Override
+  public final void saveInBackground(Path file, Map<String, byte[]> entries, Runnable whenWritten) {
+    Objects.requireNonNull(file, "file");
+    final Map<String, byte[]> own = CallerEntries.copy(entries);
+    exclusively(() -> background.awaitThen(() -> background.start(snapshot(own), file, whenWritten)));
+  }
+
+  private Snapshot snapshot(Map<String, byte[]> entries) {
+    final Snapshot[] taken = new Snapshot[1];
+    try {
+      evaluation.whileTraining(() -> taken[0] = new Snapshot(this, entries));
+      return taken[0];
+    } catch (RuntimeException | Error e) {
+      if (taken[0] != null) taken[0].close();
+      throw e;
+    }
+  }
+
+  @Override
+  public final void awaitSaved() {
+    exclusively(background::check);
+  }
+
+  @Override
+  public final Restored restore(Path file, RestoreOptions options) {
+    Objects.requireNonNull(file, "file");
+    Objects.requireNonNull(options, "options");
+    use.begin();
+    try {
+      background.check();
+      return CheckpointReader.restore(this, file, options);
+    } finally {
+      use.end();
+    }
   }
 
   /** The scalars that a checkpoint has. */
-  final Map<String, double[]> savedScalars() {
+  final Map<String, Scalars.Values> savedScalars() {
     settleAndReport();
     return named().save();
   }
 
+  /** The scalars of scopes and segments before the first step. */
+  final Map<String, double[]> freshScalars() {
+    return freshScalars;
+  }
+
+  /** Gives all tensors the state of tensors that join a run with the parameters that they have. */
+  final void startState() {
+    engine.fresh.join();
+  }
+
   /** Takes scalars back from a checkpoint, whose arrays have been read. */
-  final void restoreScalars(Map<String, double[]> scalars) {
+  final void restoreScalars(Map<String, double[]> scalars, boolean[] changedScopes) {
     evaluation.restored();
     restored();
     named().restore(scalars);
+    for (boolean changed : changedScopes)
+      if (changed) {
+        tensorsChanged(changedScopes);
+        break;
+      }
     reportScales();
   }
 
-  /** Goes on from a checkpoint. */
-  abstract void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars);
+  /**
+   * Goes on from a checkpoint.
+   *
+   * @param changedScopes by scope: whether it has other tensors than in the checkpoint
+   */
+  abstract void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars, boolean[] changedScopes);
 
   abstract long skippedSteps();
 
-  final String description() {
-    return engine.settings.description();
+  final Settings settings() {
+    return engine.settings;
   }
 
   @Override
   public final void close() {
     if (!use.close()) return;
-    try {
-      settleAndReport();
-    } finally {
-      plan.close();
-    }
+    background.awaitThen(() -> {
+      try {
+        settleAndReport();
+      } finally {
+        plan.close();
+      }
+    });
   }
 
   @Override
