@@ -59,6 +59,22 @@ public record RecordedRun(String name, Kind tensors, Updates updates, Function<B
       public TestTensors make() {
         return new TestTensors().add("w", DataType.FLOAT32, 6).add("b", DataType.FLOAT64, 3);
       }
+    },
+    /** More than the buffer of a writer. */
+    LARGE {
+      @Override
+      public TestTensors make() {
+        return new TestTensors().add("w", DataType.FLOAT32, 17_000).group("no decay").add("b", DataType.BFLOAT16, 300);
+      }
+    },
+    /** More tensors than elements of most. */
+    MANY {
+      @Override
+      public TestTensors make() {
+        final TestTensors many = new TestTensors();
+        for (int t = 0; t < 60; ++t) many.group("group " + t % 7).add("tensor " + t, DataType.values()[t % 4], t % 3);
+        return many;
+      }
     };
 
     /** New tensors, at the point where a run begins. */
