@@ -128,6 +128,16 @@ const char* st_device_name(int64_t device) { return deviceOf(device)->backend->n
 
 int32_t st_device_threads(int64_t device) { return deviceOf(device)->backend->threads(deviceOf(device)->handle); }
 
+st_status st_host_allocate(int64_t bytes, int64_t* address) {
+  if (bytes < 0) return fail(ST_BAD_ARGUMENT, "bytes must not be negative: %lld", static_cast<long long>(bytes));
+  void* memory = malloc(bytes == 0 ? 1 : static_cast<size_t>(bytes));  // null would mean that there is none
+  if (!memory) return fail(ST_OUT_OF_MEMORY, "cannot allocate %lld bytes of host memory", static_cast<long long>(bytes));
+  *address = reinterpret_cast<int64_t>(memory);
+  return ST_OK;
+}
+
+void st_host_free(int64_t address) { free(reinterpret_cast<void*>(address)); }
+
 int32_t st_kernel_find(const char* sweep, const char* rule) {
   const auto& infos = kernelInfos();
   for (size_t k = 0; k < infos.size(); ++k)

@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-enum { ST_ABI_VERSION = 2 };
+enum { ST_ABI_VERSION = 3 };
 
 typedef enum st_status {
   ST_OK = 0,
@@ -47,6 +47,10 @@ ST_API void st_device_close(int64_t device);
 ST_API const char* st_device_name(int64_t device);
 // Host threads for the CPU; 0 for other devices.
 ST_API int32_t st_device_threads(int64_t device);
+
+// Host memory for any use, aligned for every type and not cleared; freed by st_host_free, which ignores 0.
+ST_API st_status st_host_allocate(int64_t bytes, int64_t* address);
+ST_API void st_host_free(int64_t address);
 
 // The kernel of sweep `sweep` over rule `rule` ("" for a sweep without one), or -1.
 ST_API int32_t st_kernel_find(const char* sweep, const char* rule);

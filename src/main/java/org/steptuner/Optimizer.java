@@ -130,25 +130,82 @@ public interface Optimizer extends AutoCloseable {
 
   /**
    * Saves parameters, state, scalars, step and hyperparameters, so that a restored run equals an uninterrupted one bit for bit. The file
-   * appears whole or not at all. The schedule and the gradient multiplier are not saved; the caller sets both again.
+   * appears whole or not at all: it is written beside its place, forced to the disk, and then takes its name. The schedule and the gradient
+   * multiplier are not saved; the caller sets both again.
    *
    * <p>The parameters in it are those of training. While {@link #isEvaluating}, they are put back for the time of this call.
    *
+   * <p>The file may be on any file system, such as {@code zipfs}. A symbolic link stays, and the file that it leads to is replaced. A file
+   * that is replaced hands on its permissions. An interrupted thread can save; it stays interrupted.
+   *
+   * <p>If a {@linkplain #saveInBackground(Path) save in the background} is going on, this waits for its end. If that one failed, this
+   * one is made all the same, and then the error of the other is thrown.
+   *
    * @param file where to write; an existing file is replaced
-   * @throws java.io.UncheckedIOException if it cannot be written
+   * @throws java.io.UncheckedIOException if it cannot be written, with the reason; an existing file stays as it is, and nothing is left
+   *     beside it. Also if an earlier save in the background failed: the message then begins with "in the background"
+   * @throws DeviceException if the device fails
    */
   void save(Path file);
 
   /**
-   * Restores what {@link #save} wrote. The whole file is checked before anything is changed. The parameters are those of training then.
+   * The same, with entries of the caller's own, such as an epoch, a position in the data, the state of a random generator. In the zip file
+   * they are {@code entries/NAME}.
+   *
+   * @param file where to write; an existing file is replaced
+   * @param entries contents by name. A name has parts of the letters a-z and A-Z, digits and {@code ._-}, with {@code /} between parts,
+   *     and at most 200 characters. No part is {@code .} or {@code ..}, and no name is the folder of another
+   * @throws IllegalArgumentException if a name cannot be used
+   */
+  void save(Path file, Map<String, byte[]> entries);
+
+  /** {@link #saveInBackground(Path, Map)} without entries. */
+  void saveInBackground(Path file);
+
+  /**
+   * Saves what {@link #save(Path, Map)} would save now, while the caller goes on. This call copies everything into memory of the host;
+   * a thread of its own then writes that to the file and frees the memory. Steps made meanwhile do not change the file, and cost no more
+   * than they always do.
+   *
+   * <p>The copy is as large as the file. It is outside of the Java heap.
+   *
+   * <p>One file is written at a time: a second call waits for the end of the first. So do {@link #save}, {@link #restore},
+   * {@link #awaitSaved} and {@link #close}. They wait on an interrupted thread too, which stays interrupted. The JVM waits for the writer
+   * when its last thread ends, but not after {@link System#exit}: call one of these before that.
+   *
+   * <p>If writing fails, the next of these calls throws the {@link java.io.UncheckedIOException}, once. A call that saves or closes does
+   * its own work before.
+   *
+   * @param file where to write; an existing file is replaced
+   * @param entries as in {@link #save(Path, Map)}; their contents are copied
+   * @throws IllegalArgumentException if a name of an entry cannot be used
+   * @throws DeviceException if there is not enough memory for the copy, or the device fails; nothing has changed then
+   * @throws java.io.UncheckedIOException if an earlier save in the background failed; this one has been begun all the same
+   */
+  void saveInBackground(Path file, Map<String, byte[]> entries);
+
+  /**
+   * Waits until the file of {@link #saveInBackground(Path)} is whole and in its place. Returns at once if none is being written.
+   *
+   * @throws java.io.UncheckedIOException if it could not be written, with the reason
+   */
+  void awaitSaved();
+
+  /**
+   * Restores what {@link #save} wrote, from any file system. The whole file is checked before anything is changed. The parameters are those of training then.
    *
    * @param file a checkpoint of an optimizer with the same tuner, rule, hyperparameters and tensors
    * @throws CheckpointException if the file is damaged, or belongs to another optimizer, other hyperparameters or other tensors
-   * @throws java.io.UncheckedIOException if it cannot be read
+   * @throws java.io.UncheckedIOException if it cannot be read, or an earlier save in the background failed; nothing has changed then
    */
   void restore(Path file);
 
-  /** Frees the state. Closing twice is harmless; closing during a step throws {@link IllegalStateException}. */
+  /**
+   * Frees the state, after a save in the background has ended. Closing twice is harmless; closing during a step throws
+   * {@link IllegalStateException}.
+   *
+   * @throws java.io.UncheckedIOException if an earlier save in the background failed and no call has said so yet; the state is freed then
+   */
   @Override
   void close();
 }

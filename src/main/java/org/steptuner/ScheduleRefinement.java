@@ -3,15 +3,14 @@ package org.steptuner;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
-import java.util.UUID;
+import org.steptuner.internal.engine.WholeFile;
 
 /**
  * A schedule for the next run, computed from the gradient norms of the last one. Defazio, Cutkosky, Mehta and Mishchenko, "When, Why and
@@ -188,17 +187,12 @@ public final class ScheduleRefinement {
    * @throws UncheckedIOException if it cannot be written
    */
   public static void save(Path file, double... norms) {
-    final Path target = file.toAbsolutePath();
-    final Path temporary = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID() + ".partial");
+    final StringBuilder text = new StringBuilder();
+    for (double norm : norms) text.append(norm).append('\n');
     try {
-      try {
-        Files.write(temporary, Arrays.stream(norms).mapToObj(Double::toString).toList(), StandardOpenOption.CREATE_NEW);
-        Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-      } finally {
-        Files.deleteIfExists(temporary); // does nothing if the file was moved
-      }
+      WholeFile.write(file, out -> out.write(text.toString().getBytes(StandardCharsets.UTF_8)));
     } catch (IOException e) {
-      throw new UncheckedIOException("cannot save norms to " + file + ": " + e.getMessage(), e);
+      throw new UncheckedIOException("cannot save norms to " + file + ": " + WholeFile.reason(e), e);
     }
   }
 

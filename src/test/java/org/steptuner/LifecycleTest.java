@@ -51,6 +51,8 @@ class LifecycleTest {
     CALLS.put("evaluating", Optimizer::evaluating);
     CALLS.put("training", Optimizer::training);
     CALLS.put("save", optimizer -> optimizer.save(NOWHERE));
+    CALLS.put("saveInBackground", optimizer -> optimizer.saveInBackground(NOWHERE));
+    CALLS.put("awaitSaved", Optimizer::awaitSaved);
     CALLS.put("restore", optimizer -> optimizer.restore(NOWHERE));
   }
 
@@ -58,7 +60,7 @@ class LifecycleTest {
   private static final List<String> CHANGING =
       List.of(
           "step()", "step(loss)", "setGradientMultiplier", "setStream", "rebind", "scalars", "state", "evaluating", "training", "save",
-          "restore");
+          "saveInBackground", "awaitSaved", "restore");
 
   static Stream<String> calls() {
     return CALLS.keySet().stream();

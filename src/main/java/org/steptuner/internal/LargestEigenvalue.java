@@ -4,7 +4,6 @@ package org.steptuner.internal;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Map;
-import org.bytedeco.javacpp.BytePointer;
 import org.steptuner.DataType;
 import org.steptuner.curvature.HessianVectorProduct;
 import org.steptuner.curvature.ParameterVector;
@@ -45,8 +44,8 @@ public final class LargestEigenvalue {
   private final Sweep[] intoScaled = new Sweep[2];
   private final Sweep outOfProduct;
   private final Combination[] intoEigenvector = new Combination[2];
-  private final BytePointer start = new BytePointer(BUFFER);
-  private final ByteBuffer startBuffer = start.asByteBuffer().order(ByteOrder.nativeOrder());
+  private final byte[] start = new byte[BUFFER];
+  private final ByteBuffer startBuffer = ByteBuffer.wrap(start).order(ByteOrder.nativeOrder());
 
   /**
    * @param tolerance the relative error to stop at
@@ -207,7 +206,7 @@ public final class LargestEigenvalue {
           if (wide) startBuffer.putDouble(i, value);
           else startBuffer.putFloat(i, (float) value);
         }
-        plan.write(LANCZOS[0], t, at, start.address(), part);
+        plan.write(LANCZOS[0], t, at, start, part);
       }
     }
   }

@@ -17,7 +17,7 @@ import org.steptuner.DeviceException;
 @Platform(include = "steptuner.h", link = "steptuner", library = "jnisteptuner")
 @NoException
 public final class Natives {
-  private static final int ABI = 2;
+  private static final int ABI = 3;
   private static final int OK = 0;
   private static final int BAD_ARGUMENT = 1;
 
@@ -106,9 +106,20 @@ public final class Natives {
   public static native int planRead(
       long plan, int slot, int tensor, long offset, @Cast("void*") long host, long bytes, long stream);
 
+  /** The same into an array on the Java heap. */
+  @Name("st_plan_read")
+  public static native int planRead(
+      long plan, int slot, int tensor, long offset, @Cast("void*") byte[] host, long bytes, long stream);
+
   @Name("st_plan_write")
   public static native int planWrite(
-      long plan, int slot, int tensor, long offset, @Cast("const void*") long host, long bytes, long stream);
+      long plan, int slot, int tensor, long offset, @Cast("const void*") byte[] host, long bytes, long stream);
+
+  @Name("st_host_allocate")
+  public static native int hostAllocate(long bytes, @Cast("int64_t*") long[] address);
+
+  @Name("st_host_free")
+  public static native void hostFree(long address);
 
   @Name("st_plan_bind")
   public static native int planBind(

@@ -17,7 +17,7 @@ import org.steptuner.rule.Coefficients;
  * An optimizer without its steps: its parameters, its state, its scalars by name, saving, restoring and closing. It also ensures that only
  * one call uses the optimizer at a time.
  */
-abstract class BoundOptimizer implements Optimizer, Instrumented {
+abstract class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
   protected final Plan plan;
   protected final GradientGuard guard;
   protected final Report report;
@@ -25,6 +25,7 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
   final Evaluation evaluation;
   private final Engine engine;
   private final Map<String, Integer> tensorNumbers = new HashMap<>();
+  private final BackgroundSave background = new BackgroundSave();
   private Scalars named; // made when first needed
 
   BoundOptimizer(Engine engine) {
@@ -197,14 +198,65 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
 
   @Override
   public final void save(Path file) {
+    save(file, Map.of());
+  }
+
+  @Override
+  public final void save(Path file, Map<String, byte[]> entries) {
     Objects.requireNonNull(file, "file");
-    exclusively(() -> evaluation.whileTraining(() -> Checkpoint.save(this, file)));
+    final Map<String, byte[]> own = CallerEntries.copy(entries);
+    exclusively(() -> background.awaitThen(() -> evaluation.whileTraining(() -> write(file, own))));
+  }
+
+  private void write(Path file, Map<String, byte[]> entries) {
+    final CheckpointWriter writer = new CheckpointWriter(this, entries);
+    writer.write(
+        file, (array, offset, to, bytes) -> {
+          final Checkpoint.Array from = writer.arrays().get(array);
+          plan.read(from.slot(), from.tensor(), offset, to, bytes);
+        });
+  }
+
+  @Override
+  public final void saveInBackground(Path file) {
+    saveInBackground(file, Map.of());
+  }
+
+  @Override
+  public final void saveInBackground(Path file, Map<String, byte[]> entries) {
+    saveInBackground(file, entries, () -> {});
+  }
+
+  @Override
+  public final void saveInBackground(Path file, Map<String, byte[]> entries, Runnable whenWritten) {
+    Objects.requireNonNull(file, "file");
+    final Map<String, byte[]> own = CallerEntries.copy(entries);
+    exclusively(() -> background.awaitThen(() -> background.start(snapshot(own), file, whenWritten)));
+  }
+
+  private Snapshot snapshot(Map<String, byte[]> entries) {
+    final Snapshot[] taken = new Snapshot[1];
+    try {
+      evaluation.whileTraining(() -> taken[0] = new Snapshot(this, entries));
+      return taken[0];
+    } catch (RuntimeException | Error e) {
+      if (taken[0] != null) taken[0].close();
+      throw e;
+    }
+  }
+
+  @Override
+  public final void awaitSaved() {
+    exclusively(background::check);
   }
 
   @Override
   public final void restore(Path file) {
     Objects.requireNonNull(file, "file");
-    exclusively(() -> Checkpoint.restore(this, file));
+    exclusively(() -> {
+      background.check();
+      Checkpoint.restore(this, file);
+    });
   }
 
   /** The scalars that a checkpoint has. */
@@ -233,11 +285,13 @@ abstract class BoundOptimizer implements Optimizer, Instrumented {
   @Override
   public final void close() {
     if (!use.close()) return;
-    try {
-      settleAndReport();
-    } finally {
-      plan.close();
-    }
+    background.awaitThen(() -> {
+      try {
+        settleAndReport();
+      } finally {
+        plan.close();
+      }
+    });
   }
 
   @Override

@@ -6,30 +6,20 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.channels.Channels;
-import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.UUID;
 import java.util.zip.CRC32;
 import java.util.zip.CheckedInputStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
-import java.util.zip.ZipOutputStream;
-import org.bytedeco.javacpp.BytePointer;
 import org.steptuner.CheckpointException;
 import org.steptuner.ParameterSet;
 
@@ -38,6 +28,7 @@ import org.steptuner.ParameterSet;
  *
  * <pre>
  * manifest             text: format, version, optimizer and hyperparameters, step, tensors, scalars (as exact hexadecimal floats)
+ * entries/NAME         what the caller saves with it
  * parameters/N         the elements of tensor N, little-endian
  * state/SLOT/N         the elements of tensor N in a state slot
  * </pre>
@@ -45,72 +36,23 @@ import org.steptuner.ParameterSet;
 final class Checkpoint {
   private static final String FORMAT = "steptuner-checkpoint";
   private static final String VERSION = "2";
-  private static final String MANIFEST = "manifest";
+  static final String MANIFEST = "manifest";
   private static final int BUFFER = 1 << 16;
 
   private Checkpoint() {}
 
-  static void save(BoundOptimizer optimizer, Path file) {
-    final Path target = file.toAbsolutePath();
-    final Path temporary = target.resolveSibling("." + target.getFileName() + "." + UUID.randomUUID() + ".partial");
-    try {
-      try {
-        try (FileChannel channel = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-          final ZipOutputStream zip = new ZipOutputStream(Channels.newOutputStream(channel));
-          zip.setLevel(0);
-          write(optimizer, zip);
-          zip.finish();
-          zip.flush();
-          channel.force(true);
-        }
-        Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-      } finally {
-        Files.deleteIfExists(temporary); // does nothing if the file was moved
-      }
-    } catch (IOException e) {
-      throw new UncheckedIOException("cannot save the optimizer to " + file + ": " + e.getMessage(), e);
-    }
-  }
-
-  private static void write(BoundOptimizer optimizer, ZipOutputStream zip) throws IOException {
-    zip.putNextEntry(new ZipEntry(MANIFEST));
-    final StringBuilder text = new StringBuilder();
-    manifest(optimizer).forEach((key, value) -> text.append(key).append('=').append(value).append('\n'));
-    zip.write(text.toString().getBytes(StandardCharsets.UTF_8));
-    zip.closeEntry();
-    try (BytePointer host = new BytePointer(BUFFER)) {
-      final ByteBuffer buffer = host.asByteBuffer().order(ByteOrder.nativeOrder());
-      final byte[] bytes = new byte[BUFFER];
-      for (Array array : arrays(optimizer)) {
-        zip.putNextEntry(new ZipEntry(array.entry));
-        for (long at = 0; at < array.bytes; at += BUFFER) {
-          final int part = (int) Math.min(BUFFER, array.bytes - at);
-          optimizer.plan.read(array.slot, array.tensor, at, host.address(), part);
-          buffer.get(0, bytes, 0, part);
-          zip.write(bytes, 0, part);
-        }
-        zip.closeEntry();
-      }
-    }
-  }
-
   static void restore(BoundOptimizer optimizer, Path file) {
-    try (ZipFile zip = new ZipFile(file.toFile())) {
+    try (ZipFile zip = ZipArchive.open(file)) {
       final Map<String, String> manifest = readManifest(zip, file);
       final List<Array> arrays = arrays(optimizer);
       final Map<String, double[]> scalars = check(optimizer, manifest, file);
       for (Array array : arrays) verify(zip, array, file);
-      try (BytePointer host = new BytePointer(BUFFER)) {
-        final ByteBuffer buffer = host.asByteBuffer();
-        final byte[] bytes = new byte[BUFFER];
-        for (Array array : arrays) {
-          try (InputStream in = zip.getInputStream(zip.getEntry(array.entry))) {
-            long at = 0;
-            for (int part; at < array.bytes && (part = in.readNBytes(bytes, 0, BUFFER)) > 0; at += part) {
-              buffer.put(0, bytes, 0, part);
-              optimizer.plan.write(array.slot, array.tensor, at, host.address(), part);
-            }
-          }
+      final byte[] bytes = new byte[BUFFER];
+      for (Array array : arrays) {
+        try (InputStream in = zip.getInputStream(zip.getEntry(array.entry))) {
+          long at = 0;
+          for (int part; at < array.bytes && (part = in.readNBytes(bytes, 0, BUFFER)) > 0; at += part)
+            optimizer.plan.write(array.slot, array.tensor, at, bytes, part);
         }
       }
       optimizer.resume(Long.parseLong(manifest.get("steps")), Long.parseLong(manifest.get("skippedSteps")), scalars);
@@ -119,11 +61,12 @@ final class Checkpoint {
     } catch (ZipException | EOFException e) {
       throw new CheckpointException(file + " is no checkpoint, or a truncated one: " + e.getMessage(), e);
     } catch (IOException e) {
-      throw new UncheckedIOException("cannot read " + file + ": " + e.getMessage(), e);
+      throw new UncheckedIOException("cannot read " + file + ": " + WholeFile.reason(e), e);
     }
   }
 
-  private static Map<String, String> manifest(BoundOptimizer optimizer) {
+  /** What the manifest of an optimizer's checkpoint says, line by line. */
+  static Map<String, String> manifest(BoundOptimizer optimizer) {
     final Map<String, String> manifest = new LinkedHashMap<>();
     manifest.put("format", FORMAT);
     manifest.put("version", VERSION);
@@ -221,9 +164,11 @@ final class Checkpoint {
     return new CheckpointException(file + " is damaged: the checksum of " + entry + " does not match");
   }
 
-  private record Array(String entry, String slot, int tensor, long bytes) {}
+  /** An array of the optimizer's and its entry. */
+  record Array(String entry, String slot, int tensor, long bytes) {}
 
-  private static List<Array> arrays(BoundOptimizer optimizer) {
+  /** All arrays that a checkpoint has. */
+  static List<Array> arrays(BoundOptimizer optimizer) {
     final List<Array> arrays = new ArrayList<>();
     for (int t = 0; t < optimizer.parameters().tensors().size(); ++t) {
       arrays.add(new Array("parameters/" + t, null, t, optimizer.plan.bytes(null, t)));

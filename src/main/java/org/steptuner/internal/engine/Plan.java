@@ -8,8 +8,6 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import org.bytedeco.javacpp.BytePointer;
-import org.bytedeco.javacpp.Pointer;
 import org.steptuner.DataType;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
@@ -206,12 +204,19 @@ public final class Plan implements AutoCloseable {
     return slot == null ? type : type.stateType();
   }
 
-  public void read(String slot, int tensor, long offset, long hostAddress, long bytes) {
-    Natives.check(Natives.planRead(handle, slot(slot), position[tensor], offset, hostAddress, bytes, stream));
+  /** Copies bytes of a tensor in a slot, or in the parameters (slot null), to host memory. */
+  void read(String slot, int tensor, long offset, long hostAddress, long bytes) {
+    Natives.check(Natives.planRead(handle(), slot(slot), position[tensor], offset, hostAddress, bytes, stream));
   }
 
-  public void write(String slot, int tensor, long offset, long hostAddress, long bytes) {
-    Natives.check(Natives.planWrite(handle, slot(slot), position[tensor], offset, hostAddress, bytes, stream));
+  /** The same to the beginning of an array. */
+  void read(String slot, int tensor, long offset, byte[] host, int bytes) {
+    Natives.check(Natives.planRead(handle(), slot(slot), position[tensor], offset, host, bytes, stream));
+  }
+
+  /** Copies the first bytes of an array to a tensor in a slot, or in the parameters (slot null). */
+  public void write(String slot, int tensor, long offset, byte[] host, int bytes) {
+    Natives.check(Natives.planWrite(handle(), slot(slot), position[tensor], offset, host, bytes, stream));
   }
 
   @Override
@@ -254,14 +259,6 @@ public final class Plan implements AutoCloseable {
     @Override
     public synchronized void run() {
       if (--holders == 0) Natives.planDestroy(handle);
-    }
-  }
-
-  /** Native memory that the plan owns and frees. */
-  private static final class NativeBytes extends BytePointer {
-    NativeBytes(long address) {
-      super((Pointer) null);
-      this.address = address;
     }
   }
 }
