@@ -36,6 +36,9 @@ final class FuzzCheckpoints {
   /** A valid file, the run that it belongs to, and what an optimizer holds that restored it. */
   private record Source(RecordedRun run, byte[] content, SavedState state) {}
 
+  /** A file that was made of a valid one, and may have parts of another one. */
+  private record Case(Source source, Source other, Damage damage, byte[] content) {}
+
   /** What became of a file. */
   enum Outcome {
     /** By a {@link CheckpointException}. */
@@ -144,15 +147,13 @@ final class FuzzCheckpoints {
   }
 
   private void one(int i) throws IOException {
-    final SplittableRandom random = randomOf(seed, i);
     final Damage damage = damageOf(i);
     Outcome outcome = Outcome.FAILED;
     final Path file = folder.resolve("file-" + i + ".checkpoint");
     try {
-      final Source source = source(random.nextInt(recorded.size() + runs.size()));
-      final Source other = random.nextBoolean() ? later(source.run) : source(random.nextInt(recorded.size() + runs.size()));
-      Files.write(file, damage.of(random, source.content, other.content));
-      outcome = restored(source, other, damage, file);
+      final Case damaged = damaged(i);
+      Files.write(file, damaged.content);
+      outcome = restored(damaged, file);
       Files.delete(file);
     } catch (Exception | Error e) {
       failures.add(describe(i) + ": " + e + "; see " + file);
@@ -163,15 +164,28 @@ final class FuzzCheckpoints {
     counts.computeIfAbsent(damage, d -> new EnumMap<>(Outcome.class)).merge(outcome, 1, Integer::sum);
   }
 
-  private Outcome restored(Source source, Source other, Damage damage, Path file) throws IOException {
-    final RecordedRun run = source.run;
+  /** The file of a number. */
+  byte[] content(int i) throws IOException {
+    return damaged(i).content;
+  }
+
+  private Case damaged(int i) throws IOException {
+    final SplittableRandom random = randomOf(seed, i);
+    final int all = recorded.size() + runs.size();
+    final Source source = source(random.nextInt(all));
+    final Source other = random.nextBoolean() ? later(source.run) : source(random.nextInt(all));
+    return new Case(source, other, damageOf(i), damageOf(i).of(random, source.content, other.content));
+  }
+
+  private Outcome restored(Case damaged, Path file) throws IOException {
+    final RecordedRun run = damaged.source.run;
     try (Bowl bowl = run.begin(); Optimizer optimizer = run.optimizer(bowl)) {
       run.train(bowl, optimizer, 0, 2);
       final SavedState before = SavedState.of(optimizer);
       Outcome outcome;
       try {
         optimizer.restore(file);
-        outcome = accepted(source, other, damage, optimizer);
+        outcome = accepted(damaged, optimizer);
       } catch (CheckpointException e) {
         outcome = Outcome.REFUSED;
       } catch (UncheckedIOException e) {
@@ -187,10 +201,12 @@ final class FuzzCheckpoints {
     }
   }
 
-  private Outcome accepted(Source source, Source other, Damage damage, Optimizer optimizer) throws IOException {
+  private Outcome accepted(Case damaged, Optimizer optimizer) throws IOException {
+    final Source source = damaged.source;
+    final Source other = damaged.other;
     final SavedState now = SavedState.of(optimizer);
     if (now.isSame(source.state) || other.run == source.run && now.isSame(other.state)) return Outcome.AS_SAVED;
-    if (!damage.mayChange) source.state.assertSame(now, "restored");
+    if (!damaged.damage.mayChange) source.state.assertSame(now, "restored");
     if (optimizer.steps() < 0 || optimizer.report().skippedSteps() < 0) throw new IllegalStateException("a count is negative");
     // What it holds now is a state like any other: it can be saved, and comes back.
     final Path again = folder.resolve("again.checkpoint");

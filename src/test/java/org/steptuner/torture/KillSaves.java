@@ -16,11 +16,11 @@ import java.util.stream.Stream;
 
 /**
  * Kills processes with SIGKILL while they save, and looks at what they leave: a checkpoint that loads and is of one step, the last one that
- * was saved completely or the one that was being saved, and few partial files. Moments and sizes come from a seed; where a kill hits
+ * was saved completely or one that was being saved, and few partial files. All ways to save take turns. Moments and sizes come from a seed; where a kill hits
  * depends on the machine too.
  */
 final class KillSaves {
-  private static final int KILLS_OF_A_ROUND = 20;
+  private static final int MOST_KILLS_OF_A_ROUND = 20;
   /** That of the dead writer before the last one, which the last one had no time to remove, and its own. */
   private static final int MOST_PARTIAL_FILES = 2;
   private static final long PATIENCE = TimeUnit.SECONDS.toNanos(60);
@@ -82,12 +82,13 @@ final class KillSaves {
 
   private void run(int times) throws IOException, InterruptedException {
     Process next = start();
+    final int ofARound = Math.max(1, Math.min(MOST_KILLS_OF_A_ROUND, times / SaveMode.values().length));
     try (Reference reference = new Reference()) {
       for (int begin = 0, round = 0; begin < times; ++round) {
         final SaveMode mode = SaveMode.values()[round % SaveMode.values().length];
         final int count = 1 << 17 + random.nextInt(3); // 2 to 9 MB of arrays
         final Path files = Files.createDirectories(work.resolve("round-" + round));
-        final int end = Math.min(times, begin + KILLS_OF_A_ROUND);
+        final int end = Math.min(times, begin + ofARound);
         try (Uniform loaded = new Uniform(count)) {
           for (; begin < end; ++begin) {
             final Process victim = next;
@@ -166,6 +167,7 @@ final class KillSaves {
     if (during) ++duringSaves;
     final int partial = count(folder) - files.size();
     mostPartialFiles = Math.max(mostPartialFiles, partial);
+    if (files.size() > mode.mostFiles) return files.size() + " files were kept";
     if (files.isEmpty()) return anyFiles || marker.completed() >= 0 ? "there was a file, and there is none" : null;
     for (Path file : files) {
       try {
@@ -178,7 +180,7 @@ final class KillSaves {
     }
     final long step = loaded.optimizer().steps();
     if (marker.saves() > 0 && (step < marker.completed() || step > marker.begun()))
-      return "the newest file is of step " + step + ", not of " + marker.completed() + " or " + marker.begun();
+      return "the newest file is of step " + step + ", not of " + marker.completed() + " to " + marker.begun();
     if (during && step == marker.begun()) ++newFiles;
     return partial > MOST_PARTIAL_FILES ? partial + " partial files were left" : null;
   }

@@ -34,7 +34,7 @@ final class KilledSaver {
         marker.begin(run.optimizer().steps());
         final long begin = System.nanoTime();
         final long saved = saver.save();
-        marker.complete(saved, System.nanoTime() - begin);
+        marker.complete(Math.max(saved, marker.completed()), System.nanoTime() - begin);
       }
     }
   }

@@ -63,7 +63,7 @@ final class SaveMarker {
     return get(SAVES);
   }
 
-  /** What the last complete save took. */
+  /** What the last call took that saves. */
   long nanoseconds() {
     return get(NANOSECONDS);
   }
