@@ -53,6 +53,23 @@ public record RecordedRun(String name, Kind tensors, Updates updates, Function<B
             .add("tensor.0", DataType.FLOAT64, DataType.FLOAT32, 1, 0);
       }
     },
+    /** Some of these in another order, one of them in another group, and others. */
+    CHANGED {
+      @Override
+      public TestTensors make() {
+        return new TestTensors()
+            .add("tensor.0", DataType.FLOAT64, 1)
+            .add("new, large", DataType.FLOAT32, 300)
+            .group("no decay")
+            .add("two\nlines\r\\n\\", DataType.FLOAT16, 4)
+            .add("new", DataType.BFLOAT16, 2)
+            .group("a: b, in c\n\\")
+            .add("empty", DataType.FLOAT32, 0)
+            .add("gr\u00f6\u00dfe \u91cd\u307f \ud83d\ude00", DataType.FLOAT32, 3)
+            .group("default")
+            .add("layer.0/weight", DataType.FLOAT32, 7);
+      }
+    },
     /** Two tensors, in one group. */
     PLAIN {
       @Override
@@ -91,6 +108,11 @@ public record RecordedRun(String name, Kind tensors, Updates updates, Function<B
 
   static RecordedRun diagonal(String name, Function<Bowl, TunerBuilder<?>> tuner) {
     return new RecordedRun(name, Kind.ODD, Updates.DIAGONAL, tuner);
+  }
+
+  /** The same tuner over another set of tensors. */
+  public RecordedRun over(Kind other) {
+    return new RecordedRun(name + " over " + other, other, updates, tuner);
   }
 
   /** A trainer at the beginning of the run. */

@@ -16,7 +16,9 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.steptuner.CheckpointException;
+import org.steptuner.CheckpointInfo;
 import org.steptuner.Optimizer;
+import org.steptuner.RestoreOptions;
 import org.steptuner.SavedState;
 import org.steptuner.TestOptimizers;
 import org.steptuner.checkpoint.Bowl;
@@ -25,16 +27,42 @@ import org.steptuner.checkpoint.RecordedRun;
 
 /**
  * Damages checkpoints and restores them into optimizers that have a state already. Each must be refused, with everything left as it was, or
- * be restored as it was saved. Where its content was edited and the checksums made to fit, it may be restored as what it says now. File
- * {@code i} of a seed is always the same one.
+ * be restored as it was saved. Where its content was edited and the checksums made to fit, it may be restored as what it says now. Each is
+ * restored strictly and leniently. File {@code i} of a seed is always the same one.
  */
 final class FuzzCheckpoints {
   /** A call of {@code step} whose gradients are finite. */
   private static final int SOUND_CALL = 4;
-  private static final int LATER_CALL = 9;
+  private static final int EARLIER_CALLS = 2;
+  private static final int LATER_CALLS = 9;
 
-  /** A valid file, the run that it belongs to, and what an optimizer holds that restored it. */
-  private record Source(RecordedRun run, byte[] content, SavedState state) {}
+  /** Into what a file is restored, and how. */
+  private enum Target {
+    /** Into an optimizer of its run, in which nothing may differ. */
+    STRICT(RestoreOptions.strict()),
+    /** Likewise, but all may differ that may differ at all. */
+    LENIENT(RestoreOptions.lenient()),
+    /** Into an optimizer with other tensors, where the file's run can be made with them. */
+    CHANGED(RestoreOptions.lenient()) {
+      @Override
+      RecordedRun run(RecordedRun run) {
+        return run.tensors() == RecordedRun.Kind.ODD ? run.over(RecordedRun.Kind.CHANGED) : run;
+      }
+    };
+
+    final RestoreOptions options;
+
+    Target(RestoreOptions options) {
+      this.options = options;
+    }
+
+    RecordedRun run(RecordedRun run) {
+      return run;
+    }
+  }
+
+  /** A valid file, and the run that it belongs to. */
+  private record Source(RecordedRun run, byte[] content, Map<Target, SavedState> states) {}
 
   /** A file that was made of a valid one, and may have parts of another one. */
   private record Case(Source source, Source other, Damage damage, byte[] content) {}
@@ -60,6 +88,7 @@ final class FuzzCheckpoints {
   private final Map<Integer, Source> sources = new HashMap<>();
   private final Map<RecordedRun, Source> later = new HashMap<>();
   private final Map<Damage, Map<Outcome, Integer>> counts = new EnumMap<>(Damage.class);
+  private final Map<Outcome, Integer> leniently = new EnumMap<>(Outcome.class);
   private final List<String> failures = new ArrayList<>();
 
   FuzzCheckpoints(long seed, Path folder) {
@@ -148,12 +177,15 @@ final class FuzzCheckpoints {
 
   private void one(int i) throws IOException {
     final Damage damage = damageOf(i);
-    Outcome outcome = Outcome.FAILED;
     final Path file = folder.resolve("file-" + i + ".checkpoint");
+    Outcome strictly = Outcome.FAILED;
+    Outcome otherwise = Outcome.FAILED;
     try {
       final Case damaged = damaged(i);
       Files.write(file, damaged.content);
-      outcome = restored(damaged, file);
+      strictly = restored(damaged, file, Target.STRICT);
+      otherwise = restored(damaged, file, i / Damage.values().length % 2 == 0 ? Target.LENIENT : Target.CHANGED);
+      look(file);
       Files.delete(file);
     } catch (Exception | Error e) {
       failures.add(describe(i) + ": " + e + "; see " + file);
@@ -161,7 +193,17 @@ final class FuzzCheckpoints {
       for (StackTraceElement frame : Arrays.copyOf(e.getStackTrace(), Math.min(8, e.getStackTrace().length)))
         System.out.println("    " + frame);
     }
-    counts.computeIfAbsent(damage, d -> new EnumMap<>(Outcome.class)).merge(outcome, 1, Integer::sum);
+    counts.computeIfAbsent(damage, d -> new EnumMap<>(Outcome.class)).merge(strictly, 1, Integer::sum);
+    leniently.merge(otherwise, 1, Integer::sum);
+  }
+
+  /** Its description is read or refused. */
+  private static void look(Path file) {
+    try {
+      CheckpointInfo.read(file);
+    } catch (CheckpointException | UncheckedIOException e) {
+      return; // as it should be
+    }
   }
 
   /** The file of a number. */
@@ -177,50 +219,76 @@ final class FuzzCheckpoints {
     return new Case(source, other, damageOf(i), damageOf(i).of(random, source.content, other.content));
   }
 
-  private Outcome restored(Case damaged, Path file) throws IOException {
-    final RecordedRun run = damaged.source.run;
+  private Outcome restored(Case damaged, Path file, Target target) throws IOException {
+    final RecordedRun run = target.run(damaged.source.run);
     try (Bowl bowl = run.begin(); Optimizer optimizer = run.optimizer(bowl)) {
-      run.train(bowl, optimizer, 0, 2);
+      run.train(bowl, optimizer, 0, EARLIER_CALLS);
       final SavedState before = SavedState.of(optimizer);
-      Outcome outcome;
+      Outcome outcome = null;
       try {
-        optimizer.restore(file);
-        outcome = accepted(damaged, optimizer);
+        optimizer.restore(file, target.options);
       } catch (CheckpointException e) {
         outcome = Outcome.REFUSED;
       } catch (UncheckedIOException e) {
         outcome = Outcome.UNREADABLE;
       }
-      if (outcome == Outcome.REFUSED || outcome == Outcome.UNREADABLE)
-        before.assertSame(SavedState.of(optimizer), "after the refusal");
+      if (outcome == null) {
+        outcome = accepted(damaged, target, run, optimizer);
+      } else {
+        before.assertSame(SavedState.of(optimizer), target + ", after the refusal");
+      }
       final long steps = optimizer.steps();
       run.train(bowl, optimizer, SOUND_CALL, SOUND_CALL + 1);
       if (outcome != Outcome.AS_EDITED && optimizer.steps() != steps + 1) throw new IllegalStateException("the next step was not made");
-      bowl.tensors().assertFencesStand("after the next step");
+      bowl.tensors().assertFencesStand(target + ", after the next step");
       return outcome;
     }
   }
 
-  private Outcome accepted(Case damaged, Optimizer optimizer) throws IOException {
-    final Source source = damaged.source;
-    final Source other = damaged.other;
+  private Outcome accepted(Case damaged, Target target, RecordedRun run, Optimizer optimizer) throws IOException {
     final SavedState now = SavedState.of(optimizer);
-    if (now.isSame(source.state) || other.run == source.run && now.isSame(other.state)) return Outcome.AS_SAVED;
-    if (!damaged.damage.mayChange) source.state.assertSame(now, "restored");
+    final SavedState saved = state(damaged.source, target);
+    if (now.isSame(saved) || isWhole(damaged.other, target, run, now)) return Outcome.AS_SAVED;
+    if (!damaged.damage.mayChange) saved.assertSame(now, target + ", restored");
     if (optimizer.steps() < 0 || optimizer.report().skippedSteps() < 0) throw new IllegalStateException("a count is negative");
     // What it holds now is a state like any other: it can be saved, and comes back.
     final Path again = folder.resolve("again.checkpoint");
     optimizer.save(again);
-    restore(source.run, again).assertSame(now, "saved and restored again");
+    try (Bowl bowl = run.begin(); Optimizer second = run.optimizer(bowl)) {
+      second.restore(again);
+      now.assertSame(SavedState.of(second), target + ", saved and restored again");
+    }
     Files.delete(again);
     return Outcome.AS_EDITED;
   }
 
-  /** What a new optimizer of a run holds after it has restored a file. */
-  private static SavedState restore(RecordedRun run, Path file) {
+  /** Whether the other file was restored, which a splice may have as a whole. */
+  private boolean isWhole(Source other, Target target, RecordedRun run, SavedState now) throws IOException {
+    try {
+      return now.isSame(restored(other.content, target, run));
+    } catch (CheckpointException e) {
+      return false;
+    }
+  }
+
+  private SavedState state(Source source, Target target) throws IOException {
+    SavedState state = source.states.get(target);
+    if (state == null) {
+      state = restored(source.content, target, target.run(source.run));
+      source.states.put(target, state);
+    }
+    return state;
+  }
+
+  /** What an optimizer of a run holds that has made some steps and then restored a whole file. */
+  private SavedState restored(byte[] content, Target target, RecordedRun run) throws IOException {
+    final Path file = Files.write(folder.resolve("whole.checkpoint"), content);
     try (Bowl bowl = run.begin(); Optimizer optimizer = run.optimizer(bowl)) {
-      optimizer.restore(file);
+      run.train(bowl, optimizer, 0, EARLIER_CALLS);
+      optimizer.restore(file, target.options);
       return SavedState.of(optimizer);
+    } finally {
+      Files.delete(file);
     }
   }
 
@@ -228,10 +296,10 @@ final class FuzzCheckpoints {
     Source source = sources.get(number);
     if (source == null) {
       if (number < recorded.size()) {
-        source = whole(recorded.get(number).run(), recorded.get(number).content());
+        source = new Source(recorded.get(number).run(), recorded.get(number).content(), new EnumMap<>(Target.class));
       } else {
         final RecordedRun run = runs.get(number - recorded.size());
-        source = whole(run, saved(run, RecordedRun.SAVED));
+        source = saved(run, RecordedRun.SAVED);
       }
       sources.put(number, source);
     }
@@ -242,13 +310,13 @@ final class FuzzCheckpoints {
   private Source later(RecordedRun run) throws IOException {
     Source source = later.get(run);
     if (source == null) {
-      source = whole(run, saved(run, LATER_CALL));
+      source = saved(run, LATER_CALLS);
       later.put(run, source);
     }
     return source;
   }
 
-  private byte[] saved(RecordedRun run, int calls) throws IOException {
+  private Source saved(RecordedRun run, int calls) throws IOException {
     final Path file = folder.resolve("whole.checkpoint");
     try (Bowl bowl = run.begin(); Optimizer optimizer = run.optimizer(bowl)) {
       run.train(bowl, optimizer, 0, calls);
@@ -256,14 +324,7 @@ final class FuzzCheckpoints {
     }
     final byte[] content = ZipForge.timeless(Files.readAllBytes(file));
     Files.delete(file);
-    return content;
-  }
-
-  private Source whole(RecordedRun run, byte[] content) throws IOException {
-    final Path file = Files.write(folder.resolve("whole.checkpoint"), content);
-    final SavedState state = restore(run, file);
-    Files.delete(file);
-    return new Source(run, content, state);
+    return new Source(run, content, new EnumMap<>(Target.class));
   }
 
   /** How many files of each kind had which outcome. */
@@ -279,6 +340,8 @@ final class FuzzCheckpoints {
         });
     table.append(String.format("%-28s", "all"));
     for (Outcome outcome : Outcome.values()) table.append(String.format("%12d", count(outcome)));
+    table.append(String.format("\n%-28s", "all, leniently"));
+    for (Outcome outcome : Outcome.values()) table.append(String.format("%12d", leniently.getOrDefault(outcome, 0)));
     return table.append('\n').toString();
   }
 }

@@ -109,7 +109,7 @@ final class KillSaves {
     }
   }
 
-  private static Process start() throws IOException {
+  private Process start() throws IOException {
     final List<String> command =
         new ArrayList<>(
             List.of(
@@ -119,7 +119,12 @@ final class KillSaves {
     final String cache = System.getProperty("org.bytedeco.javacpp.cachedir");
     if (cache != null) command.add("-Dorg.bytedeco.javacpp.cachedir=" + cache);
     command.add(KilledSaver.class.getName());
-    return new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.INHERIT).start();
+    return new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.appendTo(output().toFile()))
+        .start();
+  }
+
+  private Path output() {
+    return work.resolve("output");
   }
 
   /** Returns what is wrong, or null. */
@@ -133,7 +138,7 @@ final class KillSaves {
       final boolean anyFiles = !mode.files(files).isEmpty();
       victim.getOutputStream().write((mode + "\t" + count + "\t" + markerFile + "\t" + files + "\n").getBytes(StandardCharsets.UTF_8));
       victim.getOutputStream().flush();
-      if (!await(victim, marker)) return "the process ended by itself or did not save; its output is above";
+      if (!await(victim, marker)) return "the process ended by itself or did not save; it said: " + Files.readString(output());
       victim.destroyForcibly().waitFor();
       return problem(mode, files, marker, anyFiles, loaded, reference);
     } finally {
