@@ -28,6 +28,7 @@ final class CheckpointWriter {
   private final byte[] manifest;
   private final List<Checkpoint.Array> arrays;
   private final Map<String, byte[]> entries;
+  private final long moment = System.currentTimeMillis(); // what the file says, whenever it is written
 
   /** @param entries those of the caller, as {@link CallerEntries} gives them */
   CheckpointWriter(BoundOptimizer optimizer, Map<String, byte[]> entries) {
@@ -59,7 +60,7 @@ final class CheckpointWriter {
     final byte[] bytes = new byte[BUFFER];
     for (int a = 0; a < arrays.size(); ++a) {
       final Checkpoint.Array array = arrays.get(a);
-      zip.putNextEntry(new ZipEntry(array.entry()));
+      begin(zip, array.entry());
       for (long at = 0; at < array.bytes(); at += BUFFER) {
         final int part = (int) Math.min(BUFFER, array.bytes() - at);
         from.read(a, at, bytes, part);
@@ -70,9 +71,15 @@ final class CheckpointWriter {
     zip.finish();
   }
 
-  private static void add(ZipOutputStream zip, String name, byte[] content) throws IOException {
-    zip.putNextEntry(new ZipEntry(name));
+  private void add(ZipOutputStream zip, String name, byte[] content) throws IOException {
+    begin(zip, name);
     zip.write(content);
     zip.closeEntry();
+  }
+
+  private void begin(ZipOutputStream zip, String name) throws IOException {
+    final ZipEntry entry = new ZipEntry(name);
+    entry.setTime(moment);
+    zip.putNextEntry(entry);
   }
 }

@@ -159,7 +159,7 @@ public final class WholeFile {
       if (old != null) handOn(old, temporary);
       sync(temporary);
       try {
-        Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
+        Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
       } catch (AtomicMoveNotSupportedException | UnsupportedOperationException e) {
         Files.move(temporary, target, StandardCopyOption.REPLACE_EXISTING);
       }
