@@ -289,6 +289,11 @@ enum Damage {
     @Override
     void forge(SplittableRandom random, ZipForge zip, ZipForge other) {
       final ZipForge.Entry manifest = zip.manifest();
+      if (random.nextInt(5) == 0) { // brackets within brackets, as descriptions of older versions have
+        final int depth = random.nextInt(20_000);
+        edit(manifest, words -> words.replaceFirst("\\n(optimizer|tuner)=.*", "\n$1=" + "A[a=".repeat(depth) + "]".repeat(depth)));
+        return;
+      }
       final byte[] text = manifest.content;
       final int at = random.nextInt(text.length);
       final byte[] more =
