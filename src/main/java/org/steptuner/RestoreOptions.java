@@ -89,7 +89,8 @@ public final class RestoreOptions {
     copy.forEach((name, inFile) -> {
       final String other = here.put(inFile, name);
       if (other != null)
-        throw new IllegalArgumentException("nameInFile must name a tensor once, not '" + inFile + "' for '" + other + "' and '" + name + "'");
+        throw new IllegalArgumentException(
+            "nameInFile must name a tensor once, not '" + inFile + "' for '" + other + "' and '" + name + "'");
     });
     return new RestoreOptions(settings, newTensors, unusedTensors, order, groups, keepsParameters, copy);
   }

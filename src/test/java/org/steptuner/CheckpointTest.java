@@ -174,7 +174,8 @@ class CheckpointTest {
   /** Names are the user's: of any characters, also where they are part of the hyperparameters. */
   @Test
   void namesOfAnyCharacters() {
-    for (String name : new String[] {"a=b", "line\nbreak", "back\\slash\\n", "\r", "größe/層", "tensor.0=1 FLOAT32", "\ud800", "\udc00\ud800", "\ud83d\ude00", "\0\t\u0085"})
+    for (String name : new String[] {"a=b", "line\nbreak", "back\\slash\\n", "\r", "größe/層", "tensor.0=1 FLOAT32", "\ud800",
+      "\udc00\ud800", "\ud83d\ude00", "\0\t\u0085"})
       try (TestTensors tensors = new TestTensors().group("g" + name).add("t" + name, FLOAT32, 3).gradients(i -> 1)) {
         final Supplier<TunerBuilder<?>> builder = () -> Mechanic.tuning(AdamW.defaults()).group("g" + name, AdamW.defaults(), 0.5);
         try (Optimizer one = builder.get().build(tensors.on(CPU)); Optimizer other = builder.get().build(tensors.on(CPU))) {

@@ -160,7 +160,7 @@ class RestoreTest {
       for (String group : List.of("default", "third")) assertJoins(configuration, larger(place, group));
     save(configuration, usual());
     assertRefusedWith(
-        configuration, larger(3, "third"), 
+        configuration, larger(3, "third"),
         RestoreOptions.strict().allowSettings().allowUnusedTensors().allowOrder().allowGroups(), "[added]", "allowNewTensors");
   }
 
@@ -375,7 +375,8 @@ class RestoreTest {
     assertRefusedWith(SMALL, usual(), RestoreOptions.lenient().renamed(Map.of("w", "nowhere")), "'nowhere'", "'w'");
     try (TestTensors tensors = make(usual(), 1); Optimizer optimizer = SMALL.build(tensors.on(CPU))) {
       assertRefused(
-          IllegalArgumentException.class, () -> optimizer.restore(file, RestoreOptions.lenient().renamed(Map.of("nobody", "w"))), "'nobody'");
+          IllegalArgumentException.class, () -> optimizer.restore(file, RestoreOptions.lenient().renamed(Map.of("nobody", "w"))),
+          "'nobody'");
       assertRefused(NullPointerException.class, () -> optimizer.restore(file, null), "options");
     }
     assertRefused(IllegalArgumentException.class, () -> RestoreOptions.strict().renamed(Map.of("a", "w", "b", "w")), "'w'", "'a'", "'b'");

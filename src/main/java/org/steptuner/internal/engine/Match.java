@@ -117,7 +117,8 @@ final class Match {
       else check(tensor, saved.tensors().get(number));
     }
     for (Manifest.Tensor tensor : saved.tensors()) if (inFile.containsKey(tensor.name())) unusedTensors.add(tensor.name());
-    if (newTensors.size() == source.length) throw refused("none of its tensors " + some(unusedTensors) + " is among those here, " + some(newTensors));
+    if (newTensors.size() == source.length)
+      throw refused("none of its tensors " + some(unusedTensors) + " is among those here, " + some(newTensors));
     if (!newTensors.isEmpty() && !options.newTensors())
       throw refused("it lacks tensors that are here: " + some(newTensors) + "; RestoreOptions.allowNewTensors() accepts that");
     if (!unusedTensors.isEmpty() && !options.unusedTensors())
