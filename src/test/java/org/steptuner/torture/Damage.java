@@ -418,13 +418,13 @@ enum Damage {
     entry.store(change.apply(text(entry)).getBytes(StandardCharsets.UTF_8));
   }
 
-  /** A quarter of a gigabyte of zeros, packed once. */
+  /** 64 MiB of zeros, packed once. */
   private static final class Bomb {
     private static final ZipForge.Entry PACKED = pack();
 
     private static ZipForge.Entry pack() {
       final ZipForge.Entry bomb = new ZipForge.Entry("", new byte[0]);
-      bomb.deflate(new byte[1 << 20], 256);
+      bomb.deflate(new byte[1 << 20], 64);
       return bomb;
     }
 

@@ -101,6 +101,7 @@ public final class CheckpointReader {
   private static void write(BoundOptimizer optimizer, Archive archive, List<Transfer> transfers) throws IOException {
     for (Transfer transfer : transfers)
       archive.array(
-          transfer.entry, transfer.bytes, (offset, bytes, count) -> optimizer.plan.write(transfer.slot, transfer.tensor, offset, bytes, count));
+          transfer.entry, transfer.bytes,
+          (offset, bytes, count) -> optimizer.plan.write(transfer.slot, transfer.tensor, offset, bytes, count));
   }
 }
