@@ -418,13 +418,13 @@ enum Damage {
     entry.store(change.apply(text(entry)).getBytes(StandardCharsets.UTF_8));
   }
 
-  /** 64 MiB of zeros, packed once. */
+  /** 256 MiB of zeros, packed once: more than the heap of .ci/fuzz-checkpoints. */
   private static final class Bomb {
     private static final ZipForge.Entry PACKED = pack();
 
     private static ZipForge.Entry pack() {
       final ZipForge.Entry bomb = new ZipForge.Entry("", new byte[0]);
-      bomb.deflate(new byte[1 << 20], 64);
+      bomb.deflate(new byte[1 << 20], 256);
       return bomb;
     }
 
