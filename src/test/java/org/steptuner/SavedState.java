@@ -10,6 +10,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.Map;
 import java.util.TreeMap;
@@ -53,6 +54,11 @@ public record SavedState(Map<String, byte[]> entries) {
     final String skipped = "skippedSteps=.*\n";
     assertEquals(manifest().replaceFirst(skipped, ""), now.manifest().replaceFirst(skipped, ""), what + ": manifest");
     assertSameArrays(now, what);
+  }
+
+  public boolean isSame(SavedState other) {
+    return entries.keySet().equals(other.entries.keySet())
+        && entries.keySet().stream().allMatch(name -> Arrays.equals(entries.get(name), other.entries.get(name)));
   }
 
   public void assertSame(SavedState other, String what) {

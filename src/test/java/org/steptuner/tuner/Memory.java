@@ -9,20 +9,20 @@ import org.steptuner.DataType;
 import org.steptuner.StateTensor;
 
 /** Reads what lies at an address. */
-final class Memory extends BytePointer {
+public final class Memory extends BytePointer {
   private Memory(long address, long bytes) {
     super((Pointer) null);
     this.address = address;
     capacity(bytes);
   }
 
-  static byte[] bytes(StateTensor state) {
+  public static byte[] bytes(StateTensor state) {
     final byte[] bytes = new byte[(int) state.count() * state.type().bytes()];
     if (bytes.length > 0) new Memory(state.address(), bytes.length).get(bytes);
     return bytes;
   }
 
-  static double[] values(StateTensor state) {
+  public static double[] values(StateTensor state) {
     final ByteBuffer bytes = ByteBuffer.wrap(bytes(state)).order(ByteOrder.nativeOrder());
     final double[] values = new double[(int) state.count()];
     for (int i = 0; i < values.length; ++i) values[i] = state.type() == DataType.FLOAT64 ? bytes.getDouble() : bytes.getFloat();

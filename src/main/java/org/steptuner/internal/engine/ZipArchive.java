@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
+import java.io.File;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -34,9 +35,20 @@ final class ZipArchive {
   static ZipFile open(Path file) throws IOException {
     try {
       if (Files.isDirectory(file)) throw new FileSystemException(file.toString(), null, "it is a folder");
-      return WholeFile.isLocal(file) ? new ZipFile(file.toFile()) : WholeFile.uninterrupted(() -> openCopy(file));
+      return WholeFile.isLocal(file) ? zip(file.toFile(), ZipFile.OPEN_READ) : WholeFile.uninterrupted(() -> openCopy(file));
     } catch (UnsupportedOperationException | ClosedFileSystemException | SecurityException e) {
       throw new IOException(WholeFile.reason(e), e);
+    }
+  }
+
+  /** Some JDKs make arrays of as many elements as the end of an archive says, and a damaged one may say any number. */
+  private static ZipFile zip(File file, int mode) throws IOException {
+    try {
+      return new ZipFile(file, mode);
+    } catch (IllegalArgumentException | NegativeArraySizeException | IndexOutOfBoundsException | OutOfMemoryError e) {
+      final ZipException damaged = new ZipException("its directory cannot be read: " + e);
+      damaged.initCause(e);
+      throw damaged;
     }
   }
 
@@ -47,7 +59,7 @@ final class ZipArchive {
         try (OutputStream out = new FileOutputStream(copy.toFile())) {
           in.transferTo(out);
         }
-        return new ZipFile(copy.toFile(), READ_AND_DELETE);
+        return zip(copy.toFile(), READ_AND_DELETE);
       } finally {
         Files.deleteIfExists(copy);
       }
