@@ -192,7 +192,8 @@ public interface Optimizer extends AutoCloseable {
   void awaitSaved();
 
   /**
-   * Restores what {@link #save} wrote, from any file system. The whole file is checked before anything is changed. The parameters are those of training then.
+   * Restores what {@link #save} wrote, from any file system. The whole file is checked before anything is changed. The parameters are those
+   * of training then.
    *
    * @param file a checkpoint of an optimizer with the same tuner, rule, hyperparameters and tensors
    * @throws CheckpointException if the file is damaged, or belongs to another optimizer, other hyperparameters or other tensors
