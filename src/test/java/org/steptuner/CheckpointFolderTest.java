@@ -173,7 +173,8 @@ class CheckpointFolderTest {
       truncate(folder.resolve(name(2)));
       truncate(folder.resolve(name(1)));
       final SavedState before = SavedState.of(optimizer);
-      final CheckpointException none = assertRefused(CheckpointException.class, () -> checkpoints.restoreLatest(optimizer), "6", folder.toString());
+      final CheckpointException none =
+          assertRefused(CheckpointException.class, () -> checkpoints.restoreLatest(optimizer), "6", folder.toString());
       assertEquals(6, none.getSuppressed().length);
       before.assertSame(SavedState.of(optimizer), "unchanged");
     }
@@ -239,7 +240,9 @@ class CheckpointFolderTest {
   /** Nothing is removed for the sake of a file that could not be written. */
   @Test
   void aFailedSaveRemovesNothing() throws Exception {
-    try (FileSystem memory = Jimfs.newFileSystem(Configuration.unix()); TestTensors tensors = tensors(); Optimizer optimizer = optimizer(tensors)) {
+    try (FileSystem memory = Jimfs.newFileSystem(Configuration.unix());
+        TestTensors tensors = tensors();
+        Optimizer optimizer = optimizer(tensors)) {
       final GatedFiles gated = new GatedFiles(memory.getPath("/work"));
       final CheckpointFolder checkpoints = CheckpointFolder.of(gated.resolve("runs")).keep(2);
       for (int i = 1; i <= 3; ++i) {
