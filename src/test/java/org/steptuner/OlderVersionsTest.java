@@ -18,6 +18,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.regex.Matcher;
 import java.util.stream.Stream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
@@ -199,6 +200,15 @@ class OlderVersionsTest {
       assertEquals(List.of("groups={of another kind}"), restored.notCompared());
       assertTrue(!restored.isExact() && restored.toString().contains("of another kind"), restored.toString());
     });
+    final Configuration scoped = new Configuration("", () -> Mechanic.tuning(AdamW.defaults()).scope(Scope.GROUP));
+    for (String unreadable : List.of("bias=Group[no rule]", "bias=Group[", "x".repeat(100),
+        "bias=Group[" + "a=A[".repeat(99) + "]".repeat(100))) {
+      saveOld(scoped, usual(), unreadable);
+      with(scoped, usual(), (tensors, optimizer) -> {
+        assertEquals(List.of("groups={" + unreadable + "}"), optimizer.restore(file).notCompared());
+        train(tensors, optimizer, 5, 7);
+      });
+    }
   }
 
   @Test
@@ -214,6 +224,31 @@ class OlderVersionsTest {
       }
       saveOld(grouped, specs, "g" + name + "=Group[rule=SGD[momentum=0.0, nesterov=false, weightDecay=0.0], rateFactor=0.5]");
       with(grouped, specs, (tensors, optimizer) -> assertTrue(optimizer.restore(file).isExact(), name));
+    }
+  }
+
+  /** Words that are no words of a tuner: damage, and no error of another kind. */
+  @Test
+  void wordsThatCannotBe() throws IOException {
+    final Configuration configuration = new Configuration("", () -> Mechanic.tuning(AdamW.defaults()));
+    saveOld(configuration, usual(), "");
+    final SavedState saved = SavedState.read(file);
+    for (String words : List.of("", "Mechanic", "Mechanic[", "Mechanic[]", "Mechanic[a]", "Mechanic[scope=SIX]", "]", "[", "Mechanic[a=]",
+        "Mechanic[" + "a=A[".repeat(100_000) + "]".repeat(100_001), "Mechanic[a=\\]")) {
+      final Map<String, byte[]> entries = new TreeMap<>(saved.entries());
+      final String manifest = saved.manifest().replaceFirst("optimizer=.*\n", Matcher.quoteReplacement("optimizer=" + words + "\n"));
+      entries.put("manifest", manifest.getBytes(StandardCharsets.UTF_8));
+      try (OutputStream out = Files.newOutputStream(file); ZipOutputStream zip = new ZipOutputStream(out)) {
+        for (Map.Entry<String, byte[]> entry : entries.entrySet()) {
+          zip.putNextEntry(new ZipEntry(entry.getKey()));
+          zip.write(entry.getValue());
+        }
+      }
+      with(configuration, usual(), (tensors, optimizer) -> {
+        final SavedState before = SavedState.of(optimizer);
+        assertRefused(CheckpointException.class, () -> optimizer.restore(file, RestoreOptions.lenient()), file.toString());
+        before.assertSame(SavedState.of(optimizer), "refused");
+      });
     }
   }
 }

@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * What the file of a saved optimizer holds: a zip archive, uncompressed, each entry with its CRC-32. docs/checkpoints.md has the format.
- * {@link CheckpointWriter} writes it, {@link CheckpointReader} reads it.
+ * What is in the file of a saved optimizer: a zip archive, uncompressed, each entry with its CRC-32. docs/checkpoints.md has the format;
+ * {@link CheckpointWriter} writes it, and {@link CheckpointReader} reads it.
  */
 final class Checkpoint {
   static final String MANIFEST = "manifest";
@@ -19,6 +19,11 @@ final class Checkpoint {
     return Manifest.of(optimizer).lines();
   }
 
+  /** The entry of a tensor in a state slot, or in the parameters (slot null). */
+  static String entry(String slot, int tensor) {
+    return (slot == null ? "parameters/" : "state/" + slot + "/") + tensor;
+  }
+
   /** An array of the optimizer's and its entry. */
   record Array(String entry, String slot, int tensor, long bytes) {}
 
@@ -26,8 +31,8 @@ final class Checkpoint {
   static List<Array> arrays(BoundOptimizer optimizer) {
     final List<Array> arrays = new ArrayList<>();
     for (int t = 0; t < optimizer.parameters().tensors().size(); ++t) {
-      arrays.add(new Array("parameters/" + t, null, t, optimizer.plan.bytes(null, t)));
-      for (String slot : optimizer.plan.slots()) arrays.add(new Array("state/" + slot + "/" + t, slot, t, optimizer.plan.bytes(slot, t)));
+      arrays.add(new Array(entry(null, t), null, t, optimizer.plan.bytes(null, t)));
+      for (String slot : optimizer.plan.slots()) arrays.add(new Array(entry(slot, t), slot, t, optimizer.plan.bytes(slot, t)));
     }
     return arrays;
   }

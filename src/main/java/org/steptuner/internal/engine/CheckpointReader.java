@@ -30,8 +30,9 @@ public final class CheckpointReader {
       for (int t = 0; t < manifest.tensors().size(); ++t) {
         final Manifest.Tensor tensor = manifest.tensors().get(t);
         tensors.add(new CheckpointInfo.Tensor(tensor.name(), tensor.group(), tensor.type(), tensor.count()));
-        archive.array(entry(null, t), tensor.count() * tensor.type().bytes(), NOWHERE);
-        for (String slot : manifest.slots()) archive.array(entry(slot, t), tensor.count() * tensor.type().stateType().bytes(), NOWHERE);
+        archive.array(Checkpoint.entry(null, t), tensor.count() * tensor.type().bytes(), NOWHERE);
+        for (String slot : manifest.slots())
+          archive.array(Checkpoint.entry(slot, t), tensor.count() * tensor.type().stateType().bytes(), NOWHERE);
       }
       return new CheckpointInfo(
           manifest.version(), manifest.steps(), manifest.skippedSteps(), manifest.tuner().name(), manifest.tuner().values(), tensors,
@@ -70,12 +71,8 @@ public final class CheckpointReader {
         .toList();
   }
 
-  private static String entry(String slot, int tensor) {
-    return (slot == null ? "parameters/" : "state/" + slot + "/") + tensor;
-  }
-
   private static Transfer transfer(BoundOptimizer optimizer, String slot, int tensor, Match match) {
-    return new Transfer(entry(slot, match.source(tensor)), slot, tensor, optimizer.plan.bytes(slot, tensor));
+    return new Transfer(Checkpoint.entry(slot, match.source(tensor)), slot, tensor, optimizer.plan.bytes(slot, tensor));
   }
 
   private static void write(BoundOptimizer optimizer, Archive archive, Match match, List<Transfer> parameters, List<Transfer> state)

@@ -46,7 +46,7 @@ final class ManifestLines {
    */
   static Manifest read(Archive archive, List<Manifest.Tensor> hints) throws IOException {
     final Path file = archive.file();
-    if (!archive.has("manifest")) throw new CheckpointException(file + " is no Step Tuner checkpoint: it has no manifest");
+    if (!archive.has(Checkpoint.MANIFEST)) throw new CheckpointException(file + " is no Step Tuner checkpoint: it has no manifest");
     final ManifestLines lines = new ManifestLines(file, text(archive));
     if (!Manifest.FORMAT.equals(lines.lines.get("format"))) throw new CheckpointException(file + " is no Step Tuner checkpoint");
     final String version = lines.lines.get("version");
@@ -59,7 +59,7 @@ final class ManifestLines {
 
   private static String text(Archive archive) throws IOException {
     try {
-      return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(archive.bytes("manifest"))).toString();
+      return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(archive.bytes(Checkpoint.MANIFEST))).toString();
     } catch (CharacterCodingException e) {
       throw new CheckpointException(archive.file() + " has a damaged manifest: it is not UTF-8", e);
     }

@@ -29,13 +29,16 @@ final class OldManifest {
 
   private final ManifestLines lines;
   private final Archive archive;
-  private final List<Manifest.Tensor> hints;
+  private final Map<String, Integer> ends = new HashMap<>(); // of the groups' names in likely lines of tensors
   private final List<String> unreadable = new ArrayList<>();
 
   OldManifest(ManifestLines lines, Archive archive, List<Manifest.Tensor> hints) {
     this.lines = lines;
     this.archive = archive;
-    this.hints = hints;
+    for (Manifest.Tensor hint : hints) {
+      final String group = Escaped.escape(hint.group());
+      ends.put(group + ": " + Escaped.escape(hint.name()), group.length());
+    }
   }
 
   Manifest read(int version) {
@@ -68,10 +71,7 @@ final class OldManifest {
     if (parts.length < 4 || !parts[2].equals("in")) throw new IllegalArgumentException("it needs a count, a type, a group and a name");
     int colon = parts[3].indexOf(": ");
     if (colon < 0) throw new IllegalArgumentException("there is no ': ' between group and name");
-    for (Manifest.Tensor hint : hints) {
-      final String group = Escaped.escape(hint.group());
-      if (parts[3].equals(group + ": " + Escaped.escape(hint.name()))) colon = group.length();
-    }
+    colon = ends.getOrDefault(parts[3], colon);
     return new Manifest.Tensor(
         Escaped.unescape(parts[3].substring(colon + 2)), Escaped.unescape(parts[3].substring(0, colon)), ManifestLines.count(parts[0]),
         DataType.valueOf(parts[1]));
@@ -126,34 +126,41 @@ final class OldManifest {
       final String left = rest;
       final String name = names.stream().filter(one -> left.startsWith(one + "=Group[")).findFirst().orElse(null);
       final int end = name == null ? -1 : Words.end(rest, name.length() + "=Group".length());
-      if (end < 0) {
-        unreadable.add("groups={" + words.groups + "}");
-        return List.of();
-      }
-      final Words group = new Words(rest.substring(name.length() + 1, end));
+      if (end < 0) return unreadable(words, names);
       final Description description = new Description(name);
-      group.values.forEach(description::setting);
+      try {
+        new Words(rest.substring(name.length() + 1, end)).values.forEach(description::setting);
+      } catch (IllegalArgumentException e) {
+        return unreadable(words, names);
+      }
       groups.put(name, description);
       rest = rest.startsWith(", ", end) ? rest.substring(end + 2) : rest.substring(end);
     }
     return List.copyOf(groups.values());
   }
 
+  // Of the groups only the names are known then.
+  private List<Description> unreadable(Words words, Set<String> names) {
+    unreadable.add("groups={" + words.groups + "}");
+    return names.stream().map(Description::new).toList();
+  }
+
   /** {@code Name[key=value, ...]}; a value of the same form becomes its name, and its own values behind a point. */
   private static final class Words {
-    private static final int DEEPEST = 8; // more than any description has
     private static final Pattern KEY = Pattern.compile(", [A-Za-z0-9]+=");
+
+    private static final int MOST_DEPTH = 4; // a tuner, a group, a rule
 
     final String name;
     final Map<String, String> values = new LinkedHashMap<>();
     String groups = "";
 
     Words(String text) {
-      this(text, 0);
+      this(text, MOST_DEPTH);
     }
 
     private Words(String text, int depth) {
-      if (depth > DEEPEST) throw new IllegalArgumentException("it has brackets within " + DEEPEST + " others");
+      if (depth == 0) throw new IllegalArgumentException("there are values within values within values");
       final int open = text.indexOf('[');
       if (open < 0 || !text.endsWith("]")) throw new IllegalArgumentException("it is not of the form Name[key=value, ...]");
       name = text.substring(0, open);
@@ -179,7 +186,7 @@ final class OldManifest {
         values.put(key, value);
         return;
       }
-      final Words nested = new Words(value, depth + 1);
+      final Words nested = new Words(value, depth - 1);
       values.put(key, nested.name);
       nested.values.forEach((name, inner) -> values.put(key + "." + name, inner));
     }
