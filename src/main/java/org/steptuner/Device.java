@@ -37,11 +37,11 @@ public final class Device {
   /**
    * The CPU with the best instruction set of this processor and one thread per processor, unless the system properties {@code
    * steptuner.threads} and {@code steptuner.isa} (or the environment variables STEPTUNER_THREADS and STEPTUNER_ISA) say otherwise. How many
-   * processors there are is what {@link Runtime#availableProcessors()} says: {@code -XX:ActiveProcessorCount}, the processors that the process
-   * may use, and a container's quota of processor time count.
+   * processors there are is what {@link Runtime#availableProcessors()} says: {@code -XX:ActiveProcessorCount}, the processors that the
+   * process may use, and a container's quota of processor time count.
    *
-   * <p>An optimizer whose arrays take more than half of the last-level cache runs in a form for memory beyond the caches, with the same bits.
-   * The environment variable STEPTUNER_CACHE_BYTES overrides the size of that cache, where the system reports a wrong one.
+   * <p>An optimizer whose arrays take more than half of the last-level cache runs in a form for memory beyond the caches, with the same
+   * bits. The environment variable STEPTUNER_CACHE_BYTES overrides the size of that cache, where the system reports a wrong one.
    *
    * @throws IllegalArgumentException if the setting of the threads is not a number, or is negative
    * @throws DeviceException if the native library cannot be loaded, or this processor lacks the instruction set
@@ -97,8 +97,8 @@ public final class Device {
   }
 
   /**
-   * The first GPU if there is one, else the CPU. The reason for taking the CPU is logged once ({@link System.Logger}, INFO). It is that there
-   * is no CUDA library, no driver or no GPU.
+   * The first GPU if there is one, else the CPU. The reason for taking the CPU is logged once ({@link System.Logger}, INFO). It is that
+   * there is no CUDA library, no driver or no GPU.
    *
    * @throws DeviceException if a library is there but cannot be loaded, that of the CPU or that of the GPU
    */

@@ -47,8 +47,8 @@ public final class RestoreOptions {
   }
 
   /**
-   * Settings may differ: numbers and flags such as rates, betas, decay, clipping, limits, and the rate and rule values of groups. Those that
-   * the optimizer was built with count.
+   * Settings may differ: numbers and flags such as rates, betas, decay, clipping, limits, and the rate and rule values of groups. Those
+   * that the optimizer was built with count.
    */
   public RestoreOptions allowSettings() {
     return new RestoreOptions(true, newTensors, unusedTensors, order, groups, keepsParameters, renamed);
@@ -97,8 +97,8 @@ public final class RestoreOptions {
 
   /**
    * Restores the state alone: parameters stay as they are, for trainers that load their weights themselves. The type of the parameters may
-   * then be another one with the same {@link DataType#stateType}. Tuners that rebuild the parameters from their state at every step, such as
-   * Mechanic, need the weights that belong to the file.
+   * then be another one with the same {@link DataType#stateType}. Tuners that rebuild the parameters from their state at every step, such
+   * as Mechanic, need the weights that belong to the file.
    */
   public RestoreOptions keepParameters() {
     return new RestoreOptions(settings, newTensors, unusedTensors, order, groups, true, renamed);

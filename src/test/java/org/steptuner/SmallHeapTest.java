@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.steptuner.internal.NativeLibrary;
 import org.steptuner.internal.Natives;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.SGD;
@@ -55,6 +56,7 @@ class SmallHeapTest {
   static final class Trainer {
     public static void main(String[] arguments) throws Exception {
       final int count = Integer.parseInt(arguments[1]);
+      NativeLibrary.load();
       final FloatBuffer ballast = allocate(count);
       // Without it the test would prove nothing.
       assertThrows(OutOfMemoryError.class, () -> new BytePointer(1 << 16), "JavaCPP allows allocations");

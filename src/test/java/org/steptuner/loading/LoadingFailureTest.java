@@ -290,7 +290,7 @@ class LoadingFailureTest {
         .assertRefused("AccessControlException", "access denied", "security manager");
   }
 
-  /** From JDK 24 on the JVM may refuse native code: on the class path, on the module path, and where one of two modules has the permission. */
+  /** From JDK 24 on the JVM may refuse native code: on class path and module path, and where one of two modules has the permission. */
   @Test
   void noPermission() throws Exception {
     final List<Path> asking = Jvm.homes().stream().filter(Jvm::asksForPermission).toList();

@@ -418,13 +418,13 @@ enum Damage {
     entry.store(change.apply(text(entry)).getBytes(StandardCharsets.UTF_8));
   }
 
-  /** 256 MiB of zeros, packed once: more than the heap of .ci/fuzz-checkpoints. */
+  /** 320 MiB of zeros, packed once: more than the heap of .ci/fuzz-checkpoints, and than a reader takes of the suite's. */
   private static final class Bomb {
     private static final ZipForge.Entry PACKED = pack();
 
     private static ZipForge.Entry pack() {
       final ZipForge.Entry bomb = new ZipForge.Entry("", new byte[0]);
-      bomb.deflate(new byte[1 << 20], 256);
+      bomb.deflate(new byte[1 << 20], 320);
       return bomb;
     }
 

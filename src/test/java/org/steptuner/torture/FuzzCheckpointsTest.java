@@ -20,7 +20,7 @@ class FuzzCheckpointsTest {
   @Test
   void damagedFilesAreRefusedOrRestoredAsTheyWereSaved() throws IOException {
     final FuzzCheckpoints fuzz = new FuzzCheckpoints(1, folder);
-    fuzz.run(0, 10 * Damage.values().length, 300);
+    fuzz.run(0, 8 * Damage.values().length, 300);
     assertEquals(List.of(), fuzz.failures());
     // Every outcome but an error of reading, so the files were neither all broken nor all sound.
     for (FuzzCheckpoints.Outcome outcome : List.of(

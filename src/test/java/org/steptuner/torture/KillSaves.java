@@ -16,8 +16,8 @@ import java.util.stream.Stream;
 
 /**
  * Kills processes with SIGKILL while they save, and looks at what they leave: a checkpoint that loads and is of one step, the last one that
- * was saved completely or one that was being saved, and few partial files. All ways to save take turns. Moments and sizes come from a seed; where a kill hits
- * depends on the machine too.
+ * was saved completely or one that was being saved, and few partial files. All ways to save take turns. Moments and sizes come from a
+ * seed; where a kill hits depends on the machine too.
  */
 final class KillSaves {
   private static final int MOST_KILLS_OF_A_ROUND = 20;

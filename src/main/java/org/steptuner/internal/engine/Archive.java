@@ -5,6 +5,7 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Enumeration;
@@ -18,7 +19,8 @@ import org.steptuner.CheckpointException;
 
 /**
  * The zip archive of a checkpoint, as it is read. What an entry says of its size is not believed: no more is read than was asked for, and
- * whatever is kept in memory has a limit that follows from the heap.
+ * whatever is kept in memory has a limit that follows from the heap. The caller's entries may also take as much as the file has: they came
+ * from a heap, and an archive that is not packed small is no trap.
  */
 final class Archive implements AutoCloseable {
   /** Where the caller's entries are. */
@@ -28,11 +30,13 @@ final class Archive implements AutoCloseable {
   private static final int PART_OF_HEAP = 8; // the text of a manifest takes some times its bytes while it is read
 
   private final Path file;
+  private final long fileSize;
   private final ZipFile zip;
   private final Map<String, ZipEntry> entries = new LinkedHashMap<>();
 
-  private Archive(Path file, ZipFile zip) {
+  private Archive(Path file, ZipFile zip) throws IOException {
     this.file = file;
+    fileSize = Files.size(file);
     this.zip = zip;
     for (final Enumeration<? extends ZipEntry> all = zip.entries(); all.hasMoreElements();) {
       final ZipEntry entry = all.nextElement();
@@ -67,7 +71,7 @@ final class Archive implements AutoCloseable {
     final ZipFile zip = ZipArchive.open(file);
     try {
       return new Archive(file, zip);
-    } catch (RuntimeException | Error e) {
+    } catch (IOException | RuntimeException | Error e) {
       zip.close();
       throw e;
     }
@@ -102,6 +106,8 @@ final class Archive implements AutoCloseable {
     final byte[] bytes;
     try (InputStream in = stream(entry)) {
       bytes = in.readNBytes(most + 1);
+    } catch (OutOfMemoryError e) {
+      throw tooLarge(name, entry.getSize(), Runtime.getRuntime().maxMemory());
     }
     if (bytes.length > most) throw tooLarge(name, entry.getSize(), most);
     final CRC32 crc = new CRC32();
@@ -113,7 +119,7 @@ final class Archive implements AutoCloseable {
   /** The caller's entries, by the names that the caller gave them. */
   Map<String, byte[]> callersEntries() throws IOException {
     final Map<String, byte[]> callers = new LinkedHashMap<>();
-    long left = limit();
+    long left = Math.max(limit(), fileSize);
     for (String name : entries.keySet()) {
       if (!name.startsWith(CALLER) || name.equals(CALLER)) continue;
       final byte[] bytes = bytes(name, left);
