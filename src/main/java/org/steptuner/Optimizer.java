@@ -192,14 +192,38 @@ public interface Optimizer extends AutoCloseable {
   void awaitSaved();
 
   /**
-   * Restores what {@link #save} wrote, from any file system. The whole file is checked before anything is changed. The parameters are those
-   * of training then.
+   * Restores what {@link #save} wrote, from any file system, if nothing differs: the run then goes on as if it had never been interrupted,
+   * bit for bit. Otherwise the file is refused, and nothing has changed.
    *
-   * @param file a checkpoint of an optimizer with the same tuner, rule, hyperparameters and tensors
-   * @throws CheckpointException if the file is damaged, or belongs to another optimizer, other hyperparameters or other tensors
+   * @param file a checkpoint of an optimizer with the same tuner, rule, settings and tensors, in the same order and groups
+   * @return what the file has: the caller's own entries
+   * @throws CheckpointException if the file is damaged, or belongs to another optimizer, other settings or other tensors
    * @throws java.io.UncheckedIOException if it cannot be read, or an earlier save in the background failed; nothing has changed then
+   * @throws DeviceException if the device fails; its message says so if parameters and state have been restored in part
    */
-  void restore(Path file);
+  default Restored restore(Path file) {
+    return restore(file, RestoreOptions.strict());
+  }
+
+  /**
+   * Restores what {@link #save} wrote, where some things may differ. Parameters and state are taken by the names of tensors, and learned
+   * scalars by those of scopes. Settings are those that this optimizer was built with. All that is used of the file is checked before
+   * anything changes. The parameters are those of training then, also if the optimizer {@link #isEvaluating}.
+   *
+   * <p>A tensor that the file lacks keeps its parameters, and starts with the state of a first step. The number of steps is that of the
+   * optimizer, for all tensors: rules that correct a bias by it, such as Adam, have no bias correction for a tensor that joins late, so its
+   * first steps may be some times as long as usual.
+   *
+   * @param file a checkpoint of an optimizer with the same tuner, form and rule
+   * @param options what may differ
+   * @return what differs, and the caller's own entries
+   * @throws CheckpointException if the file is damaged, or something differs that may not; its message names both values, and the option
+   *     that would accept them. Nothing has changed then
+   * @throws IllegalArgumentException if the options name a tensor that this optimizer does not have
+   * @throws java.io.UncheckedIOException if it cannot be read, or an earlier save in the background failed; nothing has changed then
+   * @throws DeviceException if the device fails; its message says so if parameters and state have been restored in part
+   */
+  Restored restore(Path file, RestoreOptions options);
 
   /**
    * Frees the state, after a save in the background has ended. Closing twice is harmless; closing during a step throws

@@ -23,6 +23,7 @@ import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
 import org.steptuner.tuner.DAdaptation;
+import org.steptuner.tuner.DistanceAdaptation;
 import org.steptuner.tuner.DoG;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.GradaGrad;
@@ -31,6 +32,7 @@ import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.MetaOptimize;
 import org.steptuner.tuner.MoMo;
 import org.steptuner.tuner.MovingTarget;
+import org.steptuner.tuner.NewtonRate;
 import org.steptuner.tuner.Prodigy;
 import org.steptuner.tuner.TunerBuilder;
 
@@ -156,6 +158,20 @@ public final class TestOptimizers {
     final List<Configuration> all = new ArrayList<>();
     others.forEach((name, builder) -> all.add(new Configuration(name, builder)));
     return all;
+  }
+
+  /** The same builder with another scope; null for a tuner that has none. */
+  public static TunerBuilder<?> scope(TunerBuilder<?> builder, Scope scope) {
+    if (builder instanceof Mechanic one) return one.scope(scope);
+    if (builder instanceof Prodigy one) return one.scope(scope);
+    if (builder instanceof DAdaptation one) return one.scope(scope);
+    if (builder instanceof DistanceAdaptation one) return one.scope(scope);
+    if (builder instanceof MetaOptimize one) return one.scope(scope);
+    if (builder instanceof Hypergradient one) return one.scope(scope);
+    if (builder instanceof GradaGrad one) return one.scope(scope);
+    if (builder instanceof DoG one) return one.scope(scope);
+    if (builder instanceof NewtonRate one) return one.scope(scope);
+    return null;
   }
 
   /** Every rule at a fixed rate, and every form of Mechanic over AdamW: where rules and forms need not meet. */

@@ -75,6 +75,11 @@ public record MADGRAD(double momentum, double epsilon, double weightDecay) imple
   }
 
   @Override
+  public boolean followsParameters(String slot) {
+    return slot.equals("start");
+  }
+
+  @Override
   public boolean stepIsMultipleOfRate() {
     return false;
   }

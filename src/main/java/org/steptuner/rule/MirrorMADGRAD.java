@@ -72,6 +72,11 @@ public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay)
   }
 
   @Override
+  public boolean followsParameters(String slot) {
+    return slot.equals("point");
+  }
+
+  @Override
   public boolean stepIsMultipleOfRate() {
     return false;
   }

@@ -74,6 +74,11 @@ public record ModernizedDualAveraging(double momentum, double weightDecay) imple
   }
 
   @Override
+  public boolean followsParameters(String slot) {
+    return slot.equals("start");
+  }
+
+  @Override
   public boolean stepIsMultipleOfRate() {
     return false;
   }

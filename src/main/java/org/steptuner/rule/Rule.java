@@ -32,6 +32,26 @@ public sealed interface Rule
   }
 
   /**
+   * Whether the first step puts the parameters into a state slot, or a point that begins at them. A tensor that joins a run after the first
+   * step starts with its own parameters there.
+   *
+   * @param slot the name of one of the rule's slots
+   */
+  default boolean followsParameters(String slot) {
+    return false;
+  }
+
+  /**
+   * Whether what the state means depends on a component of the rule, so that the component must be the same in a checkpoint and in the
+   * optimizer that takes it. The others may change from one part of a run to the next.
+   *
+   * @param component the name of one of the record's components
+   */
+  default boolean fixesState(String component) {
+    return false;
+  }
+
+  /**
    * What a schedule of the momentum multiplies, see {@link RuleStep#momentumFactor}: the momentum, or beta1 where there are several betas,
    * as PyTorch's schedulers do. 0 where there is none.
    */

@@ -27,6 +27,12 @@ sealed interface ScheduleFree extends Rule permits ScheduleFreeSGD, ScheduleFree
     return 1 - 1 / beta1();
   }
 
+  // The slot is z - y, and x is found from it by beta1: with another beta1 the average would be another point.
+  @Override
+  default boolean fixesState(String component) {
+    return component.equals("beta1");
+  }
+
   @Override
   default double iterateWeight(long number, double largestRate) {
     return Math.pow(number, stepPower()) * Math.pow(largestRate, ratePower());

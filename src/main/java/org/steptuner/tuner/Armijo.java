@@ -4,6 +4,7 @@ package org.steptuner.tuner;
 import java.util.Objects;
 import org.steptuner.Optimizer;
 import org.steptuner.curvature.LossFunction;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
@@ -149,8 +150,8 @@ public final class Armijo extends TunerBuilder<Armijo> {
   }
 
   @Override
-  String description() {
-    return "Armijo[sufficientDecrease=" + c + ", increase=" + increase + ", decrease=" + decrease + ", allowedIncrease=" + delta
-        + ", firstGuess=" + firstGuess + ", maxTrials=" + maxTrials + common() + "]";
+  Description describe() {
+    return new Description("Armijo").setting("sufficientDecrease", c).setting("increase", increase).setting("decrease", decrease)
+        .setting("allowedIncrease", delta).setting("firstGuess", firstGuess).setting("maxTrials", maxTrials);
   }
 }

@@ -8,6 +8,7 @@ import org.steptuner.ParameterSet;
 import org.steptuner.curvature.DirectionalCurvature;
 import org.steptuner.curvature.GradientFunction;
 import org.steptuner.curvature.HessianVectorProduct;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
@@ -187,8 +188,8 @@ public final class CDAT extends TunerBuilder<CDAT> {
   }
 
   @Override
-  String description() {
-    return (greedy ? "QuadraticallyGreedy" : "CDAT") + "[sigma=" + sigma + ", ema=" + ema + ", epsilon=" + epsilon + ", maxRate="
-        + maxRate + ", every=" + every + ", curvature=" + source + common() + "]";
+  Description describe() {
+    return new Description(greedy ? "QuadraticallyGreedy" : "CDAT").setting("sigma", sigma).setting("ema", ema)
+        .setting("epsilon", epsilon).setting("maxRate", maxRate).setting("every", every).setting("curvature", source);
   }
 }

@@ -45,7 +45,7 @@ final class CDATOptimizer extends DirectedOptimizer {
 
   @Override
   void setEta(double value) {
-    scalars.eta = value;
+    scalars.eta = scalars.limited(value);
   }
 
   @Override

@@ -23,6 +23,11 @@ final class CDATScalars {
     greedy = settings.greedy;
   }
 
+  /** A rate within the limit. */
+  double limited(double rate) {
+    return Math.min(rate, maxRate);
+  }
+
   /**
    * Takes what a step measured.
    *
@@ -33,7 +38,7 @@ final class CDATScalars {
   double found(double slope, double curvature) {
     final double meanN = ema * meanNumerator + (1 - ema) * numerator(slope);
     final double meanD = ema * meanDenominator + (1 - ema) * denominator(curvature);
-    return meanN == 0 ? 0 : Math.min(sigma * (meanN / meanD), maxRate);
+    return meanN == 0 ? 0 : limited(sigma * (meanN / meanD));
   }
 
   /** Makes the rate of {@link #found} the one to use. */

@@ -7,6 +7,7 @@ import java.util.Objects;
 import java.util.TreeMap;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
@@ -246,13 +247,19 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
   }
 
   @Override
+  boolean followsParameters(String slot) {
+    return slot.equals("reference");
+  }
+
+  @Override
   boolean guarded() {
     return needsNorm();
   }
 
   @Override
-  String description() {
-    return "DAdaptation[rate=" + rate + ", initialRate=" + initialRate + ", maxRate=" + maxRate + ", growthRate=" + growthRate
-        + ", momentum=" + momentum + ", biasCorrection=" + biasCorrection + ", layerScales=" + layerScales + common() + "]";
+  Description describe() {
+    return new Description("DAdaptation").setting("rate", rate).setting("initialRate", initialRate).setting("maxRate", maxRate)
+        .setting("growthRate", growthRate).setting("momentum", momentum).setting("biasCorrection", biasCorrection)
+        .setting("layerScales", layerScales);
   }
 }

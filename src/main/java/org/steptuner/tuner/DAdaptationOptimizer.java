@@ -244,7 +244,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
 
   @Override
   protected void name(Scalars to) {
-    to.each("d", scalars, one -> one.d, (one, d) -> one.d = d);
+    to.each("d", scalars, one -> one.d, (one, d) -> one.d = Math.min(d, settings.maxRate));
     if (weighsSquares()) {
       to.each("A", scalars, one -> one.sumWeighted, (one, a) -> one.sumWeighted = a);
       to.each("B", scalars, one -> one.gradientWeighted, (one, b) -> one.gradientWeighted = b);

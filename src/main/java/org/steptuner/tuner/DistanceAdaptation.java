@@ -6,6 +6,7 @@ import java.util.Objects;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
@@ -188,6 +189,11 @@ public final class DistanceAdaptation extends TunerBuilder<DistanceAdaptation> {
   }
 
   @Override
+  boolean followsParameters(String slot) {
+    return slot.equals("reference") || slot.equals("average");
+  }
+
+  @Override
   boolean guarded() {
     return false;
   }
@@ -198,8 +204,9 @@ public final class DistanceAdaptation extends TunerBuilder<DistanceAdaptation> {
   }
 
   @Override
-  String description() {
-    return "DistanceAdaptation[form=" + form + ", rate=" + rate + ", initialRate=" + initialRate + ", maxRate=" + maxRate + ", growthRate="
-        + growthRate + ", gradientBound=" + gradientBound + ", averaging=" + averaging + ", resetting=" + resetting + common() + "]";
+  Description describe() {
+    return new Description("DistanceAdaptation").form("form", form).form("initialRate", initialRate).form("averaging", averaging)
+        .form("resetting", resetting).setting("rate", rate).setting("maxRate", maxRate).setting("growthRate", growthRate)
+        .setting("gradientBound", gradientBound);
   }
 }

@@ -191,7 +191,7 @@ final class DistanceOptimizer extends TunedOptimizer {
   protected void name(Scalars to) {
     final DistanceAdaptation.Form form = settings.form;
     final boolean descends = form.descends();
-    to.each("d", scalars, one -> one.d, (one, d) -> one.d = d);
+    to.each("d", scalars, one -> one.d, (one, d) -> one.d = Math.min(d, settings.maxRate));
     to.each("d_hat", scalars, one -> one.estimate, (one, e) -> one.estimate = e);
     to.each("s_norm", scalars, one -> one.sumNorm, (one, norm) -> one.sumNorm = norm);
     if (form != DistanceAdaptation.Form.DUAL_AVERAGING)

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Objects;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
@@ -197,6 +198,11 @@ public final class DoG extends TunerBuilder<DoG> {
   }
 
   @Override
+  boolean followsParameters(String slot) {
+    return slot.equals("reference") || slot.equals("average");
+  }
+
+  @Override
   boolean guarded() {
     return false;
   }
@@ -207,8 +213,9 @@ public final class DoG extends TunerBuilder<DoG> {
   }
 
   @Override
-  String description() {
-    return "DoG[variant=" + variant + ", factor=" + factor + ", relativeDistance=" + relativeDistance + ", epsilon=" + epsilon
-        + ", initialStep=" + initialStep + ", averaging=" + averaging + ", displacement=" + displacement + common() + "]";
+  Description describe() {
+    return new Description("DoG").form("variant", variant).form("displacement", displacement).form("averages", averages())
+        .setting("factor", factor).setting("relativeDistance", relativeDistance).setting("epsilon", epsilon)
+        .setting("initialStep", initialStep).setting("averaging", averaging);
   }
 }

@@ -23,7 +23,6 @@ final class DoGOptimizer extends TunedOptimizer {
   private final Reduction.Term startSquare;
   private final double[] distanceSquare; // by scope, of this process, after the last step
   private boolean distanceWaiting;
-  private boolean begun;
 
   DoGOptimizer(Engine engine, DoG settings) {
     super(engine);
@@ -57,7 +56,7 @@ final class DoGOptimizer extends TunedOptimizer {
     for (int scope = 0; scope < scalars.length; ++scope) distance.add(scope, distanceSquare[scope]);
     guard.reduce(sums, gradient.total);
     if (!guard.reads() && !guard.accept(gradient.total.of(0)) || guard.refuses(sums)) return false;
-    if (!begun) begin();
+    begin();
     for (int scope = 0; scope < scalars.length; ++scope)
       scalars[scope].update(Math.sqrt(distance.of(scope)), gradient.square(scope, guard.scale(), decayFactor()));
     putStep(step);
@@ -66,15 +65,23 @@ final class DoGOptimizer extends TunedOptimizer {
     return true;
   }
 
-  /** Takes x as x0, and makes the first r. */
+  /** Takes x as x0, and makes the first r of scopes that have none. */
   private void begin() {
+    boolean some = false;
+    boolean all = true;
+    for (DoGScalars one : scalars) {
+      some |= one.begun;
+      all &= one.begun;
+    }
+    if (all) return;
     start.run();
     start.await();
     startSums.collect();
     startSums.reduce();
-    if (reference != null) reference.run();
-    for (int scope = 0; scope < scalars.length; ++scope) scalars[scope].start(Math.sqrt(startSquare.of(scope)));
-    begun = true;
+    // A scope that joined later brought its x0 with it.
+    if (reference != null && !some) reference.run();
+    for (int scope = 0; scope < scalars.length; ++scope)
+      if (!scalars[scope].begun) scalars[scope].start(Math.sqrt(startSquare.of(scope)));
   }
 
   private void putStep(long step) {
@@ -120,8 +127,9 @@ final class DoGOptimizer extends TunedOptimizer {
     to.each("eta", scalars, one -> one.eta, (one, eta) -> one.eta = eta);
     to.each("r", scalars, one -> one.r, (one, r) -> one.r = r);
     to.each("G", scalars, one -> one.gradients, (one, gradients) -> one.gradients = gradients);
-    to.internal().all("distanceSquare", distanceSquare);
-    to.flag("begun", () -> begun, value -> begun = value);
+    to.internal().perScope("distanceSquare", distanceSquare);
+    // An r of 0 is for a first step of a given length, and begins again where none is given any more.
+    to.each("begun", scalars, one -> one.begun ? 1 : 0, (one, begun) -> one.begun = begun != 0 && (one.r > 0 || settings.startsByStep()));
   }
 
   @Override

@@ -12,6 +12,7 @@ final class DoGScalars {
   double r;
   double gradients; // G, without epsilon
   double eta;
+  boolean begun; // whether there is an x0, and an r
 
   DoGScalars(DoG settings) {
     weighted = settings.variant == DoG.Variant.DOWG;
@@ -24,6 +25,7 @@ final class DoGScalars {
   /** @param norm {@code |x0|} */
   void start(double norm) {
     r = relativeDistance * (1 + norm);
+    begun = true;
   }
 
   /**

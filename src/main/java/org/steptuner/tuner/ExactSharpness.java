@@ -6,6 +6,7 @@ import org.steptuner.Optimizer;
 import org.steptuner.StepReport.Skip;
 import org.steptuner.curvature.HessianVectorProduct;
 import org.steptuner.internal.LargestEigenvalue;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.TunedOptimizer;
@@ -102,9 +103,9 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
   }
 
   @Override
-  String description() {
-    return "ExactSharpness[sigma=" + sigma + ", maxRate=" + maxRate + ", every=" + every + ", tolerance=" + tolerance
-        + ", mostProducts=" + mostIterations + common() + "]";
+  Description describe() {
+    return new Description("ExactSharpness").setting("sigma", sigma).setting("maxRate", maxRate).setting("every", every)
+        .setting("tolerance", tolerance).setting("mostProducts", mostIterations);
   }
 
   private static final class ExactSharpnessOptimizer extends DirectedOptimizer {
@@ -126,7 +127,7 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
 
     @Override
     void setEta(double value) {
-      eta = value;
+      eta = Math.min(value, settings.maxRate);
     }
 
     @Override

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
@@ -47,8 +48,8 @@ public final class FixedRate extends TunerBuilder<FixedRate> {
   }
 
   @Override
-  String description() {
-    return "FixedRate[rate=" + rate + common() + "]";
+  Description describe() {
+    return new Description("FixedRate").setting("rate", rate);
   }
 
   private static final class FixedRateOptimizer extends TunedOptimizer {

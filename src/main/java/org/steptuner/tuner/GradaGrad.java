@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Objects;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
@@ -191,6 +192,20 @@ public final class GradaGrad extends TunerBuilder<GradaGrad> {
   }
 
   @Override
+  boolean followsParameters(String slot) {
+    return slot.equals("point");
+  }
+
+  @Override
+  double initialValue(String slot) {
+    return switch (slot) {
+      case "accumulator" -> initialAccumulator;
+      case "growth" -> 1;
+      default -> 0;
+    };
+  }
+
+  @Override
   boolean guarded() {
     return form == Form.DIAGONAL && needsNorm();
   }
@@ -202,8 +217,10 @@ public final class GradaGrad extends TunerBuilder<GradaGrad> {
   }
 
   @Override
-  String description() {
-    return "GradaGrad[form=" + form + ", initialRate=" + initialRate + ", rho=" + rho + ", r=" + r + ", initialAccumulator="
-        + initialAccumulator + ", maxGrowth=" + maxGrowth + common() + "]";
+  Description describe() {
+    final Description own = new Description("GradaGrad").form("form", form).form("compares", compares()).setting("rho", rho)
+        .setting("r", r).setting("initialAccumulator", initialAccumulator).setting("maxGrowth", maxGrowth);
+    // In the diagonal form the state has gamma / initialRate.
+    return form == Form.DIAGONAL ? own.form("initialRate", initialRate) : own.setting("initialRate", initialRate);
   }
 }

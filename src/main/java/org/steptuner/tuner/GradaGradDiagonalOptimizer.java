@@ -30,8 +30,6 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
     sums = reduction();
     growth = sums.perScope(sweep.sum("growth"));
     elements = sums.perScope(sweep.sum("elements"));
-    if (settings.initialAccumulator > 0) plan.fill("accumulator", settings.initialAccumulator);
-    plan.fill("growth", 1);
   }
 
   @Override
@@ -85,7 +83,7 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
 
   @Override
   protected void name(Scalars to) {
-    to.all("gamma", gamma);
+    to.perScope("gamma", gamma);
   }
 
   @Override

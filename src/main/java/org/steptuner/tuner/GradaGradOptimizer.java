@@ -85,6 +85,6 @@ final class GradaGradOptimizer extends TunedOptimizer {
   @Override
   protected void name(Scalars to) {
     to.each("alpha", scalars, one -> one.alpha, (one, alpha) -> one.alpha = alpha);
-    to.each("gamma", scalars, one -> one.gamma, (one, gamma) -> one.gamma = gamma);
+    to.each("gamma", scalars, one -> one.gamma, GradaGradScalars::restore);
   }
 }

@@ -30,6 +30,11 @@ final class GradaGradScalars {
     else if (v < 0 && alpha > 0) gamma = Math.min(largest, gamma * Math.sqrt(1 - Math.max(v, -r * alpha) / alpha));
   }
 
+  /** Takes gamma back from a checkpoint, within the limit that there is now. Where it is not learned, it is the present setting. */
+  void restore(double value) {
+    gamma = rho > 0 ? Math.min(largest, value) : gamma;
+  }
+
   /** {@code gamma / sqrt(alpha)}; 0 before there was a gradient. */
   double rate() {
     return alpha > 0 ? gamma / Math.sqrt(alpha) : 0;

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Objects;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
@@ -148,8 +149,9 @@ public final class Hypergradient extends TunerBuilder<Hypergradient> {
   }
 
   @Override
-  String description() {
-    return "Hypergradient[variant=" + variant + ", initialRate=" + initialRate + ", hyperRate=" + hyperRate + ", rateBounds="
-        + smallestRate + " to " + largestRate + ", inTensorOrder=" + tensorOrder + common() + "]";
+  Description describe() {
+    return new Description("Hypergradient").form("variant", variant).form("inTensorOrder", tensorOrder)
+        .setting("initialRate", initialRate).setting("hyperRate", hyperRate)
+        .setting("rateBounds", smallestRate + " to " + largestRate);
   }
 }

@@ -87,6 +87,7 @@ final class HypergradientOptimizer extends TunedOptimizer {
 
   @Override
   protected void name(Scalars to) {
-    to.each("rate", scalars, one -> one.rate, (one, rate) -> one.rate = rate);
+    if (settings.tensorOrder) to.running("rate", scalars, one -> one.rate, (one, rate) -> one.rate = rate);
+    else to.each("rate", scalars, one -> one.rate, (one, rate) -> one.rate = rate);
   }
 }

@@ -7,6 +7,7 @@ import java.util.Objects;
 import org.steptuner.DataType;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
@@ -182,6 +183,11 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
   }
 
   @Override
+  boolean followsParameters(String slot) {
+    return slot.equals("reference");
+  }
+
+  @Override
   boolean takesAverages() {
     return true;
   }
@@ -205,8 +211,8 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
   }
 
   @Override
-  String description() {
-    return "Mechanic[variant=" + variant + ", delta=" + delta() + ", rate=" + rate + ", betas=" + Arrays.toString(betas)
-        + ", decay=" + decay + ", initialScale=" + initialScale() + ", epsilon=" + epsilon + common() + "]";
+  Description describe() {
+    return new Description("Mechanic").form("variant", variant).form("delta", delta()).form("learners", betas.length).setting("rate", rate)
+        .setting("betas", betas).setting("decay", decay).setting("initialScale", initialScale()).setting("epsilon", epsilon);
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.Map;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
@@ -84,6 +85,7 @@ final class MechanicOptimizer extends TunedOptimizer {
   private final double[] keptDelta;
   private final double[] keptSquare;
   private boolean sumsWaiting;
+  private Sweep products; // null until a checkpoint with other tensors was restored
 
   MechanicOptimizer(Engine engine, Mechanic settings) {
     super(engine);
@@ -251,8 +253,26 @@ final class MechanicOptimizer extends TunedOptimizer {
   protected void name(Scalars to) {
     to.eachOf("s", scalars, one -> one.s).eachOf("r", scalars, one -> one.r).eachOf("v", scalars, one -> one.v);
     to.eachOf("m", scalars, one -> one.m).eachOf("q", scalars, one -> one.q).each("h", scalars, one -> one.h, (one, h) -> one.h = h);
-    to.internal().all("deltaParameter", keptDelta).all("parameterSquare", keptSquare);
+    to.internal().perScope("deltaParameter", keptDelta).perScope("parameterSquare", keptSquare);
     to.flag("referenced", () -> referenced, value -> referenced = value);
+  }
+
+  // <Delta, x> and |x|^2 of scopes that have other tensors now. Before the first step both are 0.
+  @Override
+  protected void tensorsChanged(boolean[] changed) {
+    if (arrangement != Arrangement.OBSERVE_APPLY || !referenced) return;
+    if (products == null) products = plan.bind("hypergradient_observe_decay", "", Map.of("direction", "delta"));
+    final Sweep.Sum delta = products.sum("parameterDirection");
+    final Sweep.Sum square = products.sum("parameterSquare");
+    products.run();
+    products.await();
+    for (int scope = 0; scope < scalars.length; ++scope) if (changed[scope]) keptDelta[scope] = keptSquare[scope] = 0;
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      final int scope = plan.scope(segment);
+      if (!changed[scope]) continue;
+      keptDelta[scope] += delta.of(segment);
+      keptSquare[scope] += square.of(segment);
+    }
   }
 
   @Override

@@ -7,6 +7,7 @@ import java.util.Objects;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Plan;
 import org.steptuner.internal.engine.TunedOptimizer;
@@ -285,6 +286,11 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   }
 
   @Override
+  double initialValue(String slot) {
+    return slot.equals("betaTrace") ? 1 : 0;
+  }
+
+  @Override
   boolean guarded() {
     return needsNorm();
   }
@@ -311,10 +317,12 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   }
 
   @Override
-  String description() {
-    return "MetaOptimize[variant=" + variant + ", meta=" + meta + ", metaStepSize=" + metaStepSize + ", gamma=" + gamma()
-        + ", initialStepSize=" + initialStepSize() + ", epsilon=" + epsilon() + ", stepSizeBounds=" + smallestStepSize + " to "
-        + largestStepSize + ", largestChange=" + largestChange + ", perWeight=" + perWeight + ", curvature="
-        + curvature + ", approximation=" + approximation + ", stepSizeFirst=" + stepSizeFirst + common() + "]";
+  Description describe() {
+    final Description own = new Description("MetaOptimize").form("variant", variant).form("perWeight", perWeight)
+        .form("curvature", curvature).form("approximation", approximation).form("stepSizeFirst", stepSizeFirst).rule("meta", meta)
+        .setting("metaStepSize", metaStepSize).setting("gamma", gamma()).setting("epsilon", epsilon())
+        .setting("stepSizeBounds", smallestStepSize + " to " + largestStepSize).setting("largestChange", largestChange);
+    // Per weight the state has the logarithm of alpha / alpha_0.
+    return perWeight ? own.form("initialStepSize", initialStepSize()) : own.setting("initialStepSize", initialStepSize());
   }
 }

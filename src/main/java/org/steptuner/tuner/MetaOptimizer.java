@@ -80,7 +80,6 @@ final class MetaOptimizer extends TunedOptimizer {
     elements = perWeight ? sums.perScope(sweep.sum("elements")) : null;
     used = new double[plan.scopes()];
     putConstants();
-    if (settings.twoByTwo() && perWeight) plan.fill("betaTrace", 1);
   }
 
   private void putConstants() {
@@ -178,12 +177,12 @@ final class MetaOptimizer extends TunedOptimizer {
 
   @Override
   protected void name(Scalars to) {
-    to.all("z", z);
+    to.perScope("z", z);
     if (perWeight) {
-      to.all("logRatio", logRatio);
+      to.perScope("logRatio", logRatio);
       return;
     }
-    to.each("beta", scalars, one -> one.beta, (one, beta) -> one.beta = beta);
+    to.each("beta", scalars, one -> one.beta, MetaScalars::restore);
     if (MetaForm.hasMomentum(settings.meta)) to.each("m", scalars, one -> one.m, (one, m) -> one.m = m);
     if (MetaForm.hasSquare(settings.meta)) to.each("v", scalars, one -> one.v, (one, v) -> one.v = v);
     if (!settings.twoByTwo()) return;

@@ -49,6 +49,11 @@ final class MetaScalars {
     twoByTwo = settings.twoByTwo();
   }
 
+  /** Takes beta back from a checkpoint, within the bounds that there are now. */
+  void restore(double value) {
+    beta = within(value, least, most);
+  }
+
   /** alpha. */
   double stepSize() {
     return Math.exp(beta);

@@ -4,6 +4,7 @@ package org.steptuner.tuner;
 import java.util.List;
 import java.util.Objects;
 import org.steptuner.ParameterSet;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
@@ -173,8 +174,8 @@ public final class MoMo extends TunerBuilder<MoMo> {
   }
 
   @Override
-  String description() {
-    return "MoMo[variant=" + variant + ", maxRate=" + rate + ", beta=" + beta + ", bound=" + bound + ", estimateBound=" + estimateBound
-        + ", biasCorrection=" + corrected() + ", decay=" + decay + common() + "]";
+  Description describe() {
+    return new Description("MoMo").form("variant", variant).form("biasCorrection", corrected()).setting("maxRate", rate)
+        .setting("beta", beta).setting("bound", bound).setting("estimateBound", estimateBound).setting("decay", decay);
   }
 }

@@ -111,7 +111,7 @@ final class MoMoOptimizer extends TunedOptimizer {
   protected void name(Scalars to) {
     to.one("loss_avg", () -> scalars.loss, value -> scalars.loss = value);
     to.one("gamma", () -> scalars.product, value -> scalars.product = value);
-    to.one("lb", () -> scalars.bound, value -> scalars.bound = value);
+    to.one("lb", () -> scalars.bound, scalars::restoreBound);
     to.one("tau", () -> scalars.tau, value -> scalars.tau = value);
     to.one("tau_unlimited", () -> scalars.limit, value -> scalars.limit = value);
     to.one("t", () -> scalars.t, value -> scalars.t = (long) value);

@@ -30,6 +30,11 @@ final class MoMoScalars {
     bound = leastBound;
   }
 
+  /** Takes the bound back from a checkpoint. The least one is a setting, and so is the bound where it is not estimated. */
+  void restoreBound(double value) {
+    bound = estimateBound ? Math.max(value, leastBound) : leastBound;
+  }
+
   /** Begins a step whose momentum is that of the rule times a factor. */
   void begin(double momentumFactor) {
     momentum = beta * momentumFactor;

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Objects;
 import org.steptuner.ParameterSet;
 import org.steptuner.PartedOptimizer;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.SGD;
@@ -160,9 +161,9 @@ public final class MovingTarget extends TunerBuilder<MovingTarget> {
   }
 
   @Override
-  String description() {
-    return "MovingTarget[parts=" + parts + ", rate=" + rate + ", target=" + target + ", targetRate=" + targetRate + ", targets="
-        + describe(targets) + common() + "]";
+  Description describe() {
+    return new Description("MovingTarget").form("parts", parts).form("givenTargets", targets != null).setting("rate", rate)
+        .setting("target", target).setting("targetRate", targetRate).setting("targets", describe(targets));
   }
 
   // The checkpoint holds the targets themselves; many would make a long text.

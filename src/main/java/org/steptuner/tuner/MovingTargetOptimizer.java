@@ -83,8 +83,10 @@ final class MovingTargetOptimizer extends TunedOptimizer implements PartedOptimi
 
   @Override
   protected void name(Scalars to) {
-    to.all("alpha", scalars.targets);
-    if (settings.targets == null) {
+    if (settings.targets != null) {
+      to.given("alpha", scalars.targets);
+    } else {
+      to.all("alpha", scalars.targets);
       to.one("alpha_mean", () -> scalars.mean, value -> scalars.mean = value);
       to.one("tau", () -> scalars.target, value -> scalars.target = value);
     }

@@ -6,6 +6,7 @@ import java.util.Objects;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
@@ -196,13 +197,19 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
   }
 
   @Override
+  boolean followsParameters(String slot) {
+    return slot.equals("reference");
+  }
+
+  @Override
   boolean guarded() {
     return needsNorm();
   }
 
   @Override
-  String description() {
-    return "NewtonRate[variant=" + variant + ", initialRate=" + initialRate + ", gamma=" + gamma + ", eta=" + eta + ", interval="
-        + interval + ", maxFactor=" + maxFactor + ", rateBounds=" + smallestRate + " to " + largestRate + common() + "]";
+  Description describe() {
+    return new Description("NewtonRate").form("variant", variant).form("interval", interval).setting("initialRate", initialRate)
+        .setting("gamma", gamma).setting("eta", eta).setting("maxFactor", maxFactor)
+        .setting("rateBounds", smallestRate + " to " + largestRate);
   }
 }

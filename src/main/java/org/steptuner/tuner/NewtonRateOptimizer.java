@@ -97,7 +97,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
 
   @Override
   protected void name(Scalars to) {
-    to.each("rate", scalars, one -> one.rate, (one, rate) -> one.rate = rate);
+    to.each("rate", scalars, one -> one.rate, NewtonRateScalars::restore);
     to.each("factor", scalars, one -> one.factor, (one, factor) -> one.factor = factor);
   }
 }

@@ -38,6 +38,11 @@ final class NewtonRateScalars {
     if (Double.isFinite(after) && after != 0) rate = after;
   }
 
+  /** Takes the rate back from a checkpoint, within the bounds that there are now. */
+  void restore(double value) {
+    rate = variant == NewtonRate.Variant.RELEASED ? value : Math.min(largestRate, Math.max(smallestRate, value));
+  }
+
   private double wanted(double product, double square, double squareNow) {
     final double difference = square - product;
     final double norms = Math.sqrt(square) * Math.sqrt(squareNow);

@@ -2,6 +2,7 @@
 package org.steptuner.tuner;
 
 import org.steptuner.Optimizer;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.TunedOptimizer;
@@ -119,9 +120,9 @@ public final class Polyak extends TunerBuilder<Polyak> {
   }
 
   @Override
-  String description() {
-    return "Polyak[maxRate=" + maxRate + ", bound=" + bound + ", coefficient=" + c + ", growth=" + growth + ", alongUpdate=" + alongUpdate
-        + common() + "]";
+  Description describe() {
+    return new Description("Polyak").form("alongUpdate", alongUpdate).form("smooths", smooths()).setting("maxRate", maxRate)
+        .setting("bound", bound).setting("coefficient", c).setting("growth", growth);
   }
 
   private static final class PolyakOptimizer extends DirectedOptimizer {

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Objects;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Plan;
 import org.steptuner.internal.engine.TunedOptimizer;
@@ -228,6 +229,11 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
   }
 
   @Override
+  boolean followsParameters(String slot) {
+    return slot.equals("reference");
+  }
+
+  @Override
   boolean guarded() {
     return clips();
   }
@@ -269,9 +275,9 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
   }
 
   @Override
-  String description() {
-    return "Prodigy[rate=" + rate + ", beta3=" + beta3() + ", initialRate=" + initialRate + ", maxRate=" + maxRate + ", coefficient="
-        + coefficient + ", growthRate=" + growthRate + ", safeguardWarmup=" + safeguardWarmup + ", biasCorrection=" + biasCorrection
-        + ", slice=" + slice + ", displacement=" + displacement + common() + "]";
+  Description describe() {
+    return new Description("Prodigy").form("initialRate", initialRate).form("slice", slice).form("displacement", displacement)
+        .setting("rate", rate).setting("beta3", beta3()).setting("maxRate", maxRate).setting("coefficient", coefficient)
+        .setting("growthRate", growthRate).setting("safeguardWarmup", safeguardWarmup).setting("biasCorrection", biasCorrection);
   }
 }

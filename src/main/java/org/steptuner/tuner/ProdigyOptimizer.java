@@ -215,7 +215,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
 
   @Override
   protected void name(Scalars to) {
-    to.each("d", scalars, one -> one.d, (one, d) -> one.d = d);
+    to.each("d", scalars, one -> one.d, (one, d) -> one.d = Math.min(d, settings.maxRate));
     to.each("d_max", scalars, one -> one.largest, (one, d) -> one.largest = d);
     to.each("d_hat", scalars, one -> one.estimate, (one, d) -> one.estimate = d);
     to.each("n", scalars, one -> one.numerator, (one, n) -> one.numerator = n);

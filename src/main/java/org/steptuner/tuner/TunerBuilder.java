@@ -12,10 +12,12 @@ import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
 import org.steptuner.Scope;
 import org.steptuner.SumReducer;
+import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.GradientGuard;
 import org.steptuner.internal.engine.Plan;
 import org.steptuner.internal.engine.Settings;
+import org.steptuner.internal.engine.StateSlot;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
@@ -183,7 +185,11 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   private Settings settings() {
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, planScope(), nonFinite, gradientMultiplier, clipNorm, sumReducer,
-        gradientL1, stream, description(), ruleSlots(), tunerSlots(), guarded(), observesL1());
+        gradientL1, stream, described(), ruleSlots(), stateSlots(), guarded(), observesL1());
+  }
+
+  private List<StateSlot> stateSlots() {
+    return tunerSlots().stream().map(slot -> new StateSlot(slot, initialValue(slot), followsParameters(slot))).toList();
   }
 
   /**
@@ -196,8 +202,20 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   /** The optimizer of this tuner, which may keep this builder: it is a copy that does not change. */
   abstract TunedOptimizer optimizer(Engine engine);
 
-  /** Everything that a resumed run must share with the run that was saved. */
-  abstract String description();
+  /**
+   * What the tuner says of itself, for checkpoints and messages: its name, its form (what fixes the meaning of its state), and its own
+   * settings. Scope, clipping, the rule and the groups are added for all.
+   */
+  abstract Description describe();
+
+  private Description described() {
+    return describe().form("scope", scope).setting("clipNorm", clipNorm).rule("rule", rule);
+  }
+
+  /** The tuner with all of its settings, in words. */
+  final String description() {
+    return described() + (groups.isEmpty() ? "" : " with groups " + groups);
+  }
 
   /** The largest part that may share coefficients: the scope, unless a tuner needs smaller ones. */
   Scope planScope() {
@@ -212,6 +230,19 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   /** The tuner's own state slots. */
   List<String> tunerSlots() {
     return List.of();
+  }
+
+  /** What all elements of one of the tuner's own slots hold before the first step. */
+  double initialValue(String slot) {
+    return 0;
+  }
+
+  /**
+   * Whether the first step puts the parameters into one of the tuner's own slots, or a point that begins at them. A tensor that joins a run
+   * later starts with its own parameters there.
+   */
+  boolean followsParameters(String slot) {
+    return false;
   }
 
   /** Whether the gradients must be read ahead of the tuner's sweeps. */
@@ -234,10 +265,6 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
 
   final boolean clips() {
     return clipNorm != Double.POSITIVE_INFINITY;
-  }
-
-  final String common() {
-    return ", scope=" + scope + ", clipNorm=" + clipNorm + ", rule=" + rule + ", groups=" + groups;
   }
 
   static double checkRate(double rate) {

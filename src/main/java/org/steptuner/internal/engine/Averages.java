@@ -63,6 +63,6 @@ public final class Averages {
 
   /** Names them as the authors' release does. */
   void name(Scalars to) {
-    to.all("c", weight).all("weight_sum", weightSum).all("lr_max", largestRate);
+    to.perSegment("c", weight).perSegment("weight_sum", weightSum).perSegment("lr_max", largestRate);
   }
 }

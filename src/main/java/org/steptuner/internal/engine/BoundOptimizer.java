@@ -9,6 +9,8 @@ import java.util.Map;
 import java.util.Objects;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
+import org.steptuner.RestoreOptions;
+import org.steptuner.Restored;
 import org.steptuner.StateTensor;
 import org.steptuner.StepReport;
 import org.steptuner.rule.Coefficients;
@@ -27,6 +29,7 @@ abstract class BoundOptimizer implements Optimizer, Instrumented, SavesInBackgro
   private final Map<String, Integer> tensorNumbers = new HashMap<>();
   private final BackgroundSave background = new BackgroundSave();
   private Scalars named; // made when first needed
+  private Map<String, double[]> freshScalars;
 
   BoundOptimizer(Engine engine) {
     this.engine = engine;
@@ -39,6 +42,7 @@ abstract class BoundOptimizer implements Optimizer, Instrumented, SavesInBackgro
 
   /** The optimizer as it is before its first step; called once, when it has been built. */
   final void ready() {
+    freshScalars = named().saveParts();
     if (learnsLate()) report.pending = this::settleAndReport;
     reportScales();
   }
@@ -86,6 +90,14 @@ abstract class BoundOptimizer implements Optimizer, Instrumented, SavesInBackgro
 
   /** Forgets what the last step left to be taken late: the scalars have been restored. */
   protected void restored() {}
+
+  /**
+   * Brings scalars that are sums over tensors up to date: parameters, state and scalars have been restored from a checkpoint that has other
+   * tensors.
+   *
+   * @param changed by scope: whether it has other tensors
+   */
+  protected void tensorsChanged(boolean[] changed) {}
 
   final void reportScales() {
     for (int scope = 0; scope < plan.scopes(); ++scope) report.learnedScale[scope] = learnedScale(scope);
@@ -251,35 +263,58 @@ abstract class BoundOptimizer implements Optimizer, Instrumented, SavesInBackgro
   }
 
   @Override
-  public final void restore(Path file) {
+  public final Restored restore(Path file, RestoreOptions options) {
     Objects.requireNonNull(file, "file");
-    exclusively(() -> {
+    Objects.requireNonNull(options, "options");
+    use.begin();
+    try {
       background.check();
-      Checkpoint.restore(this, file);
-    });
+      return CheckpointReader.restore(this, file, options);
+    } finally {
+      use.end();
+    }
   }
 
   /** The scalars that a checkpoint has. */
-  final Map<String, double[]> savedScalars() {
+  final Map<String, Scalars.Values> savedScalars() {
     settleAndReport();
     return named().save();
   }
 
+  /** The scalars of scopes and segments before the first step. */
+  final Map<String, double[]> freshScalars() {
+    return freshScalars;
+  }
+
+  /** Gives all tensors the state of tensors that join a run with the parameters that they have. */
+  final void startState() {
+    engine.fresh.join();
+  }
+
   /** Takes scalars back from a checkpoint, whose arrays have been read. */
-  final void restoreScalars(Map<String, double[]> scalars) {
+  final void restoreScalars(Map<String, double[]> scalars, boolean[] changedScopes) {
     evaluation.restored();
     restored();
     named().restore(scalars);
+    for (boolean changed : changedScopes)
+      if (changed) {
+        tensorsChanged(changedScopes);
+        break;
+      }
     reportScales();
   }
 
-  /** Goes on from a checkpoint. */
-  abstract void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars);
+  /**
+   * Goes on from a checkpoint.
+   *
+   * @param changedScopes by scope: whether it has other tensors than in the checkpoint
+   */
+  abstract void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars, boolean[] changedScopes);
 
   abstract long skippedSteps();
 
-  final String description() {
-    return engine.settings.description();
+  final Settings settings() {
+    return engine.settings;
   }
 
   @Override

@@ -16,7 +16,6 @@ import java.util.zip.ZipOutputStream;
  * says how the file looks.
  */
 final class CheckpointWriter {
-  private static final String ENTRIES = "entries/";
   private static final int BUFFER = 1 << 16;
 
   /** Where the arrays are. */
@@ -56,7 +55,7 @@ final class CheckpointWriter {
     final ZipOutputStream zip = new ZipOutputStream(out);
     zip.setLevel(0);
     add(zip, Checkpoint.MANIFEST, manifest);
-    for (Map.Entry<String, byte[]> entry : entries.entrySet()) add(zip, ENTRIES + entry.getKey(), entry.getValue());
+    for (Map.Entry<String, byte[]> entry : entries.entrySet()) add(zip, Archive.CALLER + entry.getKey(), entry.getValue());
     final byte[] bytes = new byte[BUFFER];
     for (int a = 0; a < arrays.size(); ++a) {
       final Checkpoint.Array array = arrays.get(a);

@@ -14,16 +14,18 @@ public final class Engine {
   final Groups groups;
   final Report report;
   final GradientGuard guard;
+  final FreshState fresh;
 
   private Engine(Settings settings, ParameterSet parameters) {
     this.settings = settings;
     groups = new Groups(settings, parameters);
-    final List<String> slots = new ArrayList<>(settings.ruleSlots());
+    final List<StateSlot> slots = new ArrayList<>(groups.slots(settings.ruleSlots()));
     slots.addAll(settings.tunerSlots());
-    plan = new Plan(parameters, slots, settings.scope());
+    plan = new Plan(parameters, slots.stream().map(StateSlot::name).toList(), settings.scope());
+    fresh = new FreshState(plan, slots);
     try {
       plan.setStream(settings.stream());
-      groups.initialise(plan, settings.ruleSlots());
+      fresh.initialise();
       report = new Report(plan.scopes());
       guard = new GradientGuard(settings, plan, report, new Reduction(plan, settings.sumReducer()));
     } catch (RuntimeException | Error e) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.steptuner.ParameterSet;
 import org.steptuner.rule.Rule;
 
@@ -31,14 +33,16 @@ final class Groups {
     return rateFactors[group];
   }
 
-  /** Fills the rule's slots with what they hold before the first step. */
-  void initialise(Plan plan, Iterable<String> slots) {
-    for (String slot : slots) {
-      final double value = rules[0].initialValue(slot);
+  /** The rule's slots, which must start from the same value in all groups. */
+  List<StateSlot> slots(List<String> names) {
+    final List<StateSlot> slots = new ArrayList<>();
+    for (String name : names) {
+      final double value = rules[0].initialValue(name);
       for (Rule rule : rules)
-        if (rule.initialValue(slot) != value)
-          throw new IllegalArgumentException("all groups must start " + slot + " from the same value, " + value);
-      if (value != 0) plan.fill(slot, value);
+        if (rule.initialValue(name) != value)
+          throw new IllegalArgumentException("all groups must start " + name + " from the same value, " + value);
+      slots.add(new StateSlot(name, value, rules[0].followsParameters(name)));
     }
+    return slots;
   }
 }

@@ -2,9 +2,9 @@
 package org.steptuner.internal.engine;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.function.BiConsumer;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -15,13 +15,32 @@ import java.util.function.ObjDoubleConsumer;
 import java.util.function.ToDoubleFunction;
 
 /**
- * The scalars of a tuner by name: those that make a resumed run equal an uninterrupted one. A tuner names each of them once; reports,
- * checkpoints and restoring use that.
+ * The scalars of a tuner by name: those that make a resumed run equal an uninterrupted one. A tuner names each of them once, and says what
+ * there is one for; reports, checkpoints and restoring use that.
  *
  * <p>Public names are those of the papers. Values that only the implementation uses are saved, but not shown ({@link #internal}).
  */
 public final class Scalars {
-  private record Entry(String name, boolean shown, int count, BiConsumer<double[], Boolean> move) {}
+  /** What there is a value for, or several values. */
+  enum Kind {
+    /** The optimizer. */
+    WHOLE,
+    /** Each scope. */
+    SCOPE,
+    /** Each segment: a group, or a tensor where scopes are tensors. */
+    SEGMENT,
+    /** Each scope, where every value was made of the one before it and the first of the last: only the last one counts then. */
+    RUNNING
+  }
+
+  /**
+   * Values of one name.
+   *
+   * @param per how many there are of each scope, or whatever the kind says
+   */
+  record Values(Kind kind, int per, double[] values) {}
+
+  private record Entry(String name, boolean shown, Kind kind, int per, int count, BiConsumer<double[], Boolean> move) {}
 
   private final List<Entry> entries = new ArrayList<>();
   private boolean shown = true;
@@ -32,28 +51,64 @@ public final class Scalars {
     return this;
   }
 
-  /** One number. */
+  /** One number of the optimizer. */
   public Scalars one(String name, DoubleSupplier get, DoubleConsumer set) {
-    return add(name, 1, (values, restores) -> {
+    return add(name, Kind.WHOLE, 1, 1, (values, restores) -> {
       if (restores) set.accept(values[0]);
       else values[0] = get.getAsDouble();
     });
   }
 
-  /** A flag, as 1 or 0. */
+  /** A flag of the optimizer, as 1 or 0. */
   public Scalars flag(String name, BooleanSupplier get, Consumer<Boolean> set) {
     return one(name, () -> get.getAsBoolean() ? 1 : 0, value -> set.accept(value != 0));
   }
 
-  /** An array that stays the tuner's. */
+  /** An array of the optimizer, which stays the tuner's. */
   public Scalars all(String name, double[] array) {
-    return add(name, array.length,
-        (values, restores) -> System.arraycopy(restores ? values : array, 0, restores ? array : values, 0, array.length));
+    return array(name, Kind.WHOLE, array.length, array);
+  }
+
+  /** An array of the optimizer that is never restored, because a setting has the same numbers. */
+  public Scalars given(String name, double[] array) {
+    return add(name, Kind.WHOLE, array.length, array.length, (values, restores) -> {
+      if (!restores) System.arraycopy(array, 0, values, 0, array.length);
+    });
+  }
+
+  /** An array with a number for each scope, which stays the tuner's. */
+  public Scalars perScope(String name, double[] array) {
+    return array(name, Kind.SCOPE, 1, array);
+  }
+
+  /** An array with a number for each segment, which stays the tuner's. */
+  public Scalars perSegment(String name, double[] array) {
+    return array(name, Kind.SEGMENT, 1, array);
   }
 
   /** A number of each scope. */
   public <S> Scalars each(String name, S[] scopes, ToDoubleFunction<S> get, ObjDoubleConsumer<S> set) {
-    return add(name, scopes.length, (values, restores) -> {
+    return each(name, Kind.SCOPE, scopes, get, set);
+  }
+
+  /** A number of each scope, of which every one was made of the one before it. */
+  public <S> Scalars running(String name, S[] scopes, ToDoubleFunction<S> get, ObjDoubleConsumer<S> set) {
+    return each(name, Kind.RUNNING, scopes, get, set);
+  }
+
+  /** An array of each scope, all of one length, one behind the other. */
+  public <S> Scalars eachOf(String name, S[] scopes, Function<S, double[]> array) {
+    final int per = array.apply(scopes[0]).length;
+    return add(name, Kind.SCOPE, per, scopes.length * per, (values, restores) -> {
+      for (int i = 0; i < scopes.length; ++i) {
+        final double[] own = array.apply(scopes[i]);
+        System.arraycopy(restores ? values : own, restores ? i * per : 0, restores ? own : values, restores ? 0 : i * per, per);
+      }
+    });
+  }
+
+  private <S> Scalars each(String name, Kind kind, S[] scopes, ToDoubleFunction<S> get, ObjDoubleConsumer<S> set) {
+    return add(name, kind, 1, scopes.length, (values, restores) -> {
       for (int i = 0; i < scopes.length; ++i) {
         if (restores) set.accept(scopes[i], values[i]);
         else values[i] = get.applyAsDouble(scopes[i]);
@@ -61,19 +116,13 @@ public final class Scalars {
     });
   }
 
-  /** An array of each scope, all of one length, one behind the other. */
-  public <S> Scalars eachOf(String name, S[] scopes, Function<S, double[]> array) {
-    final int count = array.apply(scopes[0]).length;
-    return add(name, scopes.length * count, (values, restores) -> {
-      for (int i = 0; i < scopes.length; ++i) {
-        final double[] own = array.apply(scopes[i]);
-        System.arraycopy(restores ? values : own, restores ? i * count : 0, restores ? own : values, restores ? 0 : i * count, count);
-      }
-    });
+  private Scalars array(String name, Kind kind, int per, double[] array) {
+    return add(name, kind, per, array.length,
+        (values, restores) -> System.arraycopy(restores ? values : array, 0, restores ? array : values, 0, array.length));
   }
 
-  private Scalars add(String name, int count, BiConsumer<double[], Boolean> move) {
-    entries.add(new Entry(name, shown, count, move));
+  private Scalars add(String name, Kind kind, int per, int count, BiConsumer<double[], Boolean> move) {
+    entries.add(new Entry(name, shown, kind, per, count, move));
     return this;
   }
 
@@ -83,9 +132,16 @@ public final class Scalars {
   }
 
   /** All of them, by name. */
-  Map<String, double[]> save() {
-    final Map<String, double[]> saved = new TreeMap<>();
-    for (Entry entry : entries) saved.put(entry.name, values(entry));
+  Map<String, Values> save() {
+    final Map<String, Values> saved = new LinkedHashMap<>();
+    for (Entry entry : entries) saved.put(entry.name, new Values(entry.kind, entry.per, values(entry)));
+    return saved;
+  }
+
+  /** Those of scopes and segments: taken before the first step, they are what a scope or a segment starts with. */
+  Map<String, double[]> saveParts() {
+    final Map<String, double[]> saved = new LinkedHashMap<>();
+    for (Entry entry : entries) if (entry.kind != Kind.WHOLE) saved.put(entry.name, values(entry));
     return saved;
   }
 

@@ -24,7 +24,7 @@ import org.steptuner.rule.Rule;
  * @param sumReducer adds sums over processes; null for one process
  * @param gradientL1 whether reports have |g|_1
  * @param stream the stream of a GPU
- * @param description everything that a resumed run must share with the run that was saved
+ * @param description the tuner with its form and settings
  * @param ruleSlots the rule's state slots that the tuner uses
  * @param tunerSlots the tuner's own state slots
  * @param guarded whether a read of the gradients must come before the tuner's sweeps
@@ -43,9 +43,9 @@ public record Settings(
     SumReducer sumReducer,
     boolean gradientL1,
     long stream,
-    String description,
+    Description description,
     List<String> ruleSlots,
-    List<String> tunerSlots,
+    List<StateSlot> tunerSlots,
     boolean guarded,
     boolean observesL1) {
   /** The hyperparameters of a group. */

@@ -289,13 +289,13 @@ public abstract class TunedOptimizer extends BoundOptimizer {
   }
 
   @Override
-  final void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars) {
+  final void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars, boolean[] changedScopes) {
     steps = stepsMade;
     skipped = stepsSkipped;
     report.step = stepsMade;
     report.skippedSteps = stepsSkipped;
     Arrays.fill(report.effectiveRate, Double.NaN);
-    restoreScalars(scalars);
+    restoreScalars(scalars, changedScopes);
   }
 
   @Override

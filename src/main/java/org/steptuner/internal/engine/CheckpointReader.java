@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.steptuner.CheckpointException;
+import org.steptuner.CheckpointInfo;
+import org.steptuner.DeviceException;
+import org.steptuner.RestoreOptions;
+import org.steptuner.Restored;
+
+/** Reads checkpoints. Everything that is used is checked before anything changes. */
+public final class CheckpointReader {
+  private static final Archive.Sink NOWHERE = (offset, bytes, count) -> {};
+
+  /** An array of the file, and where it goes. */
+  private record Transfer(String entry, String slot, int tensor, long bytes) {}
+
+  private CheckpointReader() {}
+
+  /** What is in a file, all of which is checked. */
+  public static CheckpointInfo info(Path file) {
+    return Archive.read(file, archive -> {
+      final Manifest manifest = ManifestLines.read(archive, List.of());
+      final List<CheckpointInfo.Tensor> tensors = new ArrayList<>();
+      for (int t = 0; t < manifest.tensors().size(); ++t) {
+        final Manifest.Tensor tensor = manifest.tensors().get(t);
+        tensors.add(new CheckpointInfo.Tensor(tensor.name(), tensor.group(), tensor.type(), tensor.count()));
+        archive.array(Checkpoint.entry(null, t), tensor.count() * tensor.type().bytes(), NOWHERE);
+        for (String slot : manifest.slots())
+          archive.array(Checkpoint.entry(slot, t), tensor.count() * tensor.type().stateType().bytes(), NOWHERE);
+      }
+      return new CheckpointInfo(
+          manifest.version(), manifest.steps(), manifest.skippedSteps(), manifest.tuner().name(), manifest.tuner().values(), tensors,
+          archive.callersEntries());
+    });
+  }
+
+  /** Restores an optimizer, of which nothing has changed if the file is refused. */
+  static Restored restore(BoundOptimizer optimizer, Path file, RestoreOptions options) {
+    return Archive.read(file, archive -> {
+      final Manifest here = Manifest.of(optimizer);
+      final Manifest saved = ManifestLines.read(archive, hints(here, options));
+      final Match match = new Match(file, saved, here, options);
+      final Map<String, double[]> scalars = match.scalars(optimizer.freshScalars());
+      final Map<String, byte[]> entries = archive.callersEntries();
+      final List<Transfer> parameters = new ArrayList<>();
+      final List<Transfer> state = new ArrayList<>();
+      for (int t = 0; t < here.tensors().size(); ++t) {
+        if (match.source(t) < 0) continue;
+        if (!options.keepsParameters()) parameters.add(transfer(optimizer, null, t, match));
+        if (!match.restarts(t)) for (String slot : here.slots()) state.add(transfer(optimizer, slot, t, match));
+      }
+      for (Transfer transfer : parameters) archive.array(transfer.entry, transfer.bytes, NOWHERE);
+      for (Transfer transfer : state) archive.array(transfer.entry, transfer.bytes, NOWHERE);
+      write(optimizer, archive, match, parameters, state);
+      optimizer.resume(saved.steps(), saved.skippedSteps(), scalars, match.changedScopes());
+      return match.report(entries);
+    });
+  }
+
+  private static List<Manifest.Tensor> hints(Manifest here, RestoreOptions options) {
+    return here.tensors().stream()
+        .map(
+            tensor -> new Manifest.Tensor(
+                options.renamed().getOrDefault(tensor.name(), tensor.name()), tensor.group(), tensor.count(), tensor.type()))
+        .toList();
+  }
+
+  private static Transfer transfer(BoundOptimizer optimizer, String slot, int tensor, Match match) {
+    return new Transfer(Checkpoint.entry(slot, match.source(tensor)), slot, tensor, optimizer.plan.bytes(slot, tensor));
+  }
+
+  private static void write(BoundOptimizer optimizer, Archive archive, Match match, List<Transfer> parameters, List<Transfer> state)
+      throws IOException {
+    try {
+      optimizer.evaluation.training(); // parameters that stay must be those of training
+      write(optimizer, archive, parameters);
+      if (match.startsSome()) optimizer.startState();
+      write(optimizer, archive, state);
+    } catch (IOException e) {
+      throw new UncheckedIOException(inPart(archive.file(), e), e);
+    } catch (CheckpointException e) {
+      throw new CheckpointException(inPart(archive.file(), e), e);
+    } catch (DeviceException e) {
+      throw new DeviceException(inPart(archive.file(), e), e);
+    }
+  }
+
+  private static String inPart(Path file, Exception e) {
+    return file + " was restored in part only, and the optimizer must not make a step before it is restored as a whole: " + e.getMessage();
+  }
+
+  private static void write(BoundOptimizer optimizer, Archive archive, List<Transfer> transfers) throws IOException {
+    for (Transfer transfer : transfers)
+      archive.array(
+          transfer.entry, transfer.bytes,
+          (offset, bytes, count) -> optimizer.plan.write(transfer.slot, transfer.tensor, offset, bytes, count));
+  }
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** The state as it is before a first step: of a new optimizer, and of a tensor that joins a run. */
+final class FreshState {
+  private final Plan plan;
+  private final List<StateSlot> slots;
+  private final Map<String, Sweep> copies = new HashMap<>(); // bound when first needed
+
+  FreshState(Plan plan, List<StateSlot> slots) {
+    this.plan = plan;
+    this.slots = List.copyOf(slots);
+  }
+
+  /** Of a new plan, whose slots are zeroed. */
+  void initialise() {
+    for (StateSlot slot : slots) if (slot.initialValue() != 0) plan.fill(slot.name(), slot.initialValue());
+  }
+
+  /** Of tensors that join a run, with the parameters that they have now. It overwrites the state of all tensors. */
+  void join() {
+    for (StateSlot slot : slots) {
+      if (slot.followsParameters())
+        copies.computeIfAbsent(slot.name(), name -> plan.bind("reference", "", Map.of("reference", name))).run();
+      else plan.fill(slot.name(), slot.initialValue());
+    }
+  }
+}
