@@ -87,6 +87,7 @@ class CheckpointFolderTest {
       final CheckpointFolder.Latest latest = checkpoints.restoreLatest(optimizer).orElseThrow();
       assertEquals(saved.get(5), latest.file());
       assertEquals(Map.of(), latest.skipped());
+      assertTrue(latest.restored().isExact());
       assertEquals(13, optimizer.steps());
       assertEquals(saved.get(5), checkpoints.save(optimizer));
       assertEquals(steps(11, 12, 13), names(inner));
@@ -195,6 +196,13 @@ class CheckpointFolderTest {
       assertRefused(CheckpointException.class, () -> checkpoints.restoreLatest(optimizer), name(2), "another optimizer");
       before.assertSame(SavedState.of(optimizer), "unchanged");
       assertEquals(folder.resolve(name(2)), checkpoints.restoreLatest(other).orElseThrow().file());
+      // Other settings are allowed by options only.
+      try (Optimizer set = Mechanic.tuning(Lion.defaults()).decay(0.5).build(tensors.on(Device.cpu(1)))) {
+        assertRefused(CheckpointException.class, () -> checkpoints.restoreLatest(set), name(2));
+        final CheckpointFolder.Latest latest = checkpoints.restoreLatest(set, RestoreOptions.strict().allowSettings()).orElseThrow();
+        assertEquals(1, latest.restored().settings().size());
+        assertEquals(2, set.steps());
+      }
     }
   }
 
