@@ -186,7 +186,8 @@ public final class CheckpointFolder {
       }
     }
     if (skipped.isEmpty()) return Optional.empty();
-    final CheckpointException none = new CheckpointException("none of the " + skipped.size() + " checkpoints in " + folder + " can be read");
+    final CheckpointException none =
+        new CheckpointException("none of the " + skipped.size() + " checkpoints in " + folder + " can be read");
     skipped.values().forEach(none::addSuppressed);
     throw none;
   }
