@@ -37,12 +37,14 @@ public final class CheckpointFolder {
    * What was restored.
    *
    * @param file the file that it was restored from
+   * @param restored what the file has, and what differed
    * @param skipped newer files that are damaged or cannot be read, the newest first, with the reason
    */
-  public record Latest(Path file, Map<Path, RuntimeException> skipped) {
+  public record Latest(Path file, Restored restored, Map<Path, RuntimeException> skipped) {
     /** Makes a copy of the map. */
     public Latest {
       Objects.requireNonNull(file, "file");
+      Objects.requireNonNull(restored, "restored");
       skipped = Collections.unmodifiableMap(new LinkedHashMap<>(skipped));
     }
   }
@@ -146,23 +148,36 @@ public final class CheckpointFolder {
   }
 
   /**
-   * Restores an optimizer from the newest checkpoint, as {@link Optimizer#restore} does. If that is damaged or cannot be read, the next
-   * older one is taken, and so on.
+   * Restores an optimizer from the newest checkpoint that is not damaged, if nothing differs:
+   * {@link #restoreLatest(Optimizer, RestoreOptions)} with {@link RestoreOptions#strict()}.
    *
    * @return the file that was taken, and those that were not; empty if there is no checkpoint
-   * @throws CheckpointException if the newest one that is not damaged is of another optimizer; if all are damaged, with the reason of each
-   *     as a suppressed exception. Nothing has changed then
+   * @throws CheckpointException if that file is of another optimizer, or all are damaged
    * @throws UncheckedIOException if the folder cannot be read, or an earlier save in the background failed
    */
   public Optional<Latest> restoreLatest(Optimizer optimizer) {
+    return restoreLatest(optimizer, RestoreOptions.strict());
+  }
+
+  /**
+   * Restores an optimizer from the newest checkpoint, as {@link Optimizer#restore(Path, RestoreOptions)} does. If that is damaged or cannot
+   * be read, the next older one is taken, and so on.
+   *
+   * @param options what may differ
+   * @return the file that was taken, and those that were not; empty if there is no checkpoint
+   * @throws CheckpointException if the newest one that is not damaged is of another optimizer, or differs in what the options do not
+   *     allow; if all are damaged, with the reason of each as a suppressed exception. Nothing has changed then
+   * @throws UncheckedIOException if the folder cannot be read, or an earlier save in the background failed
+   */
+  public Optional<Latest> restoreLatest(Optimizer optimizer, RestoreOptions options) {
+    Objects.requireNonNull(options, "options");
     optimizer.awaitSaved();
     final List<Path> files = files();
     final Map<Path, RuntimeException> skipped = new LinkedHashMap<>();
     for (int f = files.size() - 1; f >= 0; --f) {
       final Path file = files.get(f);
       try {
-        optimizer.restore(file);
-        return Optional.of(new Latest(file, skipped));
+        return Optional.of(new Latest(file, optimizer.restore(file, options), skipped));
       } catch (UncheckedIOException e) {
         skipped.put(file, e);
       } catch (CheckpointException e) {
@@ -171,7 +186,8 @@ public final class CheckpointFolder {
       }
     }
     if (skipped.isEmpty()) return Optional.empty();
-    final CheckpointException none = new CheckpointException("none of the " + skipped.size() + " checkpoints in " + folder + " can be read");
+    final CheckpointException none =
+        new CheckpointException("none of the " + skipped.size() + " checkpoints in " + folder + " can be read");
     skipped.values().forEach(none::addSuppressed);
     throw none;
   }

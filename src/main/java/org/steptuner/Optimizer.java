@@ -193,8 +193,7 @@ public interface Optimizer extends AutoCloseable {
 
   /**
    * Restores what {@link #save} wrote, from any file system, if nothing differs: the run then goes on as if it had never been interrupted,
-   * bit for bit. Otherwise
-   * the file is refused, and nothing has changed.
+   * bit for bit. Otherwise the file is refused, and nothing has changed.
    *
    * @param file a checkpoint of an optimizer with the same tuner, rule, settings and tensors, in the same order and groups
    * @return what the file has: the caller's own entries

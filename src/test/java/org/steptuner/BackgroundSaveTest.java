@@ -125,7 +125,8 @@ class BackgroundSaveTest {
   /** The training parameters are in the file, and those to evaluate in their place afterwards. */
   @Test
   void whileEvaluating() throws IOException {
-    try (TestTensors tensors = tensors(); Optimizer optimizer = FixedRate.of(0.1, ScheduleFreeAdamW.defaults()).build(tensors.on(Device.cpu(2)))) {
+    try (TestTensors tensors = tensors();
+        Optimizer optimizer = FixedRate.of(0.1, ScheduleFreeAdamW.defaults()).build(tensors.on(Device.cpu(2)))) {
       for (int i = 0; i < 3; ++i) optimizer.step();
       final SavedState training = SavedState.of(optimizer);
       optimizer.evaluating();
@@ -276,7 +277,8 @@ class BackgroundSaveTest {
   /** Thirty copies of 64 MB, made one after the other, need the memory of one. */
   @Test
   void theCopyIsFreed() throws IOException {
-    try (TestTensors tensors = TestTensors.of(FLOAT32, 16 << 20); Optimizer optimizer = FixedRate.of(1, SGD.defaults()).build(tensors.on(Device.cpu(1)))) {
+    try (TestTensors tensors = TestTensors.of(FLOAT32, 16 << 20);
+        Optimizer optimizer = FixedRate.of(1, SGD.defaults()).build(tensors.on(Device.cpu(1)))) {
       final long before = resident();
       for (int i = 0; i < 30; ++i) {
         optimizer.saveInBackground(folder.resolve("no/f"));
@@ -336,7 +338,9 @@ class BackgroundSaveTest {
 
   @Test
   void noMemoryForTheCopy() throws Exception {
-    OtherJvm.with("-Xmx32m", "-Dorg.bytedeco.javacpp.maxBytes=0", "-XX:CompressedClassSpaceSize=16m", "-XX:ReservedCodeCacheSize=32m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+    OtherJvm
+        .with("-Xmx32m", "-Dorg.bytedeco.javacpp.maxBytes=0", "-XX:CompressedClassSpaceSize=16m", "-XX:ReservedCodeCacheSize=32m",
+            "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
         .by("export MALLOC_ARENA_MAX=1; ulimit -v 1500000 && exec \"$@\"").run(WithoutMemory.class, file);
   }
 }

@@ -87,6 +87,7 @@ class CheckpointFolderTest {
       final CheckpointFolder.Latest latest = checkpoints.restoreLatest(optimizer).orElseThrow();
       assertEquals(saved.get(5), latest.file());
       assertEquals(Map.of(), latest.skipped());
+      assertTrue(latest.restored().isExact());
       assertEquals(13, optimizer.steps());
       assertEquals(saved.get(5), checkpoints.save(optimizer));
       assertEquals(steps(11, 12, 13), names(inner));
@@ -173,7 +174,8 @@ class CheckpointFolderTest {
       truncate(folder.resolve(name(2)));
       truncate(folder.resolve(name(1)));
       final SavedState before = SavedState.of(optimizer);
-      final CheckpointException none = assertRefused(CheckpointException.class, () -> checkpoints.restoreLatest(optimizer), "6", folder.toString());
+      final CheckpointException none =
+          assertRefused(CheckpointException.class, () -> checkpoints.restoreLatest(optimizer), "6", folder.toString());
       assertEquals(6, none.getSuppressed().length);
       before.assertSame(SavedState.of(optimizer), "unchanged");
     }
@@ -194,6 +196,13 @@ class CheckpointFolderTest {
       assertRefused(CheckpointException.class, () -> checkpoints.restoreLatest(optimizer), name(2), "another optimizer");
       before.assertSame(SavedState.of(optimizer), "unchanged");
       assertEquals(folder.resolve(name(2)), checkpoints.restoreLatest(other).orElseThrow().file());
+      // Other settings are allowed by options only.
+      try (Optimizer set = Mechanic.tuning(Lion.defaults()).decay(0.5).build(tensors.on(Device.cpu(1)))) {
+        assertRefused(CheckpointException.class, () -> checkpoints.restoreLatest(set), name(2));
+        final CheckpointFolder.Latest latest = checkpoints.restoreLatest(set, RestoreOptions.strict().allowSettings()).orElseThrow();
+        assertEquals(1, latest.restored().settings().size());
+        assertEquals(2, set.steps());
+      }
     }
   }
 
@@ -239,7 +248,9 @@ class CheckpointFolderTest {
   /** Nothing is removed for the sake of a file that could not be written. */
   @Test
   void aFailedSaveRemovesNothing() throws Exception {
-    try (FileSystem memory = Jimfs.newFileSystem(Configuration.unix()); TestTensors tensors = tensors(); Optimizer optimizer = optimizer(tensors)) {
+    try (FileSystem memory = Jimfs.newFileSystem(Configuration.unix());
+        TestTensors tensors = tensors();
+        Optimizer optimizer = optimizer(tensors)) {
       final GatedFiles gated = new GatedFiles(memory.getPath("/work"));
       final CheckpointFolder checkpoints = CheckpointFolder.of(gated.resolve("runs")).keep(2);
       for (int i = 1; i <= 3; ++i) {

@@ -78,7 +78,8 @@ final class BackgroundSave {
     final UncheckedIOException taken =
         failure instanceof UncheckedIOException e
             ? new UncheckedIOException("in the background: " + e.getMessage(), e.getCause())
-            : new UncheckedIOException("in the background: cannot save the optimizer to " + file + ": " + failure, new IOException(failure));
+            : new UncheckedIOException("in the background: cannot save the optimizer to " + file + ": " + failure,
+                new IOException(failure));
     failure = null;
     return taken;
   }

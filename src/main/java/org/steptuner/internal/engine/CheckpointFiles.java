@@ -47,7 +47,8 @@ public final class CheckpointFiles {
     try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
       for (Path file : files) {
         final Matcher name = NAME.matcher(file.getFileName().toString());
-        if (name.matches() && Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) found.add(new Numbered(file, Long.parseLong(name.group(1))));
+        if (name.matches() && Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS))
+          found.add(new Numbered(file, Long.parseLong(name.group(1))));
       }
     } catch (NoSuchFileException e) {
       return List.of();

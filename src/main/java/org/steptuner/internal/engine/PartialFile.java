@@ -118,8 +118,7 @@ final class PartialFile implements AutoCloseable {
       try {
         stream.close();
       } catch (IOException e) {
-        // It is deleted, or its content is on the disk.
-        moved = true;
+        // That no longer matters: it is deleted, or its content is on the disk.
       }
     }
   }

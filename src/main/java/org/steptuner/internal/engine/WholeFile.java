@@ -98,8 +98,8 @@ public final class WholeFile {
   }
 
   /**
-   * Does work on a thread that may be interrupted, now or while it works. Some channels are closed by that; the work is then done again. The
-   * thread's status is kept.
+   * Does work on a thread that may be interrupted, now or while it works. Some channels are closed by that; the work is then done again.
+   * The thread's status is kept.
    */
   static <T> T uninterrupted(Work<T> work) throws IOException {
     boolean interrupted = false;

@@ -238,7 +238,8 @@ class WholeFileTest {
   /** Names that are no text in any encoding, which {@link java.io.File} cannot say. */
   @Test
   void namesThatCannotBeDecoded() throws Exception {
-    final Process made = new ProcessBuilder("bash", "-c", "mkdir \"$0\"/$'\\xff\\xfe' && touch \"$0\"/$'\\xff\\xfe'/$'\\xfd'", folder.toString()).start();
+    final Process made =
+        new ProcessBuilder("bash", "-c", "mkdir \"$0\"/$'\\xff\\xfe' && touch \"$0\"/$'\\xff\\xfe'/$'\\xfd'", folder.toString()).start();
     assertEquals(0, made.waitFor());
     final Path inner;
     try (Stream<Path> paths = Files.list(folder)) {
