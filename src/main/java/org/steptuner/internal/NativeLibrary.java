@@ -30,8 +30,38 @@ public final class NativeLibrary {
     void run() throws IOException, LoadingException, URISyntaxException;
   }
 
-  private static volatile boolean loaded;
-  private static DeviceException failure; // of the first attempt, guarded by the class
+  /** An attempt that is made once. */
+  private static final class Once {
+    private final String what;
+    private final Step step;
+    private volatile boolean done;
+    private DeviceException failure;
+
+    Once(String what, Step step) {
+      this.what = what;
+      this.step = step;
+    }
+
+    void run() {
+      if (!done) first();
+    }
+
+    private synchronized void first() {
+      if (done) return;
+      if (failure != null) throw new DeviceException(failure.getMessage(), failure.getCause());
+      try {
+        attempt(what, step);
+        done = true;
+      } catch (DeviceException e) {
+        failure = e;
+        throw e;
+      }
+    }
+  }
+
+  private static final Once CPU = new Once("its native library", NativeLibrary::loadCpu);
+  private static final Once CUDA = new Once("its CUDA library", NativeLibrary::loadCuda);
+  private static String cudaPath; // null if no jar brings that library; known when CUDA has run
 
   private NativeLibrary() {}
 
@@ -41,7 +71,7 @@ public final class NativeLibrary {
    * @throws DeviceException if that fails, or has failed before: why, and what to do
    */
   public static void load() {
-    if (!loaded) loadOnce();
+    CPU.run();
   }
 
   /**
@@ -50,36 +80,28 @@ public final class NativeLibrary {
    * @throws DeviceException if there is one that cannot be loaded, or the CPU library cannot: why, and what to do
    */
   public static String cuda() {
-    load();
-    final String[] path = new String[1];
-    attempt("its CUDA library", () -> {
-      for (DeviceLibrary library : ServiceLoader.load(DeviceLibrary.class, NativeLibrary.class.getClassLoader())) {
-        final URL resource = library.platform().equals(Loader.getPlatform()) ? library.resource() : null;
-        if (resource == null) continue;
-        path[0] = Unpacked.file(resource).toString();
-        loadShared(path[0]);
-        return;
-      }
-    });
-    return path[0];
+    CPU.run();
+    CUDA.run();
+    return cudaPath;
   }
 
-  private static synchronized void loadOnce() {
-    if (loaded) return;
-    if (failure != null) throw new DeviceException(failure.getMessage(), failure.getCause());
-    try {
-      attempt("its native library", () -> {
-        checkNames();
-        checkPlatform();
-        mendJavaCpp(); // the bridge starts JavaCPP, which loads it
-        loadOwn();
-        loadJavaCpp();
-        Natives.checkVersion();
-      });
-      loaded = true;
-    } catch (DeviceException e) {
-      failure = e;
-      throw e;
+  private static void loadCpu() throws IOException, LoadingException, URISyntaxException {
+    checkNames();
+    checkPlatform();
+    mendJavaCpp(); // the bridge starts JavaCPP, which loads it
+    loadOwn();
+    loadJavaCpp();
+    Natives.checkVersion();
+  }
+
+  private static void loadCuda() throws IOException, URISyntaxException {
+    for (DeviceLibrary library : ServiceLoader.load(DeviceLibrary.class, NativeLibrary.class.getClassLoader())) {
+      final URL resource = library.platform().equals(Loader.getPlatform()) ? library.resource() : null;
+      if (resource == null) continue;
+      final String path = Unpacked.file(resource).toString();
+      loadShared(path);
+      cudaPath = path;
+      return;
     }
   }
 

@@ -283,6 +283,23 @@ class LoadingFailureTest {
     }
   }
 
+  /** The JVM tells why a class could not start once only. */
+  @Test
+  void aGpuJarWhoseClassCannotStart() throws Exception {
+    final Path gpu =
+        jars.jar(
+            "gpu-bad.jar", Map.of("META-INF/services/org.steptuner.spi.DeviceLibrary", "program.FailingLibrary".getBytes(
+                StandardCharsets.US_ASCII)));
+    final List<Path> all = new ArrayList<>(withProgram(jars.all()));
+    all.add(gpu);
+    final Jvm.Run run = jvm().classPath(all).run().assertTrained();
+    for (String way : List.of("best", "cuda")) {
+      assertTrue(run.lines(way).get(0).contains("DeviceException"), run.output());
+      assertTrue(run.lines(way).get(0).contains("NumberFormatException: For input string: \"planted\""), run.output());
+    }
+    assertEquals(run.lines("best").get(0).substring("best".length()), run.lines("cuda").get(0).substring("cuda".length()));
+  }
+
   @Test
   void securityManager() throws Exception {
     assumeTrue(Jvm.version(Jvm.current()) < 24, "this JDK has no security manager");
