@@ -41,6 +41,8 @@ public final class GatedFiles extends FileSystemProvider {
   private volatile CountDownLatch gate = new CountDownLatch(0);
   private volatile CountDownLatch reached = new CountDownLatch(1);
   private volatile IOException failure;
+  private volatile boolean fixedPermissions;
+  private volatile boolean kept;
 
   /** @param real a folder of another file system */
   public GatedFiles(Path real) {
@@ -71,6 +73,16 @@ public final class GatedFiles extends FileSystemProvider {
   /** What writing throws behind the gate from now on; null: nothing. */
   public void failWith(IOException thrown) {
     failure = thrown;
+  }
+
+  /** From now on nobody changes permissions. */
+  public void fixPermissions() {
+    fixedPermissions = true;
+  }
+
+  /** From now on nothing is deleted. */
+  public void keep() {
+    kept = true;
   }
 
   private void pass() throws IOException {
@@ -186,6 +198,7 @@ public final class GatedFiles extends FileSystemProvider {
 
   @Override
   public void delete(Path path) throws IOException {
+    if (kept) throw new IOException("nothing is deleted here");
     provider().delete(inner(path));
   }
 
@@ -221,7 +234,17 @@ public final class GatedFiles extends FileSystemProvider {
 
   @Override
   public <V extends FileAttributeView> V getFileAttributeView(Path path, Class<V> type, LinkOption... options) {
-    return provider().getFileAttributeView(inner(path), type, options);
+    final V view = provider().getFileAttributeView(inner(path), type, options);
+    if (!fixedPermissions || view == null) return view;
+    return type.cast(
+        Proxy.newProxyInstance(GatedFiles.class.getClassLoader(), new Class<?>[] {type}, (proxy, method, arguments) -> {
+          if (method.getName().equals("setPermissions")) throw new IOException("permissions are fixed here");
+          try {
+            return method.invoke(view, arguments);
+          } catch (InvocationTargetException e) {
+            throw e.getCause();
+          }
+        }));
   }
 
   @Override

@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Instant;
 import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 
@@ -33,10 +34,7 @@ final class PartialFile implements AutoCloseable {
   private static final String SUFFIX = ".partial";
   /** Of files that nobody may take for abandoned, since they have no lock. */
   static final String UNLOCKED = ".unlocked";
-  /** Number and start of the process: in containers a number comes again. */
-  private static final String OWN =
-      PREFIX + Long.toString(ProcessHandle.current().pid(), 36) + "-"
-          + Long.toString(ProcessHandle.current().info().startInstant().map(start -> start.toEpochMilli()).orElse(0L), 36) + "-";
+  private static final String OWN = PREFIX + process() + "-";
 
   private final Path path;
   private final FileOutputStream stream;
@@ -45,6 +43,16 @@ final class PartialFile implements AutoCloseable {
   private PartialFile(Path path, FileOutputStream stream) {
     this.path = path;
     this.stream = stream;
+  }
+
+  /** Number and start of the process: in containers a number comes again. */
+  private static String process() {
+    try {
+      final ProcessHandle own = ProcessHandle.current();
+      return Long.toString(own.pid(), 36) + "-" + Long.toString(own.info().startInstant().map(Instant::toEpochMilli).orElse(0L), 36);
+    } catch (SecurityException e) { // a security manager need not tell
+      return Long.toString(ThreadLocalRandom.current().nextLong() >>> 1, 36);
+    }
   }
 
   /** A name that no other file has. */
@@ -77,8 +85,7 @@ final class PartialFile implements AutoCloseable {
       boolean owned = false;
       try {
         owned = created.lock() && Files.exists(path, LinkOption.NOFOLLOW_LINKS);
-        if (owned && restricted) WholeFile.restrict(path);
-      } catch (IOException | RuntimeException | Error e) {
+      } catch (RuntimeException | Error e) {
         created.close();
         throw e;
       }

@@ -15,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
+import java.nio.file.OpenOption;
 import java.nio.file.Path;
 import java.nio.file.ReadOnlyFileSystemException;
 import java.nio.file.StandardCopyOption;
@@ -49,7 +50,8 @@ public final class WholeFile {
   }
 
   /** Work with files. */
-  interface Work<T> {
+  public interface Work<T> {
+    /** Does it; may be called again. */
     T run() throws IOException;
   }
 
@@ -62,17 +64,13 @@ public final class WholeFile {
    * @throws IOException if that cannot be done; {@link #reason} says why
    */
   public static void write(Path file, Content content) throws IOException {
-    try {
-      final Path target = target(file);
-      uninterrupted(
-          () -> {
-            if (isLocal(target)) writeLocally(target, content);
-            else writeElsewhere(target, content);
-            return null;
-          });
-    } catch (UnsupportedOperationException | ClosedFileSystemException | SecurityException e) {
-      throw new IOException(reason(e), e); // as providers of file systems throw
-    }
+    uninterrupted(
+        () -> {
+          final Path target = target(file);
+          if (isLocal(target)) writeLocally(target, content);
+          else writeElsewhere(target, content);
+          return null;
+        });
   }
 
   /** Why a file could not be written or read, in words: some exceptions have the name of a file as their message. */
@@ -100,8 +98,10 @@ public final class WholeFile {
   /**
    * Does work on a thread that may be interrupted, now or while it works. Some channels are closed by that; the work is then done again.
    * The thread's status is kept.
+   *
+   * @throws IOException what the work throws. So are the exceptions of other kinds that providers of file systems throw
    */
-  static <T> T uninterrupted(Work<T> work) throws IOException {
+  public static <T> T uninterrupted(Work<T> work) throws IOException {
     boolean interrupted = false;
     try {
       while (true) {
@@ -110,6 +110,8 @@ public final class WholeFile {
           return work.run();
         } catch (ClosedByInterruptException e) {
           interrupted = true;
+        } catch (UnsupportedOperationException | ClosedFileSystemException | SecurityException e) {
+          throw new IOException(reason(e), e);
         }
       }
     } finally {
@@ -137,9 +139,10 @@ public final class WholeFile {
     PartialFile.removeAbandoned(folder);
     final PosixFileAttributes old = attributes(target);
     try (PartialFile partial = PartialFile.create(folder, old != null)) {
+      if (old != null) restrict(partial.path(), old);
       write(content, partial.stream());
-      partial.stream().getFD().sync();
       if (old != null) handOn(old, partial.path());
+      partial.stream().getFD().sync(); // with the permissions
       Files.move(partial.path(), target, StandardCopyOption.ATOMIC_MOVE);
       partial.moved();
     }
@@ -150,24 +153,27 @@ public final class WholeFile {
     final PosixFileAttributes old = attributes(target);
     final Path temporary = target.resolveSibling(PartialFile.newName(PartialFile.UNLOCKED));
     final OutputStream out = Files.newOutputStream(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
-    boolean moved = false;
     try {
       try (out) {
-        if (old != null) restrict(temporary);
+        if (old != null) restrict(temporary, old);
         write(content, out);
       }
+      if (temporary.getFileSystem() == FileSystems.getDefault()) force(temporary, StandardOpenOption.WRITE);
       if (old != null) handOn(old, temporary);
-      sync(temporary);
       try {
         Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
       } catch (AtomicMoveNotSupportedException | UnsupportedOperationException e) {
         Files.move(temporary, target, StandardCopyOption.REPLACE_EXISTING);
       }
-      moved = true;
-      sync(target.getParent());
-    } finally {
-      if (!moved) Files.deleteIfExists(temporary);
+    } catch (IOException | RuntimeException | Error e) {
+      try {
+        Files.deleteIfExists(temporary);
+      } catch (IOException | RuntimeException again) {
+        e.addSuppressed(again); // what came first is the reason
+      }
+      throw e;
     }
+    sync(target.getParent());
   }
 
   private static void write(Content content, OutputStream to) throws IOException {
@@ -177,15 +183,15 @@ public final class WholeFile {
   }
 
   /**
-   * Forces a file, or the names in a folder, to the disk, where that is the default file system's. Some disks cannot, and some folders may
-   * not be read: that is no failure.
+   * Forces the names in a folder to the disk, where that is the default file system's. Some disks cannot, and some folders may not be read:
+   * that is no failure.
    */
-  static void sync(Path file) throws IOException {
-    if (file.getFileSystem() != FileSystems.getDefault()) return;
+  static void sync(Path folder) throws IOException {
+    if (folder.getFileSystem() != FileSystems.getDefault()) return;
     uninterrupted(
         () -> {
-          try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
-            channel.force(true);
+          try {
+            force(folder, StandardOpenOption.READ);
           } catch (ClosedByInterruptException e) {
             throw e;
           } catch (IOException e) {
@@ -193,6 +199,12 @@ public final class WholeFile {
           }
           return null;
         });
+  }
+
+  private static void force(Path file, OpenOption access) throws IOException {
+    try (FileChannel channel = FileChannel.open(file, access)) {
+      channel.force(true);
+    }
   }
 
   /** Owner, group and permissions; null where there is no file, or the file system has no such things. */
@@ -206,9 +218,8 @@ public final class WholeFile {
   }
 
   /** Lets nobody but the owner read a file: what it will hold may be as secret as what it will replace. */
-  static void restrict(Path file) throws IOException {
-    setPermissions(
-        Files.getFileAttributeView(file, PosixFileAttributeView.class), PartialFile.PRIVATE);
+  private static void restrict(Path file, PosixFileAttributes old) throws IOException {
+    setPermissions(Files.getFileAttributeView(file, PosixFileAttributeView.class), PartialFile.PRIVATE, old.permissions());
   }
 
   /** What a group may do that is not the old one is no more than what all others may do. */
@@ -223,7 +234,7 @@ public final class WholeFile {
       if (!permissions.contains(PosixFilePermission.OTHERS_WRITE)) permissions.remove(PosixFilePermission.GROUP_WRITE);
       if (!permissions.contains(PosixFilePermission.OTHERS_EXECUTE)) permissions.remove(PosixFilePermission.GROUP_EXECUTE);
     }
-    setPermissions(view, permissions);
+    setPermissions(view, permissions, permissions);
     try {
       if (!now.owner().equals(old.owner())) view.setOwner(old.owner());
     } catch (IOException e) {
@@ -231,13 +242,14 @@ public final class WholeFile {
     }
   }
 
-  private static void setPermissions(PosixFileAttributeView view, Set<PosixFilePermission> wanted) throws IOException {
+  // Some file systems give all files the same permissions: that is no failure, unless it gives more than it may.
+  private static void setPermissions(PosixFileAttributeView view, Set<PosixFilePermission> wanted, Set<PosixFilePermission> most)
+      throws IOException {
     if (view.readAttributes().permissions().equals(wanted)) return;
     try {
       view.setPermissions(wanted);
     } catch (IOException e) {
-      // Some file systems give all files the same permissions.
-      if (!wanted.containsAll(view.readAttributes().permissions())) throw e;
+      if (!most.containsAll(view.readAttributes().permissions())) throw e;
     }
   }
 }

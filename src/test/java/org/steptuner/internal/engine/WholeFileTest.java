@@ -298,6 +298,35 @@ class WholeFileTest {
     assertEquals(List.of("rw-------"), during, "nobody else reads it before");
   }
 
+  /** Where all files have the same permissions a file can be replaced all the same, unless others could read what they could not. */
+  @Test
+  void permissionsThatCannotBeChanged() throws IOException {
+    final Configuration posix = Configuration.unix().toBuilder().setAttributeViews("basic", "owner", "posix", "unix").build();
+    try (FileSystem memory = Jimfs.newFileSystem(posix)) {
+      final Path real = Files.createDirectory(memory.getPath("/d"));
+      final GatedFiles fixed = new GatedFiles(real);
+      fixed.fixPermissions();
+      write(fixed.resolve("f"), "first");
+      write(fixed.resolve("f"), "second");
+      assertEquals("second", Files.readString(real.resolve("f")));
+      Files.setPosixFilePermissions(real.resolve("f"), PosixFilePermissions.fromString("rw-------"));
+      assertEquals("permissions are fixed here", refused(fixed.resolve("f")));
+      assertEquals("second", Files.readString(real.resolve("f")));
+      assertEquals(List.of("f"), names(real));
+    }
+  }
+
+  /** What failed first is the reason, also where what was begun cannot be removed either. */
+  @Test
+  void whatFailedFirstIsTheReason() throws IOException {
+    try (FileSystem memory = Jimfs.newFileSystem(Configuration.unix())) {
+      final GatedFiles kept = new GatedFiles(Files.createDirectory(memory.getPath("/d")));
+      kept.keep();
+      kept.failWith(new IOException("planted"));
+      assertEquals("planted", refused(kept.resolve("f")));
+    }
+  }
+
   @Test
   void aNewFileHasTheUsualPermissions() throws IOException {
     write(folder.resolve("ours"), "");
