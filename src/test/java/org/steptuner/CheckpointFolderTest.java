@@ -153,14 +153,21 @@ class CheckpointFolderTest {
     Files.write(file, all);
   }
 
+  /** Gives an entry another name of the same length. */
+  private static void rename(Path file, String entry, String to) throws IOException {
+    final String text = new String(Files.readAllBytes(file), java.nio.charset.StandardCharsets.ISO_8859_1);
+    Files.write(file, text.replace(entry, to).getBytes(java.nio.charset.StandardCharsets.ISO_8859_1));
+  }
+
   @Test
   void aDamagedFileIsPassedOver() throws IOException {
     final CheckpointFolder checkpoints = CheckpointFolder.of(folder);
     try (TestTensors tensors = tensors(); Optimizer optimizer = optimizer(tensors)) {
-      for (int i = 0; i < 6; ++i) {
+      for (int i = 0; i < 7; ++i) {
         optimizer.step();
-        checkpoints.save(optimizer);
+        checkpoints.save(optimizer, Map.of("a", new byte[1], "b", new byte[1]));
       }
+      rename(folder.resolve(name(7)), "entries/a", "entries/b"); // it is there twice then
       truncate(folder.resolve(name(6)));
       flip(folder.resolve(name(5)), "parameters/0");
       flip(folder.resolve(name(4)), "manifest");
@@ -168,15 +175,15 @@ class CheckpointFolderTest {
       final CheckpointFolder.Latest latest = checkpoints.restoreLatest(optimizer).orElseThrow();
       assertEquals(folder.resolve(name(2)), latest.file());
       assertEquals(2, optimizer.steps());
-      assertEquals(steps(6, 5, 4, 3), latest.skipped().keySet().stream().map(path -> path.getFileName().toString()).toList());
+      assertEquals(steps(7, 6, 5, 4, 3), latest.skipped().keySet().stream().map(path -> path.getFileName().toString()).toList());
       latest.skipped().forEach((file, reason) -> assertTrue(reason.getMessage().contains(file.toString()), reason.getMessage()));
       assertThrows(UnsupportedOperationException.class, () -> latest.skipped().clear());
       truncate(folder.resolve(name(2)));
       truncate(folder.resolve(name(1)));
       final SavedState before = SavedState.of(optimizer);
       final CheckpointException none =
-          assertRefused(CheckpointException.class, () -> checkpoints.restoreLatest(optimizer), "6", folder.toString());
-      assertEquals(6, none.getSuppressed().length);
+          assertRefused(CheckpointException.class, () -> checkpoints.restoreLatest(optimizer), "7", folder.toString());
+      assertEquals(7, none.getSuppressed().length);
       before.assertSame(SavedState.of(optimizer), "unchanged");
     }
   }
@@ -300,6 +307,19 @@ class CheckpointFolderTest {
       assertEquals(steps(0), names(folder.resolve("real")));
     }
     assertFalse(Files.isDirectory(folder.resolve("file")));
+  }
+
+  @Test
+  void onAFileSystemThatWasClosed() throws IOException {
+    final FileSystem memory = Jimfs.newFileSystem(Configuration.unix());
+    final CheckpointFolder checkpoints = CheckpointFolder.of(memory.getPath("/work")).keep(1);
+    try (TestTensors tensors = tensors(); Optimizer optimizer = optimizer(tensors)) {
+      checkpoints.save(optimizer);
+      memory.close();
+      assertRefused(UncheckedIOException.class, checkpoints::files, "/work", "the file system is closed");
+      assertRefused(UncheckedIOException.class, () -> checkpoints.save(optimizer), "/work", "the file system is closed");
+      assertRefused(UncheckedIOException.class, () -> checkpoints.restoreLatest(optimizer), "/work", "the file system is closed");
+    }
   }
 
   /** An old file that cannot be removed: the new one is there, and the error is told. */

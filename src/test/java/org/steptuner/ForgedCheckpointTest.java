@@ -197,6 +197,7 @@ class ForgedCheckpointTest {
     final Map<String, byte[]> entries = with("entries/epoch", new byte[] {7});
     entries.put("entries/größe/層", new byte[0]);
     entries.put("entries/", new byte[0]);
+    entries.put("entries/größe/", new byte[0]); // as other programs pack folders
     entries.put("entriesX", new byte[] {1});
     write(file, entries);
     final Map<String, byte[]> expected = new LinkedHashMap<>();

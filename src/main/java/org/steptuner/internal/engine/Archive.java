@@ -121,7 +121,7 @@ final class Archive implements AutoCloseable {
     final Map<String, byte[]> callers = new LinkedHashMap<>();
     long left = Math.max(limit(), fileSize);
     for (String name : entries.keySet()) {
-      if (!name.startsWith(CALLER) || name.equals(CALLER)) continue;
+      if (!name.startsWith(CALLER) || name.endsWith("/")) continue; // a folder, as other programs add them
       final byte[] bytes = bytes(name, left);
       left -= bytes.length;
       callers.put(name.substring(CALLER.length()), bytes);
@@ -145,7 +145,7 @@ final class Archive implements AutoCloseable {
     if (entry == null) throw new CheckpointException(file + " lacks " + name);
     if (entry.getSize() != size) throw new CheckpointException(file + " has " + entry.getSize() + " bytes of " + name + ", not " + size);
     final CRC32 crc = new CRC32();
-    final byte[] bytes = new byte[(int) Math.min(BUFFER, size + 1)];
+    final byte[] bytes = new byte[(int) Math.min(BUFFER, size) + 1];
     long at = 0;
     try (InputStream in = stream(entry)) {
       for (int part; at <= size && (part = in.readNBytes(bytes, 0, bytes.length)) > 0; at += part) {
@@ -155,6 +155,23 @@ final class Archive implements AutoCloseable {
       }
     }
     if (at != size || crc.getValue() != entry.getCrc()) throw damaged(name);
+  }
+
+  /** Reads an array as {@link #array} does, and keeps nothing of it. */
+  void check(String name, long size) throws IOException {
+    array(name, size, (offset, bytes, count) -> {});
+  }
+
+  /**
+   * Reads everything.
+   *
+   * @throws CheckpointException if an entry has another size than it says, or a checksum that does not match
+   */
+  void verify() throws IOException {
+    for (ZipEntry entry : entries.values()) {
+      if (entry.getSize() < 0) throw damaged(entry.getName());
+      check(entry.getName(), entry.getSize());
+    }
   }
 
   private InputStream stream(ZipEntry entry) throws IOException {

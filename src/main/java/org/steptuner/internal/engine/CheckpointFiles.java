@@ -14,6 +14,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.steptuner.CheckpointException;
 
 /** The files of a {@link org.steptuner.CheckpointFolder}. */
 public final class CheckpointFiles {
@@ -32,33 +33,32 @@ public final class CheckpointFiles {
 
   /** @throws UncheckedIOException if there is none and it cannot be made */
   public static void createFolder(Path folder) {
-    if (Files.isDirectory(folder)) return;
-    try {
+    done("make the folder " + folder, () -> {
+      if (Files.isDirectory(folder)) return null;
       Files.createDirectories(folder);
-      WholeFile.sync(folder.toAbsolutePath().getParent());
-    } catch (IOException | UnsupportedOperationException e) {
-      throw failed("make the folder " + folder, e);
-    }
+      for (Path above = folder.toAbsolutePath().getParent(); above != null; above = above.getParent()) WholeFile.sync(above);
+      return null;
+    });
   }
 
   /** Files with such names, by steps, the fewest first; none where there is no folder. */
   public static List<Path> list(Path folder) {
-    final List<Numbered> found = new ArrayList<>();
-    try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
-      for (Path file : files) {
-        final Matcher name = NAME.matcher(file.getFileName().toString());
-        if (name.matches() && Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS))
-          found.add(new Numbered(file, Long.parseLong(name.group(1))));
+    return done("read the folder " + folder, () -> {
+      final List<Numbered> found = new ArrayList<>();
+      try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
+        for (Path file : files) {
+          final Matcher name = NAME.matcher(file.getFileName().toString());
+          if (name.matches() && Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS))
+            found.add(new Numbered(file, Long.parseLong(name.group(1))));
+        }
+      } catch (NoSuchFileException e) {
+        return List.of();
+      } catch (DirectoryIteratorException e) {
+        throw e.getCause();
       }
-    } catch (NoSuchFileException e) {
-      return List.of();
-    } catch (IOException e) {
-      throw failed("read the folder " + folder, e);
-    } catch (DirectoryIteratorException e) {
-      throw failed("read the folder " + folder, e.getCause());
-    }
-    found.sort(Comparator.comparingLong(Numbered::steps));
-    return found.stream().map(Numbered::file).toList();
+      found.sort(Comparator.comparingLong(Numbered::steps));
+      return found.stream().map(Numbered::file).toList();
+    });
   }
 
   /**
@@ -74,30 +74,33 @@ public final class CheckpointFiles {
     for (int f = files.size() - 1; f >= 0; --f) {
       final Path file = files.get(f);
       if (file.equals(saved)) continue;
-      if (kept == count) remove(file);
-      else if (ZipArchive.isWhole(file, Checkpoint.MANIFEST)) ++kept;
-    }
-  }
-
-  private static void remove(Path file) {
-    try {
-      Files.deleteIfExists(file);
-    } catch (IOException | UnsupportedOperationException e) {
-      throw failed("remove " + file, e);
+      if (kept == count) done("remove " + file, () -> Files.deleteIfExists(file));
+      else if (holds(file, archive -> archive.has(Checkpoint.MANIFEST))) ++kept;
     }
   }
 
   /** Whether a checkpoint is not what was once written. */
   public static boolean isDamaged(Path file) {
+    return !holds(file, archive -> {
+      archive.verify();
+      return archive.has(Checkpoint.MANIFEST);
+    });
+  }
+
+  /** False also of a file that cannot be read, or is damaged. */
+  private static boolean holds(Path file, Archive.Reader<Boolean> question) {
     try {
-      ZipArchive.verify(file);
-      return !ZipArchive.isWhole(file, Checkpoint.MANIFEST);
-    } catch (IOException e) {
-      return true;
+      return Archive.read(file, question);
+    } catch (CheckpointException | UncheckedIOException e) {
+      return false;
     }
   }
 
-  private static UncheckedIOException failed(String what, Exception e) {
-    return new UncheckedIOException("cannot " + what + ": " + WholeFile.reason(e), e instanceof IOException io ? io : new IOException(e));
+  private static <T> T done(String what, WholeFile.Work<T> work) {
+    try {
+      return WholeFile.uninterrupted(work);
+    } catch (IOException e) {
+      throw new UncheckedIOException("cannot " + what + ": " + WholeFile.reason(e), e);
+    }
   }
 }

@@ -6,14 +6,9 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
-import java.nio.file.ClosedFileSystemException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Collections;
-import java.util.zip.CRC32;
-import java.util.zip.CheckedInputStream;
-import java.util.zip.ZipEntry;
 import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
 
@@ -33,12 +28,11 @@ final class ZipArchive {
    * @throws IOException if it cannot be read
    */
   static ZipFile open(Path file) throws IOException {
-    try {
-      if (Files.isDirectory(file)) throw new FileSystemException(file.toString(), null, "it is a folder");
-      return WholeFile.isLocal(file) ? zip(file.toFile(), ZipFile.OPEN_READ) : WholeFile.uninterrupted(() -> openCopy(file));
-    } catch (UnsupportedOperationException | ClosedFileSystemException | SecurityException e) {
-      throw new IOException(WholeFile.reason(e), e);
-    }
+    return WholeFile.uninterrupted(
+        () -> {
+          if (Files.isDirectory(file)) throw new FileSystemException(file.toString(), null, "it is a folder");
+          return WholeFile.isLocal(file) ? zip(file.toFile(), ZipFile.OPEN_READ) : openCopy(file);
+        });
   }
 
   /** Some JDKs make arrays of as many elements as the end of an archive says, and a damaged one may say any number. */
@@ -62,32 +56,6 @@ final class ZipArchive {
         return zip(copy.toFile(), READ_AND_DELETE);
       } finally {
         Files.deleteIfExists(copy);
-      }
-    }
-  }
-
-  /** Whether a file is a zip archive to its end, with an entry. Reads no entry. */
-  static boolean isWhole(Path file, String entry) {
-    try (ZipFile zip = open(file)) {
-      return zip.getEntry(entry) != null;
-    } catch (IOException e) {
-      return false;
-    }
-  }
-
-  /**
-   * Reads all of a zip file.
-   *
-   * @throws IOException if an entry is not what its checksum says, or it cannot be read
-   */
-  static void verify(Path file) throws IOException {
-    try (ZipFile zip = open(file)) {
-      for (ZipEntry entry : Collections.list(zip.entries())) {
-        final CRC32 sum = new CRC32();
-        try (InputStream in = new CheckedInputStream(zip.getInputStream(entry), sum)) {
-          in.transferTo(OutputStream.nullOutputStream());
-        }
-        if (sum.getValue() != entry.getCrc()) throw new ZipException("the checksum of " + entry.getName() + " does not match");
       }
     }
   }
