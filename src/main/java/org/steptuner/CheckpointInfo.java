@@ -29,7 +29,7 @@ public record CheckpointInfo(
     List<Tensor> tensors,
     Map<String, byte[]> entries) {
   /**
-   * A tensor of a checkpoint.
+   * A tensor of a checkpoint. In files of version 1 and 2 the name of a group ends at the first ": ", and what follows is the tensor's.
    *
    * @param name the name that it was added under
    * @param group its parameter group

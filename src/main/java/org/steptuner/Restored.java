@@ -20,7 +20,7 @@ import java.util.StringJoiner;
  * @param regrouped tensors that are in another group
  * @param restarted those of them that start with fresh state, see {@link RestoreOptions#allowGroups}
  * @param parametersKept whether parameters were left as they are, see {@link RestoreOptions#keepParameters}
- * @param notCompared what a file of version 1 or 2 says in words that could not be read, and so was not compared
+ * @param notCompared settings that a file of version 1 or 2 says in words that could not be read, and so were not compared
  * @param entries what the caller saved with it, by name
  */
 public record Restored(

@@ -35,8 +35,17 @@ class OldCheckpointsTest {
     final RecordedRun run = recorded.run();
     final Path file = Files.write(folder.resolve("old.checkpoint"), recorded.content());
     assertTrue(SavedState.read(file).manifest().contains("\nversion=" + recorded.version() + "\n"), "the version of the file");
+    final CheckpointInfo info = CheckpointInfo.read(file);
     try (Bowl bowl = run.begin(); Optimizer optimizer = run.optimizer(bowl)) {
-      optimizer.restore(file);
+      assertTrue(optimizer.restore(file).isExact());
+      assertEquals(recorded.version(), info.version());
+      assertEquals(optimizer.steps(), info.steps());
+      // Where a name has ": " in it, the file does not say where the group's ends.
+      assertEquals(
+          optimizer.parameters().tensors().stream().map(
+              tensor -> tensor.group() + ": " + tensor.name() + " " + tensor.parameterType() + " " + tensor.count()).toList(),
+          info.tensors().stream().map(
+              tensor -> tensor.group() + ": " + tensor.name() + " " + tensor.parameterType() + " " + tensor.count()).toList());
       run.train(bowl, optimizer, RecordedRun.SAVED, RecordedRun.FINISHED);
       assertEquals(recorded.outcome(), RecordedRun.outcome(bowl, optimizer));
     }

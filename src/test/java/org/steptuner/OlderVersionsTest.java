@@ -193,10 +193,13 @@ class OlderVersionsTest {
       assertRefused(CheckpointException.class, () -> optimizer.restore(file), "group 'bias': rateFactor is 0.5 in the file and 1.0 here");
       assertEquals(2, optimizer.restore(file, RestoreOptions.lenient()).settings().size());
     });
-    // What cannot be read is not compared, and the report says so.
+    // What cannot be read is not compared: that is no strict restore, and the report of another says so.
     saveOld(grouped, usual(), "of another kind");
     with(grouped, usual(), (tensors, optimizer) -> {
-      final Restored restored = optimizer.restore(file);
+      final SavedState before = SavedState.of(optimizer);
+      assertRefused(CheckpointException.class, () -> optimizer.restore(file), "of another kind", "allowSettings()");
+      before.assertSame(SavedState.of(optimizer), "refused");
+      final Restored restored = optimizer.restore(file, RestoreOptions.strict().allowSettings());
       assertEquals(List.of("groups={of another kind}"), restored.notCompared());
       assertTrue(!restored.isExact() && restored.toString().contains("of another kind"), restored.toString());
     });
@@ -205,7 +208,8 @@ class OlderVersionsTest {
         "bias=Group[" + "a=A[".repeat(99) + "]".repeat(100))) {
       saveOld(scoped, usual(), unreadable);
       with(scoped, usual(), (tensors, optimizer) -> {
-        assertEquals(List.of("groups={" + unreadable + "}"), optimizer.restore(file).notCompared());
+        assertRefused(CheckpointException.class, () -> optimizer.restore(file), "cannot be read");
+        assertEquals(List.of("groups={" + unreadable + "}"), optimizer.restore(file, RestoreOptions.lenient()).notCompared());
         train(tensors, optimizer, 5, 7);
       });
     }

@@ -29,7 +29,10 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.steptuner.NamedTensors.Spec;
 import org.steptuner.TestOptimizers.Configuration;
 import org.steptuner.rule.AdamW;
+import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
+import org.steptuner.rule.ScheduleFreeAdamW;
+import org.steptuner.rule.ScheduleFreeSGD;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.TunerBuilder;
@@ -293,6 +296,28 @@ class RestoreTest {
         tensors.assertSameParameters(whole, "under another name of the group");
       }
     });
+  }
+
+  /** Groups that become one: an average goes on with its weight, and does not begin again. */
+  @Test
+  void groupsThatBecomeOne() {
+    for (Rule rule : List.of(ScheduleFreeSGD.defaults(), ScheduleFreeAdamW.defaults())) {
+      final Configuration configuration = new Configuration("", () -> FixedRate.of(0.01, rule));
+      save(configuration, usual());
+      final List<Spec> one = usual().stream().map(spec -> spec.in("all")).toList();
+      restored(configuration, one, RestoreOptions.strict().allowGroups(), (tensors, optimizer, restored) -> {
+        assertEquals(List.of(), restored.restarted());
+        try (TestTensors whole = make(usual(), 1); Optimizer exact = configuration.build(whole.on(CPU))) {
+          exact.restore(file);
+          train(whole, exact, 5, 7);
+          train(tensors, optimizer, 5, 7);
+          tensors.assertSameParameters(whole, rule + " in training");
+          exact.evaluating();
+          optimizer.evaluating();
+          tensors.assertSameParameters(whole, rule + " to evaluate");
+        }
+      });
+    }
   }
 
   /** The new settings count, and all else is that of the file. */

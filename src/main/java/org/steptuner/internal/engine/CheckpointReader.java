@@ -15,8 +15,6 @@ import org.steptuner.Restored;
 
 /** Reads checkpoints. Everything that is used is checked before anything changes. */
 public final class CheckpointReader {
-  private static final Archive.Sink NOWHERE = (offset, bytes, count) -> {};
-
   /** An array of the file, and where it goes. */
   private record Transfer(String entry, String slot, int tensor, long bytes) {}
 
@@ -30,9 +28,9 @@ public final class CheckpointReader {
       for (int t = 0; t < manifest.tensors().size(); ++t) {
         final Manifest.Tensor tensor = manifest.tensors().get(t);
         tensors.add(new CheckpointInfo.Tensor(tensor.name(), tensor.group(), tensor.type(), tensor.count()));
-        archive.array(Checkpoint.entry(null, t), tensor.count() * tensor.type().bytes(), NOWHERE);
+        archive.check(Checkpoint.entry(null, t), tensor.count() * tensor.type().bytes());
         for (String slot : manifest.slots())
-          archive.array(Checkpoint.entry(slot, t), tensor.count() * tensor.type().stateType().bytes(), NOWHERE);
+          archive.check(Checkpoint.entry(slot, t), tensor.count() * tensor.type().stateType().bytes());
       }
       return new CheckpointInfo(
           manifest.version(), manifest.steps(), manifest.skippedSteps(), manifest.tuner().name(), manifest.tuner().values(), tensors,
@@ -55,10 +53,15 @@ public final class CheckpointReader {
         if (!options.keepsParameters()) parameters.add(transfer(optimizer, null, t, match));
         if (!match.restarts(t)) for (String slot : here.slots()) state.add(transfer(optimizer, slot, t, match));
       }
-      for (Transfer transfer : parameters) archive.array(transfer.entry, transfer.bytes, NOWHERE);
-      for (Transfer transfer : state) archive.array(transfer.entry, transfer.bytes, NOWHERE);
-      write(optimizer, archive, match, parameters, state);
-      optimizer.resume(saved.steps(), saved.skippedSteps(), scalars, match.changedScopes());
+      for (Transfer transfer : parameters) archive.check(transfer.entry, transfer.bytes);
+      for (Transfer transfer : state) archive.check(transfer.entry, transfer.bytes);
+      writing(archive.file(), () -> {
+        optimizer.evaluation.training(); // parameters that stay must be those of training
+        write(optimizer, archive, parameters);
+        if (match.startsSome()) optimizer.startState();
+        write(optimizer, archive, state);
+        optimizer.resume(saved.steps(), saved.skippedSteps(), scalars, match.changedScopes());
+      });
       return match.report(entries);
     });
   }
@@ -75,19 +78,20 @@ public final class CheckpointReader {
     return new Transfer(Checkpoint.entry(slot, match.source(tensor)), slot, tensor, optimizer.plan.bytes(slot, tensor));
   }
 
-  private static void write(BoundOptimizer optimizer, Archive archive, Match match, List<Transfer> parameters, List<Transfer> state)
-      throws IOException {
+  private interface Writing {
+    void run() throws IOException;
+  }
+
+  /** What fails here leaves the optimizer with one part of the file and one part of its own, and says so. */
+  private static void writing(Path file, Writing work) {
     try {
-      optimizer.evaluation.training(); // parameters that stay must be those of training
-      write(optimizer, archive, parameters);
-      if (match.startsSome()) optimizer.startState();
-      write(optimizer, archive, state);
+      work.run();
     } catch (IOException e) {
-      throw new UncheckedIOException(inPart(archive.file(), e), e);
+      throw new UncheckedIOException(inPart(file, e), e);
     } catch (CheckpointException e) {
-      throw new CheckpointException(inPart(archive.file(), e), e);
+      throw new CheckpointException(inPart(file, e), e);
     } catch (DeviceException e) {
-      throw new DeviceException(inPart(archive.file(), e), e);
+      throw new DeviceException(inPart(file, e), e);
     }
   }
 

@@ -47,6 +47,10 @@ final class Identity {
       final Integer number = numbers.get(group.name());
       if (number != null) compare("group '" + group.name() + "': ", saved.groups().get(number), group);
     }
+    if (!saved.unreadable().isEmpty() && !options.settings())
+      throw refused(
+          "it has settings in words that cannot be read, and so not be compared: " + ManifestLines.shortened(saved.unreadable().toString())
+              + "; RestoreOptions.allowSettings() accepts that");
     if (!settings.isEmpty() && !options.settings())
       throw refused("settings differ: " + settings.values() + "; RestoreOptions.allowSettings() accepts that");
   }

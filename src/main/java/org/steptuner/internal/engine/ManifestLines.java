@@ -184,7 +184,7 @@ final class ManifestLines {
     return new CheckpointException(file + " has a damaged manifest: " + what, cause);
   }
 
-  private static String shortened(String text) {
+  static String shortened(String text) {
     return text.length() <= 100 ? text : text.substring(0, 100) + "...";
   }
 }

@@ -167,7 +167,7 @@ final class Match {
     }
   }
 
-  // A group of the same name; or the one that all tensors of a renamed group come from.
+  // A group of the same name; or the one that the tensors of a renamed group come from.
   private int[] groupSources() {
     final int none = -1;
     final int several = -2;
@@ -176,7 +176,9 @@ final class Match {
     for (int t = 0; t < source.length; ++t) {
       if (source[t] < 0) continue;
       final int its = savedGroup[source[t]];
-      from[group[t]] = from[group[t]] == none || from[group[t]] == its ? its : several;
+      if (from[group[t]] == none) from[group[t]] = its;
+      // With other scopes the source is for the weight of an average only, which all state needs.
+      else if (from[group[t]] != its && here.scope() == Scope.GROUP) from[group[t]] = several;
     }
     final Map<String, Integer> numbers = saved.groupNumbers();
     for (int g = 0; g < from.length; ++g) {
