@@ -207,7 +207,7 @@ public final class ScheduleRefinement {
   public static double[] load(Path file) {
     final List<Double> norms = new ArrayList<>();
     try {
-      for (String line : Files.readAllLines(file)) {
+      for (String line : WholeFile.uninterrupted(() -> Files.readAllLines(file))) {
         if (line.isBlank()) continue;
         try {
           norms.add(Double.parseDouble(line.trim()));
@@ -216,7 +216,7 @@ public final class ScheduleRefinement {
         }
       }
     } catch (IOException e) {
-      throw new UncheckedIOException("cannot read norms from " + file + ": " + e.getMessage(), e);
+      throw new UncheckedIOException("cannot read norms from " + file + ": " + WholeFile.reason(e), e);
     }
     return norms.stream().mapToDouble(Double::doubleValue).toArray();
   }

@@ -19,7 +19,7 @@ import org.steptuner.internal.Natives;
  * <p>The tensors of a segment share coefficients and sums. A segment has all tensors of a group, or one tensor if the scope is TENSOR.
  */
 public final class Plan implements AutoCloseable {
-  private static final Cleaner CLEANER = Cleaner.create();
+  private static Cleaner cleaner; // made when first needed: it has a thread, of which there may be none left
 
   private ParameterSet parameters; // as they are now, or as they were before the last rebind
   private boolean moved;
@@ -229,9 +229,15 @@ public final class Plan implements AutoCloseable {
   ByteBuffer buffer(long address, long bytes) {
     handle();
     final ByteBuffer buffer = new NativeBytes(address).capacity(bytes).asByteBuffer().order(ByteOrder.nativeOrder());
+    final Cleaner freeing = cleaner();
     memory.hold();
-    CLEANER.register(buffer, memory);
+    freeing.register(buffer, memory);
     return buffer;
+  }
+
+  private static synchronized Cleaner cleaner() {
+    if (cleaner == null) cleaner = Cleaner.create();
+    return cleaner;
   }
 
   long handle() {
