@@ -14,8 +14,6 @@ import java.util.Objects;
  * @see Optimizer#restore(java.nio.file.Path, RestoreOptions)
  */
 public final class RestoreOptions {
-  private static final RestoreOptions STRICT = new RestoreOptions(false, false, false, false, false, false, Map.of());
-
   private final boolean settings;
   private final boolean newTensors;
   private final boolean unusedTensors;
@@ -33,12 +31,12 @@ public final class RestoreOptions {
     this.order = order;
     this.groups = groups;
     this.keepsParameters = keepsParameters;
-    this.renamed = renamed;
+    this.renamed = Map.copyOf(renamed);
   }
 
   /** Nothing may differ: the restored run equals an uninterrupted one bit for bit. */
   public static RestoreOptions strict() {
-    return STRICT;
+    return new RestoreOptions(false, false, false, false, false, false, Map.of());
   }
 
   /** Everything may differ that any of the options allows; names must match, and parameters are restored. */

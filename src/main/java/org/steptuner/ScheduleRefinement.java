@@ -207,7 +207,7 @@ public final class ScheduleRefinement {
   public static double[] load(Path file) {
     final List<Double> norms = new ArrayList<>();
     try {
-      for (String line : WholeFile.uninterrupted(() -> Files.readAllLines(file))) {
+      for (String line : Files.readAllLines(file)) {
         if (line.isBlank()) continue;
         try {
           norms.add(Double.parseDouble(line.trim()));

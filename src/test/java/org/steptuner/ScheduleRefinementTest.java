@@ -131,9 +131,6 @@ class ScheduleRefinementTest {
     final Path file = folder.resolve("norms.txt");
     ScheduleRefinement.save(file, norms);
     assertArrayEquals(norms, ScheduleRefinement.load(file));
-    Thread.currentThread().interrupt();
-    assertArrayEquals(norms, ScheduleRefinement.load(file));
-    assertTrue(Thread.interrupted(), "it is interrupted as before");
     Files.writeString(file, "1.5\nmany\n");
     final IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> ScheduleRefinement.load(file));
     assertTrue(e.getMessage().contains("norm 2"), e.getMessage());

@@ -17,7 +17,6 @@ import org.steptuner.internal.engine.Instrumented;
 import org.steptuner.internal.engine.Plan;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Sweep;
-import org.steptuner.internal.engine.WholeFile;
 
 /**
  * Measures the curvature of a loss along a run, as in the figures of Roulet et al., "Stepping on the Edge: Curvature Aware Learning Rate
@@ -236,9 +235,9 @@ public final class CurvatureInstruments {
           .append(r.edge()).append(',').append(r.preconditionedSharpness).append(',').append(r.preconditionedEdge()).append(',')
           .append(r.alignment).append(',').append(r.angle).append('\n');
     try {
-      WholeFile.uninterrupted(() -> Files.writeString(file, text));
+      Files.writeString(file, text);
     } catch (IOException e) {
-      throw new UncheckedIOException("cannot write " + file + ": " + WholeFile.reason(e), e);
+      throw new UncheckedIOException("cannot write " + file + ": " + e.getMessage(), e);
     }
   }
 }

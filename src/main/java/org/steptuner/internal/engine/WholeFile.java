@@ -50,7 +50,7 @@ public final class WholeFile {
   }
 
   /** Work with files. */
-  public interface Work<T> {
+  interface Work<T> {
     /** Does it; may be called again. */
     T run() throws IOException;
   }
@@ -101,7 +101,7 @@ public final class WholeFile {
    *
    * @throws IOException what the work throws. So are the exceptions of other kinds that providers of file systems throw
    */
-  public static <T> T uninterrupted(Work<T> work) throws IOException {
+  static <T> T uninterrupted(Work<T> work) throws IOException {
     boolean interrupted = false;
     try {
       while (true) {
