@@ -3,6 +3,7 @@ package org.steptuner.internal.engine;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.ClosedFileSystemException;
 import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
@@ -33,7 +34,7 @@ public final class CheckpointFiles {
 
   /** @throws UncheckedIOException if there is none and it cannot be made */
   public static void createFolder(Path folder) {
-    done("make the folder " + folder, () -> {
+    done("make the folder ", folder, () -> {
       if (Files.isDirectory(folder)) return null;
       Files.createDirectories(folder);
       for (Path above = folder.toAbsolutePath().getParent(); above != null; above = above.getParent()) WholeFile.sync(above);
@@ -43,7 +44,7 @@ public final class CheckpointFiles {
 
   /** Files with such names, by steps, the fewest first; none where there is no folder. */
   public static List<Path> list(Path folder) {
-    return done("read the folder " + folder, () -> {
+    return done("read the folder ", folder, () -> {
       final List<Numbered> found = new ArrayList<>();
       try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
         for (Path file : files) {
@@ -74,7 +75,7 @@ public final class CheckpointFiles {
     for (int f = files.size() - 1; f >= 0; --f) {
       final Path file = files.get(f);
       if (file.equals(saved)) continue;
-      if (kept == count) done("remove " + file, () -> Files.deleteIfExists(file));
+      if (kept == count) done("remove ", file, () -> Files.deleteIfExists(file));
       else if (holds(file, archive -> archive.has(Checkpoint.MANIFEST))) ++kept;
     }
   }
@@ -83,7 +84,7 @@ public final class CheckpointFiles {
   public static boolean isDamaged(Path file) {
     return !holds(file, archive -> {
       archive.verify();
-      return archive.has(Checkpoint.MANIFEST);
+      return CheckpointReader.hasAllEntries(archive);
     });
   }
 
@@ -96,11 +97,15 @@ public final class CheckpointFiles {
     }
   }
 
-  private static <T> T done(String what, WholeFile.Work<T> work) {
+  private static <T> T done(String what, Path file, WholeFile.Work<T> work) {
     try {
-      return WholeFile.uninterrupted(work);
+      return WholeFile.uninterrupted(() -> {
+        // Some providers of file systems throw anything at all once theirs is closed.
+        if (!file.getFileSystem().isOpen()) throw new ClosedFileSystemException();
+        return work.run();
+      });
     } catch (IOException e) {
-      throw new UncheckedIOException("cannot " + what + ": " + WholeFile.reason(e), e);
+      throw new UncheckedIOException("cannot " + what + file + ": " + WholeFile.reason(e), e);
     }
   }
 }

@@ -31,6 +31,7 @@ final class ZipArchive {
     return WholeFile.uninterrupted(
         () -> {
           if (Files.isDirectory(file)) throw new FileSystemException(file.toString(), null, "it is a folder");
+          WholeFile.checkOrdinary(file);
           return WholeFile.isLocal(file) ? zip(file.toFile(), ZipFile.OPEN_READ) : openCopy(file);
         });
   }
