@@ -32,8 +32,6 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.steptuner.rule.AdamW;
-import org.steptuner.rule.SGD;
-import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
 
 /** Saving and restoring where other programs are stopped: on interrupted threads, other file systems, full disks. */

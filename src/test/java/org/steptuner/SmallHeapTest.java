@@ -4,7 +4,6 @@ package org.steptuner;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.steptuner.DataType.FLOAT32;
 
 import java.lang.reflect.Field;
 import java.nio.ByteBuffer;

@@ -4,7 +4,6 @@ package org.steptuner.tuner;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
-import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
 import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
