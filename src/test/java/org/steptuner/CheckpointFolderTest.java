@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -12,7 +13,9 @@ import com.google.common.jimfs.Configuration;
 import com.google.common.jimfs.Jimfs;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystem;
+import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -289,7 +292,7 @@ class CheckpointFolderTest {
         final CheckpointFolder checkpoints = CheckpointFolder.of(folder.resolve(bad));
         assertRefused(UncheckedIOException.class, () -> checkpoints.save(optimizer), folder.resolve(bad).toString());
         assertRefused(UncheckedIOException.class, () -> checkpoints.saveInBackground(optimizer), folder.resolve(bad).toString());
-        assertRefused(UncheckedIOException.class, checkpoints::files, folder.resolve(bad).toString());
+        assertRefused(UncheckedIOException.class, checkpoints::files, folder.resolve(bad).toString(), "is no folder");
         assertRefused(UncheckedIOException.class, () -> checkpoints.restoreLatest(optimizer), folder.resolve(bad).toString());
       }
       optimizer.awaitSaved();
@@ -300,6 +303,53 @@ class CheckpointFolderTest {
       assertEquals(steps(0), names(folder.resolve("real")));
     }
     assertFalse(Files.isDirectory(folder.resolve("file")));
+  }
+
+  /** The JDK's zip file system throws NullPointerException, and others, once it is closed. */
+  @Test
+  void onAClosedFileSystem() throws IOException {
+    final Path inner;
+    try (FileSystem zip = FileSystems.newFileSystem(folder.resolve("zip"), Map.of("create", "true"))) {
+      inner = zip.getPath("/run");
+    }
+    final CheckpointFolder checkpoints = CheckpointFolder.of(inner).keep(1);
+    try (TestTensors tensors = tensors(); Optimizer optimizer = optimizer(tensors)) {
+      assertRefused(UncheckedIOException.class, () -> checkpoints.save(optimizer), "/run", "closed");
+      assertRefused(UncheckedIOException.class, () -> checkpoints.saveInBackground(optimizer), "/run", "closed");
+      assertRefused(UncheckedIOException.class, checkpoints::files, "/run", "closed");
+      assertRefused(UncheckedIOException.class, () -> checkpoints.restoreLatest(optimizer), "/run", "closed");
+    }
+  }
+
+  /** Zip files have no checksum of the names in them: one bit there, and an entry has another name. */
+  @Test
+  void aDamagedNameInTheArchive() throws IOException {
+    final CheckpointFolder checkpoints = CheckpointFolder.of(folder);
+    try (TestTensors tensors = tensors(); Optimizer optimizer = optimizer(tensors)) {
+      final Path good = checkpoints.save(optimizer);
+      optimizer.step();
+      final Path file = checkpoints.save(optimizer, Map.of("epoch", new byte[] {7}, "random/state", new byte[3]));
+      final byte[] whole = Files.readAllBytes(file);
+      final String text = new String(whole, StandardCharsets.ISO_8859_1); // so that a character is a byte
+      for (String name : List.of("entries/epoch", "entries/random/state", "parameters/0", "state/reference/0")) {
+        final int at = text.lastIndexOf(name); // in the directory at the end
+        for (int flipped : new int[] {0, name.length() - 1}) {
+          final byte[] damaged = whole.clone();
+          damaged[at + flipped] ^= 1;
+          Files.write(file, damaged);
+          final SavedState before = SavedState.of(optimizer);
+          assertRefused(CheckpointException.class, () -> optimizer.restore(file), file.toString(), "lacks " + name);
+          assertRefused(CheckpointException.class, () -> CheckpointInfo.read(file), file.toString(), "lacks " + name);
+          before.assertSame(SavedState.of(optimizer), name);
+          final CheckpointFolder.Latest latest = checkpoints.restoreLatest(optimizer).orElseThrow();
+          assertEquals(good, latest.file(), name);
+          assertEquals(List.of(file), List.copyOf(latest.skipped().keySet()), name);
+          optimizer.step();
+        }
+      }
+      Files.write(file, whole);
+      assertArrayEquals(new byte[] {7}, checkpoints.restoreLatest(optimizer).orElseThrow().restored().entries().get("epoch"));
+    }
   }
 
   /** An old file that cannot be removed: the new one is there, and the error is told. */

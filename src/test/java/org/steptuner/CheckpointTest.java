@@ -29,6 +29,7 @@ import java.util.zip.ZipOutputStream;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -421,6 +422,21 @@ class CheckpointTest {
       victim.before.assertSame(SavedState.of(victim.optimizer), "unchanged");
       assertRefused(NullPointerException.class, () -> victim.optimizer.restore(null), "file");
       assertRefused(NullPointerException.class, () -> victim.optimizer.save(null), "file");
+    }
+  }
+
+  /** Opening a pipe would wait for someone who writes into it. */
+  @Test
+  @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+  void aPipeOrADeviceIsNoCheckpoint() throws Exception {
+    final Path pipe = folder.resolve("pipe");
+    Assumptions.assumeTrue(new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor() == 0, "needs mkfifo");
+    try (Victim victim = new Victim()) {
+      for (Path bad : List.of(pipe, Path.of("/dev/zero"))) {
+        assertRefused(UncheckedIOException.class, () -> victim.optimizer.restore(bad), bad.toString(), "no ordinary file");
+        assertRefused(UncheckedIOException.class, () -> CheckpointInfo.read(bad), bad.toString(), "no ordinary file");
+      }
+      victim.before.assertSame(SavedState.of(victim.optimizer), "unchanged");
     }
   }
 

@@ -2,6 +2,7 @@
 package org.steptuner.internal;
 
 import java.io.IOException;
+import java.net.MalformedURLException;
 import java.security.CodeSource;
 import java.util.LinkedHashSet;
 import java.util.ServiceConfigurationError;
@@ -41,10 +42,14 @@ final class LoadFailure {
       return "give Step Tuner and JavaCPP the permission in the policy of the security manager, or run without one";
     if (thrown instanceof ServiceConfigurationError)
       return "take the whole GPU jar, of the same version: minimized jars must keep its class and its *.so file";
+    if (reason instanceof MalformedURLException)
+      return "its class loader has addresses of resources that JavaCPP cannot read: put the libraries on java.library.path";
     if (reason instanceof IOException) return "the cache needs a folder that can be written, with space left and file locks: " + CACHE;
     if (reason instanceof UnsatisfiedLinkError) return adviceOfLinker(text(reason));
     if (thrown instanceof ExceptionInInitializerError || String.valueOf(thrown.getMessage()).contains("Could not initialize class"))
       return "a class of JavaCPP cannot start: correct the system properties that begin with org.bytedeco.javacpp";
+    if (thrown instanceof NoClassDefFoundError && !String.valueOf(thrown.getMessage()).startsWith("org/bytedeco/"))
+      return "put the jar of that class beside JavaCPP, or leave out the system property org.bytedeco.javacpp.logger if that asks for it";
     if (thrown instanceof LinkageError)
       return "put one version of JavaCPP beside Step Tuner, org.bytedeco:javacpp:" + NativeLibrary.JAVACPP + " with its jar for "
           + NativeLibrary.PLATFORM + "; there is " + presentJavaCpp();

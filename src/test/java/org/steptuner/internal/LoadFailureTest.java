@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.net.MalformedURLException;
 import java.util.ServiceConfigurationError;
 import org.bytedeco.javacpp.Loader;
 import org.junit.jupiter.api.Test;
@@ -41,6 +42,19 @@ class LoadFailureTest {
   @Test
   void classesWithoutTheirMethods() {
     assertSaid(new UnsatisfiedLinkError("'int a.b.c()'"), "'int a.b.c()'", "one version of Step Tuner");
+  }
+
+  @Test
+  void classesThatAreNotOfJavaCpp() {
+    final Throwable thrown =
+        new NoClassDefFoundError("org/slf4j/LoggerFactory").initCause(new ClassNotFoundException("org.slf4j.LoggerFactory"));
+    assertSaid(thrown, "java.lang.ClassNotFoundException: org.slf4j.LoggerFactory", "org.bytedeco.javacpp.logger");
+  }
+
+  @Test
+  void resourcesThatOnlyTheirClassLoaderReads() {
+    final String reason = "java.net.MalformedURLException: unknown protocol: mem";
+    assertSaid(new MalformedURLException("unknown protocol: mem"), reason, "class loader");
   }
 
   @Test

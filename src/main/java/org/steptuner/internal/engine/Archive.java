@@ -10,6 +10,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Enumeration;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.zip.CRC32;
 import java.util.zip.ZipEntry;
@@ -116,8 +117,14 @@ final class Archive implements AutoCloseable {
     return bytes;
   }
 
-  /** The caller's entries, by the names that the caller gave them. */
-  Map<String, byte[]> callersEntries() throws IOException {
+  /**
+   * The caller's entries, by the names that the caller gave them.
+   *
+   * @param expected the names of some that must be there; null if that is not known
+   * @throws CheckpointException if one is missing, is damaged or is too large
+   */
+  Map<String, byte[]> callersEntries(List<String> expected) throws IOException {
+    if (expected != null) for (String name : expected) if (!has(CALLER + name)) throw lacks(CALLER + name);
     final Map<String, byte[]> callers = new LinkedHashMap<>();
     long left = Math.max(limit(), fileSize);
     for (String name : entries.keySet()) {
@@ -142,7 +149,7 @@ final class Archive implements AutoCloseable {
    */
   void array(String name, long size, Sink sink) throws IOException {
     final ZipEntry entry = entries.get(name);
-    if (entry == null) throw new CheckpointException(file + " lacks " + name);
+    if (entry == null) throw lacks(name);
     if (entry.getSize() != size) throw new CheckpointException(file + " has " + entry.getSize() + " bytes of " + name + ", not " + size);
     final CRC32 crc = new CRC32();
     final byte[] bytes = new byte[(int) Math.min(BUFFER, size + 1)];
@@ -166,6 +173,10 @@ final class Archive implements AutoCloseable {
   private CheckpointException tooLarge(String name, long size, long most) {
     return new CheckpointException(
         file + " has " + size + " or more bytes of " + name + ", and this JVM takes up to " + most + ": a larger heap (-Xmx) takes more");
+  }
+
+  private CheckpointException lacks(String name) {
+    return new CheckpointException(file + " is damaged: it lacks " + name);
   }
 
   private CheckpointException damaged(String name) {

@@ -2,6 +2,7 @@
 package org.steptuner.internal.engine;
 
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 
@@ -14,9 +15,9 @@ final class Checkpoint {
 
   private Checkpoint() {}
 
-  /** What the manifest of an optimizer's checkpoint says, line by line. */
-  static Map<String, String> manifest(BoundOptimizer optimizer) {
-    return Manifest.of(optimizer).lines();
+  /** What the manifest of an optimizer's checkpoint says, line by line, if the caller has entries of such names. */
+  static Map<String, String> manifest(BoundOptimizer optimizer, Collection<String> entries) {
+    return Manifest.of(optimizer, List.copyOf(entries)).lines();
   }
 
   /** The entry of a tensor in a state slot, or in the parameters (slot null). */

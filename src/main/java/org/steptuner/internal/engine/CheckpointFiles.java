@@ -3,6 +3,7 @@ package org.steptuner.internal.engine;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.ClosedFileSystemException;
 import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
@@ -32,11 +33,12 @@ public final class CheckpointFiles {
 
   /** @throws UncheckedIOException if there is none and it cannot be made */
   public static void createFolder(Path folder) {
-    if (Files.isDirectory(folder)) return;
     try {
+      checkOpen(folder);
+      if (Files.isDirectory(folder)) return;
       Files.createDirectories(folder);
       WholeFile.sync(folder.toAbsolutePath().getParent());
-    } catch (IOException | UnsupportedOperationException e) {
+    } catch (IOException | UnsupportedOperationException | ClosedFileSystemException | SecurityException e) {
       throw failed("make the folder " + folder, e);
     }
   }
@@ -44,15 +46,18 @@ public final class CheckpointFiles {
   /** Files with such names, by steps, the fewest first; none where there is no folder. */
   public static List<Path> list(Path folder) {
     final List<Numbered> found = new ArrayList<>();
-    try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
-      for (Path file : files) {
-        final Matcher name = NAME.matcher(file.getFileName().toString());
-        if (name.matches() && Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS))
-          found.add(new Numbered(file, Long.parseLong(name.group(1))));
+    try {
+      checkOpen(folder);
+      try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
+        for (Path file : files) {
+          final Matcher name = NAME.matcher(file.getFileName().toString());
+          if (name.matches() && Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS))
+            found.add(new Numbered(file, Long.parseLong(name.group(1))));
+        }
       }
     } catch (NoSuchFileException e) {
       return List.of();
-    } catch (IOException e) {
+    } catch (IOException | ClosedFileSystemException | SecurityException e) {
       throw failed("read the folder " + folder, e);
     } catch (DirectoryIteratorException e) {
       throw failed("read the folder " + folder, e.getCause());
@@ -82,7 +87,7 @@ public final class CheckpointFiles {
   private static void remove(Path file) {
     try {
       Files.deleteIfExists(file);
-    } catch (IOException | UnsupportedOperationException e) {
+    } catch (IOException | UnsupportedOperationException | ClosedFileSystemException | SecurityException e) {
       throw failed("remove " + file, e);
     }
   }
@@ -91,10 +96,15 @@ public final class CheckpointFiles {
   public static boolean isDamaged(Path file) {
     try {
       ZipArchive.verify(file);
-      return !ZipArchive.isWhole(file, Checkpoint.MANIFEST);
-    } catch (IOException e) {
+      return !CheckpointReader.hasAllEntries(file);
+    } catch (IOException | UncheckedIOException e) {
       return true;
     }
+  }
+
+  /** Some providers of file systems throw anything at all once theirs is closed. */
+  private static void checkOpen(Path folder) {
+    if (!folder.getFileSystem().isOpen()) throw new ClosedFileSystemException();
   }
 
   private static UncheckedIOException failed(String what, Exception e) {

@@ -36,8 +36,32 @@ public final class CheckpointReader {
       }
       return new CheckpointInfo(
           manifest.version(), manifest.steps(), manifest.skippedSteps(), manifest.tuner().name(), manifest.tuner().values(), tensors,
-          archive.callersEntries());
+          archive.callersEntries(manifest.entries()));
     });
+  }
+
+  /**
+   * Whether an archive has all entries that its manifest speaks of, each once. Zip files have no checksum of names. A manifest that cannot
+   * be read, as one of a later version, speaks of none.
+   */
+  static boolean hasAllEntries(Path file) {
+    try {
+      return Archive.read(file, archive -> {
+        final Manifest manifest;
+        try {
+          manifest = ManifestLines.read(archive, List.of());
+        } catch (CheckpointException e) {
+          return archive.has(Checkpoint.MANIFEST);
+        }
+        for (int t = 0; t < manifest.tensors().size(); ++t) {
+          if (!archive.has(Checkpoint.entry(null, t))) return false;
+          for (String slot : manifest.slots()) if (!archive.has(Checkpoint.entry(slot, t))) return false;
+        }
+        return manifest.entries() == null || manifest.entries().stream().allMatch(name -> archive.has(Archive.CALLER + name));
+      });
+    } catch (CheckpointException e) {
+      return false;
+    }
   }
 
   /** Restores an optimizer, of which nothing has changed if the file is refused. */
@@ -47,7 +71,7 @@ public final class CheckpointReader {
       final Manifest saved = ManifestLines.read(archive, hints(here, options));
       final Match match = new Match(file, saved, here, options);
       final Map<String, double[]> scalars = match.scalars(optimizer.freshScalars());
-      final Map<String, byte[]> entries = archive.callersEntries();
+      final Map<String, byte[]> entries = archive.callersEntries(saved.entries());
       final List<Transfer> parameters = new ArrayList<>();
       final List<Transfer> state = new ArrayList<>();
       for (int t = 0; t < here.tensors().size(); ++t) {

@@ -32,7 +32,7 @@ final class CheckpointWriter {
   /** @param entries those of the caller, as {@link CallerEntries} gives them */
   CheckpointWriter(BoundOptimizer optimizer, Map<String, byte[]> entries) {
     final StringBuilder text = new StringBuilder();
-    Checkpoint.manifest(optimizer).forEach((key, value) -> text.append(key).append('=').append(value).append('\n'));
+    Checkpoint.manifest(optimizer, entries.keySet()).forEach((key, value) -> text.append(key).append('=').append(value).append('\n'));
     manifest = text.toString().getBytes(StandardCharsets.UTF_8);
     arrays = Checkpoint.arrays(optimizer);
     this.entries = entries;

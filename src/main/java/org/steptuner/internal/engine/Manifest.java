@@ -22,6 +22,7 @@ import org.steptuner.Scope;
  * @param scope the extent of a scope
  * @param tensors in their order
  * @param scalars by name; for files before version 3 their kinds are null
+ * @param entries the names of the caller's entries; null for files before version 3, which do not say
  * @param unreadable what a file before version 3 says in words that could not be read
  */
 record Manifest(
@@ -34,6 +35,7 @@ record Manifest(
     Scope scope,
     List<Tensor> tensors,
     Map<String, Scalars.Values> scalars,
+    List<String> entries,
     List<String> unreadable) {
   static final String FORMAT = "steptuner-checkpoint";
   static final int VERSION = 3;
@@ -46,7 +48,13 @@ record Manifest(
     return version >= 3;
   }
 
+  /** What is to be saved, or compared, without entries of the caller. */
   static Manifest of(BoundOptimizer optimizer) {
+    return of(optimizer, List.of());
+  }
+
+  /** @param entries the names of the caller's entries */
+  static Manifest of(BoundOptimizer optimizer, List<String> entries) {
     final Settings settings = optimizer.settings();
     final ParameterSet parameters = optimizer.parameters();
     final List<Description> groups = new ArrayList<>();
@@ -61,7 +69,7 @@ record Manifest(
             .toList();
     return new Manifest(
         VERSION, optimizer.steps(), optimizer.skippedSteps(), settings.description(), groups, optimizer.plan.slots(), settings.scope(),
-        tensors, optimizer.savedScalars(), List.of());
+        tensors, optimizer.savedScalars(), entries, List.of());
   }
 
   /** The numbers of the groups, by name. */
@@ -101,6 +109,8 @@ record Manifest(
         (name, scalar) -> lines.put(
             "scalar." + name, scalar.kind() + " " + scalar.per() + " "
                 + String.join(",", Arrays.stream(scalar.values()).mapToObj(Double::toHexString).toArray(String[]::new))));
+    lines.put("entries", Integer.toString(entries.size()));
+    for (int e = 0; e < entries.size(); ++e) lines.put("entry." + e, Escaped.escape(entries.get(e)));
     return lines;
   }
 

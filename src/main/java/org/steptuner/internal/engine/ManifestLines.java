@@ -75,7 +75,8 @@ final class ManifestLines {
     final Map<String, Scalars.Values> scalars = new LinkedHashMap<>();
     forEach("scalar.", (name, value) -> scalars.put(name, read("scalar." + name, this::scalars)));
     return new Manifest(
-        Manifest.VERSION, number("steps"), number("skippedSteps"), tuner, groups, slots, scope, tensors, scalars, List.of());
+        Manifest.VERSION, number("steps"), number("skippedSteps"), tuner, groups, slots, scope, tensors, scalars,
+        list("entries", e -> text("entry." + e)), List.of());
   }
 
   private Description description(String key) {

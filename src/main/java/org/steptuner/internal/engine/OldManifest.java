@@ -54,7 +54,7 @@ final class OldManifest {
     final Scope scope = "true".equals(words.values.get("inTensorOrder")) ? Scope.TENSOR : scope(words.values.get("scope"));
     return new Manifest(
         version, lines.number("steps"), lines.number("skippedSteps"), tuner, groups(words, groups), slots(), scope, tensors,
-        scalars(version, words.name), unreadable);
+        scalars(version, words.name), null, unreadable);
   }
 
   private Scope scope(String name) {

@@ -9,12 +9,14 @@ import java.nio.channels.FileChannel;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.ClosedFileSystemException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
+import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 import java.nio.file.ReadOnlyFileSystemException;
 import java.nio.file.StandardCopyOption;
@@ -82,6 +84,8 @@ public final class WholeFile {
     if (e instanceof FileSystemException failed) {
       if (failed.getReason() != null) return failed.getReason();
       if (e instanceof NoSuchFileException) return "there is no " + failed.getFile();
+      if (e instanceof NotDirectoryException) return failed.getFile() + " is no folder";
+      if (e instanceof FileAlreadyExistsException) return failed.getFile() + " is there and is something else";
       if (e instanceof AccessDeniedException) return "no permission for " + failed.getFile();
     }
     return e.getMessage() == null ? e.toString() : e.getMessage();
@@ -125,11 +129,16 @@ public final class WholeFile {
       target = target.resolveSibling(Files.readSymbolicLink(target));
     }
     if (target.getFileName() == null || Files.isDirectory(target)) throw new FileSystemException(file.toString(), null, "it is a folder");
-    if (Files.exists(target) && !Files.isRegularFile(target))
-      throw new FileSystemException(file.toString(), null, "it is a device, a pipe or a socket, and no ordinary file");
+    checkOrdinary(target);
     if (!Files.readAttributes(target.getParent(), BasicFileAttributes.class).isDirectory())
       throw new FileSystemException(file.toString(), null, target.getParent() + " is no folder");
     return target;
+  }
+
+  /** A pipe would be waited for without end, and a device has no end. */
+  static void checkOrdinary(Path file) throws FileSystemException {
+    if (Files.exists(file) && !Files.isRegularFile(file))
+      throw new FileSystemException(file.toString(), null, "it is a device, a pipe or a socket, and no ordinary file");
   }
 
   private static void writeLocally(Path target, Content content) throws IOException {

@@ -35,6 +35,7 @@ final class ZipArchive {
   static ZipFile open(Path file) throws IOException {
     try {
       if (Files.isDirectory(file)) throw new FileSystemException(file.toString(), null, "it is a folder");
+      WholeFile.checkOrdinary(file);
       return WholeFile.isLocal(file) ? zip(file.toFile(), ZipFile.OPEN_READ) : WholeFile.uninterrupted(() -> openCopy(file));
     } catch (UnsupportedOperationException | ClosedFileSystemException | SecurityException e) {
       throw new IOException(WholeFile.reason(e), e);
