@@ -55,7 +55,7 @@ class BackgroundSaveTest {
   void make() throws IOException {
     file = folder.resolve("f");
     memory = Jimfs.newFileSystem(com.google.common.jimfs.Configuration.unix());
-    gated = new GatedFiles(memory.getPath("/work"));
+    gated = new GatedFiles(Files.createDirectory(memory.getPath("disk")));
   }
 
   @AfterEach
@@ -76,7 +76,7 @@ class BackgroundSaveTest {
   /** What was saved on the gated file system. */
   private SavedState gatedState(String name) throws IOException {
     Files.deleteIfExists(file);
-    Files.copy(memory.getPath("/work", name), file);
+    Files.copy(memory.getPath("disk", name), file);
     return SavedState.read(file);
   }
 
@@ -231,7 +231,7 @@ class BackgroundSaveTest {
   }
 
   private List<String> memoryFiles() throws IOException {
-    try (Stream<Path> files = Files.list(memory.getPath("/work"))) {
+    try (Stream<Path> files = Files.list(memory.getPath("disk"))) {
       return files.map(Path::toString).toList();
     }
   }

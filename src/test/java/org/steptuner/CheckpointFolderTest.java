@@ -261,30 +261,32 @@ class CheckpointFolderTest {
     try (FileSystem memory = Jimfs.newFileSystem(Configuration.unix());
         TestTensors tensors = tensors();
         Optimizer optimizer = optimizer(tensors)) {
-      final GatedFiles gated = new GatedFiles(memory.getPath("/work"));
+      final Path disk = Files.createDirectory(memory.getPath("disk"));
+      final Path runs = disk.resolve("runs");
+      final GatedFiles gated = new GatedFiles(disk);
       final CheckpointFolder checkpoints = CheckpointFolder.of(gated.resolve("runs")).keep(2);
       for (int i = 1; i <= 3; ++i) {
         optimizer.step();
         checkpoints.save(optimizer);
       }
-      final List<String> before = names(memory.getPath("/work/runs"));
+      final List<String> before = names(runs);
       assertEquals(steps(2, 3), before);
       gated.failWith(new IOException("planted"));
       optimizer.step();
       assertRefused(UncheckedIOException.class, () -> checkpoints.save(optimizer), "planted");
-      assertEquals(before, names(memory.getPath("/work/runs")));
+      assertEquals(before, names(runs));
       checkpoints.saveInBackground(optimizer);
       assertRefused(UncheckedIOException.class, optimizer::awaitSaved, "planted", name(4));
-      assertEquals(before, names(memory.getPath("/work/runs")));
+      assertEquals(before, names(runs));
       // Nor before the new one is in its place.
       gated.failWith(null);
       gated.close();
       checkpoints.saveInBackground(optimizer);
       gated.awaitWriter();
-      assertEquals(before, names(memory.getPath("/work/runs")).stream().filter(name -> !name.startsWith(".")).toList());
+      assertEquals(before, names(runs).stream().filter(name -> !name.startsWith(".")).toList());
       gated.open();
       optimizer.awaitSaved();
-      assertEquals(steps(3, 4), names(memory.getPath("/work/runs")));
+      assertEquals(steps(3, 4), names(runs));
       optimizer.step();
       assertEquals(gated.resolve("runs").resolve(name(4)).toString(), checkpoints.restoreLatest(optimizer).orElseThrow().file().toString());
       assertEquals(4, optimizer.steps());

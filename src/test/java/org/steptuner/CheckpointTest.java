@@ -27,10 +27,8 @@ import java.util.stream.Stream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 import org.junit.jupiter.api.Assumptions;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -44,17 +42,8 @@ import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.TunerBuilder;
 
 /** A checkpoint brings back every bit, or is refused with everything left as it is. */
-class CheckpointTest {
+class CheckpointTest extends CheckpointFileTest {
   private static final Device CPU = Device.cpu(2);
-  @TempDir(factory = MemoryFolder.class)
-  Path folder;
-
-  private Path file;
-
-  @BeforeEach
-  void name() {
-    file = folder.resolve("run.checkpoint");
-  }
 
   static Stream<Configuration> configurations() {
     return TestOptimizers.all().stream();

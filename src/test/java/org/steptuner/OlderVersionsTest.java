@@ -12,7 +12,6 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -22,9 +21,7 @@ import java.util.regex.Matcher;
 import java.util.stream.Stream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.steptuner.NamedTensors.Spec;
@@ -38,17 +35,8 @@ import org.steptuner.tuner.MovingTarget;
 import org.steptuner.tuner.Polyak;
 
 /** Files of versions 1 and 2, whose tuner and settings are one line of words, and whose scalars do not say what they are of. */
-class OlderVersionsTest {
+class OlderVersionsTest extends CheckpointFileTest {
   private static final Device CPU = Device.cpu(1);
-  @TempDir(factory = MemoryFolder.class)
-  Path folder;
-
-  private Path file;
-
-  @BeforeEach
-  void name() {
-    file = folder.resolve("run.checkpoint");
-  }
 
   static Stream<Configuration> scoped() {
     return RestoreTest.scoped();

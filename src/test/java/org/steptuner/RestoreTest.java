@@ -11,7 +11,6 @@ import static org.steptuner.NamedTensors.train;
 import static org.steptuner.NamedTensors.usual;
 import static org.steptuner.Refusal.assertRefused;
 
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -21,9 +20,7 @@ import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Pointer;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.steptuner.NamedTensors.Spec;
@@ -38,17 +35,8 @@ import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.TunerBuilder;
 
 /** A checkpoint in an optimizer with other tensors: state goes by name, what is new starts afresh, and nothing jumps. */
-class RestoreTest {
+class RestoreTest extends CheckpointFileTest {
   private static final Device CPU = Device.cpu(1);
-  @TempDir(factory = MemoryFolder.class)
-  Path folder;
-
-  private Path file;
-
-  @BeforeEach
-  void name() {
-    file = folder.resolve("run.checkpoint");
-  }
 
   /** Every tuner, in every scope that it can have. */
   static Stream<Configuration> scoped() {

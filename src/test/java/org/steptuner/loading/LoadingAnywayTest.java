@@ -9,41 +9,17 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** What others do to a process or to JavaCPP's cache does not keep the library from being loaded. */
-class LoadingAnywayTest {
-  @TempDir
-  Path folder;
-  private Path cache;
-  private Jars jars;
-
-  @BeforeEach
-  void prepare() throws IOException {
-    cache = Files.createDirectory(folder.resolve("cache"));
-    jars = new Jars(folder);
-  }
-
-  private Jvm jvm() {
-    return new Jvm(Jvm.current(), cache);
-  }
-
-  private List<Path> withProgram(List<Path> libraries) throws IOException {
-    final List<Path> all = new ArrayList<>(libraries);
-    all.add(jars.program());
-    return all;
-  }
-
+class LoadingAnywayTest extends OwnCacheTest {
   /** A cancelled trainer opens its device late. The interrupt is still there afterwards. */
   @Test
   void interruptedThread() throws Exception {

@@ -18,38 +18,15 @@ import java.util.TreeMap;
 import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Where the native library cannot be loaded, every entry throws a DeviceException with the first reason and what to do, every time. */
-class LoadingFailureTest {
+class LoadingFailureTest extends OwnCacheTest {
   private static final String FLAG = "--enable-native-access=";
   private static final String CACHE = "-Dorg.bytedeco.javacpp.cachedir=";
-
-  @TempDir
-  Path folder;
-  private Path cache;
-  private Jars jars;
-
-  @BeforeEach
-  void prepare() throws IOException {
-    cache = Files.createDirectory(folder.resolve("cache"));
-    jars = new Jars(folder);
-  }
-
-  private Jvm jvm() {
-    return new Jvm(Jvm.current(), cache);
-  }
-
-  private List<Path> withProgram(List<Path> libraries) throws IOException {
-    final List<Path> all = new ArrayList<>(libraries);
-    all.add(jars.program());
-    return all;
-  }
 
   /** Runs the program with a jar of Step Tuner that has other files. */
   private Jvm.Run runWith(Map<String, byte[]> steptuner) throws Exception {
