@@ -7,7 +7,7 @@ import java.util.Map;
 import org.steptuner.DataType;
 import org.steptuner.curvature.HessianVectorProduct;
 import org.steptuner.curvature.ParameterVector;
-import org.steptuner.internal.engine.Instrumented;
+import org.steptuner.internal.engine.Inspected;
 import org.steptuner.internal.engine.Plan;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.SlotVector;
@@ -31,7 +31,7 @@ public final class LargestEigenvalue {
   private static final int BUFFER = 1 << 16;
 
   private final Plan plan;
-  private final Instrumented optimizer;
+  private final Inspected optimizer;
   private final HessianVectorProduct hessian;
   private final double tolerance;
   private final boolean preconditioned;
@@ -54,7 +54,7 @@ public final class LargestEigenvalue {
    * @param eigenvector whether {@link #eigenvector} will be asked for
    */
   public LargestEigenvalue(
-      Instrumented optimizer, HessianVectorProduct hessian, double tolerance, int mostIterations, boolean preconditioned,
+      Inspected optimizer, HessianVectorProduct hessian, double tolerance, int mostIterations, boolean preconditioned,
       boolean eigenvector) {
     this.optimizer = optimizer;
     this.hessian = hessian;

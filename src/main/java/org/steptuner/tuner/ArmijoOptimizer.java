@@ -60,7 +60,7 @@ final class ArmijoOptimizer extends DirectedOptimizer {
 
   /** With the trials of the last step. */
   @Override
-  public double wordsPerElement() {
+  protected double wordsPerElement() {
     return guard.words() + sweepWords() + keepWords() + trialWords() * (scalars.backtracks + 2);
   }
 

@@ -97,7 +97,7 @@ final class CDATOptimizer extends DirectedOptimizer {
   }
 
   @Override
-  public double wordsPerElement() {
+  protected double wordsPerElement() {
     double measured = sweepWords();
     if (product != null) measured += 1 + products.words(); // zeros for the trainer
     if (source instanceof CurvatureSource.Difference) measured += keepWords() + 2 * trialWords();

@@ -146,7 +146,7 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
     }
 
     @Override
-    public double wordsPerElement() {
+    protected double wordsPerElement() {
       return guard.words() + applyWords() + 11.0 * largest.iterations() / settings.every;
     }
 

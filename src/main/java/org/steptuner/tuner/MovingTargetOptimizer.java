@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
-import org.steptuner.PartedOptimizer;
-import org.steptuner.StepReport;
 import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.Parted;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
@@ -15,7 +14,7 @@ import org.steptuner.internal.engine.TunedOptimizer;
  * momentum) b}: SGD with momentum at the rate 1 - momentum, whose gradients are multiplied by c. Under a schedule b keeps what the momentum
  * of the step before leaves of it.
  */
-final class MovingTargetOptimizer extends TunedOptimizer implements PartedOptimizer {
+final class MovingTargetOptimizer extends TunedOptimizer implements Parted {
   private final MovingTarget settings;
   private final MovingTargetScalars scalars;
   private final Sweep sweep;
@@ -25,13 +24,6 @@ final class MovingTargetOptimizer extends TunedOptimizer implements PartedOptimi
     this.settings = settings;
     scalars = new MovingTargetScalars(settings);
     sweep = plan.bind("fixed_rate", ruleKernel());
-  }
-
-  @Override
-  public StepReport step(double loss, int part) {
-    if (part < 0 || part >= settings.parts)
-      throw new IllegalArgumentException("part must be from 0 to " + (settings.parts - 1) + ", not " + part);
-    return stepOfPart(loss, part);
   }
 
   @Override

@@ -91,7 +91,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
   }
 
   @Override
-  public double wordsPerElement() {
+  protected double wordsPerElement() {
     return super.wordsPerElement() + (double) window.words() / settings.interval;
   }
 

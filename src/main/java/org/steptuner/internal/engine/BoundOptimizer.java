@@ -16,96 +16,58 @@ import org.steptuner.StepReport;
 import org.steptuner.rule.Coefficients;
 
 /**
- * An optimizer without its steps: its parameters, its state, its scalars by name, saving, restoring and closing. It also ensures that only
- * one call uses the optimizer at a time.
+ * The optimizer that users hold: the steps of a tuner, bound to parameters. It has what does not depend on the tuner: saving, restoring,
+ * evaluating, moving tensors, closing. It also ensures that only one call uses the optimizer at a time.
+ *
+ * <p>{@link Steps} makes the steps, with the tuner's sweeps and scalars. A run may go on with others.
  */
-abstract class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
-  protected final Plan plan;
-  protected final GradientGuard guard;
-  protected final Report report;
-  final ExclusiveUse use = new ExclusiveUse();
+class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
+  final Plan plan;
   final Evaluation evaluation;
-  private final Engine engine;
+  private final Report report;
+  private final ExclusiveUse use = new ExclusiveUse();
   private final Map<String, Integer> tensorNumbers = new HashMap<>();
   private final BackgroundSave background = new BackgroundSave();
-  private Scalars named; // made when first needed
-  private Map<String, double[]> freshScalars;
+  private final Engine engine;
+  private final Steps steps;
 
-  BoundOptimizer(Engine engine) {
+  BoundOptimizer(Engine engine, Steps steps) {
     this.engine = engine;
+    this.steps = steps;
     plan = engine.plan;
-    guard = engine.guard;
     report = engine.report;
     evaluation = new Evaluation(this, plan);
     for (ParameterSet.Tensor tensor : plan.parameters().tensors()) tensorNumbers.put(tensor.name(), tensorNumbers.size());
   }
 
-  /** The optimizer as it is before its first step; called once, when it has been built. */
-  final void ready() {
-    freshScalars = named().saveParts();
-    if (learnsLate()) report.pending = this::settleAndReport;
-    reportScales();
+  final Steps stepping() {
+    return steps;
   }
 
-  /** Names the scalars that make a resumed run equal an uninterrupted one. */
-  protected abstract void name(Scalars scalars);
-
-  /** Names those of the averages that rules keep. */
-  abstract void nameAverages(Scalars scalars);
-
-  /** The current scale of the steps of a scope; 1 where nothing is learned. */
-  protected double learnedScale(int scope) {
-    return 1;
+  final TunedOptimizer tuned() {
+    return steps.tuned();
   }
 
-  /** Takes the sums of the last step, where they are taken late; the report may be read after the optimizer is closed. */
-  protected void settle() {}
-
-  /** Whether {@link #learnedScale} waits for sums that are taken late: reading it from a report then takes them. */
-  protected boolean learnsLate() {
-    return false;
+  @Override
+  public final StepReport step() {
+    return step(Double.NaN, false, TunedOptimizer.NO_PART);
   }
 
-  /**
-   * The slot of which the point that is to be evaluated is made, with the parameters, as {@link #putAverage} says. Null where the
-   * parameters are that point themselves. It is the same slot always.
-   */
-  protected String averageSlot() {
-    return null;
+  @Override
+  public final StepReport step(double loss) {
+    return step(loss, true, TunedOptimizer.NO_PART);
   }
 
-  /** Whether the slot holds something for a segment: by default since the first step. Otherwise the parameters are the point. */
-  protected boolean hasAverage(int segment) {
-    return steps() > 0;
-  }
-
-  /**
-   * Puts the weights of that point, {@code parameterWeight x + averageWeight slot}, for a segment. What has the weight 0 leaves no trace:
-   * by default the point is the slot itself, if it {@linkplain #hasAverage holds something}.
-   */
-  protected void putAverage(int segment, Coefficients to) {
-    final double weight = hasAverage(segment) ? 1 : 0;
-    to.put("parameterWeight", 1 - weight).put("averageWeight", weight);
-  }
-
-  /** Forgets what the last step left to be taken late: the scalars have been restored. */
-  protected void restored() {}
-
-  /**
-   * Brings scalars that are sums over tensors up to date: parameters, state and scalars have been restored from a checkpoint that has other
-   * tensors.
-   *
-   * @param changed by scope: whether it has other tensors
-   */
-  protected void tensorsChanged(boolean[] changed) {}
-
-  final void reportScales() {
-    for (int scope = 0; scope < plan.scopes(); ++scope) report.learnedScale[scope] = learnedScale(scope);
-  }
-
-  private void settleAndReport() {
-    settle();
-    reportScales();
+  /** @param part of the data, or {@link TunedOptimizer#NO_PART} */
+  final StepReport step(double loss, boolean hasLoss, int part) {
+    use.begin();
+    try {
+      evaluation.checkTraining();
+      steps.step(loss, hasLoss, part);
+      return report;
+    } finally {
+      use.end();
+    }
   }
 
   @Override
@@ -124,10 +86,30 @@ abstract class BoundOptimizer implements Optimizer, Instrumented, SavesInBackgro
   }
 
   @Override
+  public final long steps() {
+    return report.step;
+  }
+
+  @Override
+  public final double wordsPerElement() {
+    return steps.tuned().wordsPerElement();
+  }
+
+  @Override
+  public final boolean preconditions() {
+    return steps.tuned().preconditions();
+  }
+
+  @Override
+  public final void preconditioner(int group, Coefficients to) {
+    steps.tuned().preconditioner(group, to);
+  }
+
+  @Override
   public final void setGradientMultiplier(double value) {
     use.begin(); // without a lambda, which would be an object: trainers call this at every step
     try {
-      guard.setMultiplier(value);
+      engine.guard.setMultiplier(value);
     } finally {
       use.end();
     }
@@ -174,22 +156,10 @@ abstract class BoundOptimizer implements Optimizer, Instrumented, SavesInBackgro
     return number;
   }
 
-  private Scalars named() {
-    if (named == null) {
-      named = new Scalars();
-      nameAverages(named);
-      name(named);
-    }
-    return named;
-  }
-
   @Override
   public final Map<String, double[]> scalars() {
     final Map<String, double[]> scalars = new LinkedHashMap<>();
-    exclusively(() -> {
-      settleAndReport();
-      named().show(scalars);
-    });
+    exclusively(() -> steps.showScalars(scalars));
     return scalars;
   }
 
@@ -275,43 +245,10 @@ abstract class BoundOptimizer implements Optimizer, Instrumented, SavesInBackgro
     }
   }
 
-  /** The scalars that a checkpoint has. */
-  final Map<String, Scalars.Values> savedScalars() {
-    settleAndReport();
-    return named().save();
-  }
-
-  /** The scalars of scopes and segments before the first step. */
-  final Map<String, double[]> freshScalars() {
-    return freshScalars;
-  }
-
   /** Gives all tensors the state of tensors that join a run with the parameters that they have. */
   final void startState() {
     engine.fresh.join();
   }
-
-  /** Takes scalars back from a checkpoint, whose arrays have been read. */
-  final void restoreScalars(Map<String, double[]> scalars, boolean[] changedScopes) {
-    evaluation.restored();
-    restored();
-    named().restore(scalars);
-    for (boolean changed : changedScopes)
-      if (changed) {
-        tensorsChanged(changedScopes);
-        break;
-      }
-    reportScales();
-  }
-
-  /**
-   * Goes on from a checkpoint.
-   *
-   * @param changedScopes by scope: whether it has other tensors than in the checkpoint
-   */
-  abstract void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars, boolean[] changedScopes);
-
-  abstract long skippedSteps();
 
   final Settings settings() {
     return engine.settings;
@@ -322,7 +259,7 @@ abstract class BoundOptimizer implements Optimizer, Instrumented, SavesInBackgro
     if (!use.close()) return;
     background.awaitThen(() -> {
       try {
-        settleAndReport();
+        steps.settleAndReport();
       } finally {
         plan.close();
       }

@@ -62,7 +62,7 @@ public final class CheckpointReader {
       final Manifest here = Manifest.of(optimizer);
       final Manifest saved = ManifestLines.read(archive, hints(here, options));
       final Match match = new Match(file, saved, here, options);
-      final Map<String, double[]> scalars = match.scalars(optimizer.freshScalars());
+      final Map<String, double[]> scalars = match.scalars(optimizer.stepping().freshScalars());
       final Map<String, byte[]> entries = archive.callersEntries(saved.entries());
       final List<Transfer> parameters = new ArrayList<>();
       final List<Transfer> state = new ArrayList<>();
@@ -78,7 +78,8 @@ public final class CheckpointReader {
         write(optimizer, archive, parameters);
         if (match.startsSome()) optimizer.startState();
         write(optimizer, archive, state);
-        optimizer.resume(saved.steps(), saved.skippedSteps(), scalars, match.changedScopes());
+        optimizer.evaluation.restored();
+        optimizer.stepping().resume(saved.steps(), saved.skippedSteps(), scalars, match.changedScopes());
       });
       return match.report(entries);
     });

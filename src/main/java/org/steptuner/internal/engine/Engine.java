@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.function.Function;
+import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 
 /** The parts that an optimizer is built from: its plan with the state allocated, its groups, its guard, its report. */
@@ -40,13 +41,13 @@ public final class Engine {
    * @throws IllegalArgumentException if settings and parameters do not fit together
    * @throws org.steptuner.DeviceException if there is not enough memory
    */
-  public static TunedOptimizer build(Settings settings, ParameterSet parameters, Function<Engine, TunedOptimizer> tuner) {
+  public static Optimizer build(Settings settings, ParameterSet parameters, Function<Engine, TunedOptimizer> tuner) {
     final Engine engine = new Engine(settings, Objects.requireNonNull(parameters, "parameters"));
     try {
-      final TunedOptimizer optimizer = tuner.apply(engine);
-      optimizer.checkSchedules();
-      optimizer.ready();
-      return optimizer;
+      final Steps steps = new Steps(engine, tuner.apply(engine));
+      return steps.tuned() instanceof Parted parted
+          ? new BoundPartedOptimizer(engine, steps, parted.parts())
+          : new BoundOptimizer(engine, steps);
     } catch (RuntimeException | Error e) {
       engine.plan.close();
       throw e;

@@ -30,14 +30,14 @@ final class Evaluation {
   }
 
   void evaluating() {
-    final String average = optimizer.averageSlot();
+    final String average = optimizer.tuned().averageSlot();
     if (evaluating || average == null) return;
     if (sweeps == null) {
       plan.addScratch(TRAINING);
       sweeps = new Sweeps(plan.bind("evaluating", "", Map.of("average", average)), plan.bind("training", ""));
     }
     for (int segment = 0; segment < plan.segments(); ++segment) {
-      optimizer.putAverage(segment, sweeps.there);
+      optimizer.tuned().putAverage(segment, sweeps.there);
       sweeps.there.set(segment);
     }
     sweeps.there.run();

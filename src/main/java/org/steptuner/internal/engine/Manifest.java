@@ -68,8 +68,9 @@ record Manifest(
             .map(tensor -> new Tensor(tensor.name(), tensor.group(), tensor.count(), tensor.parameterType()))
             .toList();
     return new Manifest(
-        VERSION, optimizer.steps(), optimizer.skippedSteps(), settings.description(), groups, optimizer.plan.slots(), settings.scope(),
-        tensors, optimizer.savedScalars(), entries, List.of());
+        VERSION, optimizer.steps(), optimizer.report().skippedSteps(), settings.description(), groups, optimizer.plan.slots(),
+        settings.scope(),
+        tensors, optimizer.stepping().savedScalars(), entries, List.of());
   }
 
   /** The numbers of the groups, by name. */

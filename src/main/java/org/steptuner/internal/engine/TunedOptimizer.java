@@ -1,40 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
-import java.util.Arrays;
-import java.util.Map;
-import org.steptuner.NonFinite;
-import org.steptuner.NonFiniteException;
 import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
-import org.steptuner.StepReport;
-import org.steptuner.StepReport.Skip;
 import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.RuleStep;
 
 /**
- * The part of a step that all tuners share, from its beginning to its report. A tuner adds its sweeps and its scalars in {@link #advance}.
+ * The part of an optimizer that is the tuner's own: its sweeps and its scalars, in {@link #advance}, and what it says of itself.
+ * {@link Steps} makes whole steps of it, and {@link BoundOptimizer} is the optimizer around it.
  *
  * <p>A tuner's constructor takes an {@link Engine} and binds its sweeps; {@link Engine#build} closes the engine if that fails.
  */
-public abstract class TunedOptimizer extends BoundOptimizer {
+public abstract class TunedOptimizer implements Inspected {
+  /** No part of the data in particular. */
+  protected static final int NO_PART = -1;
+
+  protected final Plan plan;
+  protected final GradientGuard guard;
+  protected final Report report;
   private final Settings settings;
   private final Groups groups;
   private final Averages averages; // null where no rule keeps any
   private final boolean supplied;
   private final ScheduledStep ruleStep = new ScheduledStep();
   private final ScheduledStep lastStep = new ScheduledStep();
-  private long steps;
-  private long skipped;
-  private int part = -1;
+  private int part = NO_PART;
 
   protected TunedOptimizer(Engine engine) {
-    super(engine);
+    plan = engine.plan;
+    guard = engine.guard;
+    report = engine.report;
     settings = engine.settings;
     groups = engine.groups;
     averages = settings.rule().averageSlot() == null ? null : new Averages(plan.segments());
     supplied = Plan.takesUpdates(settings.rule().kernel());
+  }
+
+  /** Names the scalars that make a resumed run equal an uninterrupted one. */
+  protected abstract void name(Scalars scalars);
+
+  /** The current scale of the steps of a scope; 1 where nothing is learned. */
+  protected double learnedScale(int scope) {
+    return 1;
+  }
+
+  /** Takes the sums of the last step, where they are taken late; the report may be read after the optimizer is closed. */
+  protected void settle() {}
+
+  /** Whether {@link #learnedScale} waits for sums that are taken late: reading it from a report then takes them. */
+  protected boolean learnsLate() {
+    return false;
+  }
+
+  /** Whether the slot of {@link #averageSlot} holds something for a segment: by default since the first step. */
+  protected boolean hasAverage(int segment) {
+    return report.step > 0;
+  }
+
+  /** Forgets what the last step left to be taken late: the scalars have been restored. */
+  protected void restored() {}
+
+  /**
+   * Brings scalars that are sums over tensors up to date: parameters, state and scalars have been restored from a checkpoint that has other
+   * tensors.
+   *
+   * @param changed by scope: whether it has other tensors
+   */
+  protected void tensorsChanged(boolean[] changed) {}
+
+  @Override
+  public final Plan plan() {
+    return plan;
+  }
+
+  @Override
+  public final Reduction reduction() {
+    return new Reduction(plan, settings.sumReducer());
+  }
+
+  /** The tensors, where they are now. */
+  protected final ParameterSet parameters() {
+    return plan.parameters();
   }
 
   /**
@@ -63,83 +111,9 @@ public abstract class TunedOptimizer extends BoundOptimizer {
     return null;
   }
 
-  @Override
-  public final StepReport step() {
-    return step(Double.NaN, false, -1);
-  }
-
-  @Override
-  public final StepReport step(double loss) {
-    return step(loss, true, -1);
-  }
-
-  /** A step with the loss and gradients of one part of the data. */
-  protected final StepReport stepOfPart(double loss, int ofPart) {
-    return step(loss, true, ofPart);
-  }
-
-  /** The part of the data that the step was given; -1 for none in particular. */
+  /** The part of the data that the step was given, or {@link #NO_PART}. */
   protected final int part() {
     return part;
-  }
-
-  private StepReport step(double loss, boolean hasLoss, int ofPart) {
-    if (!hasLoss && lossNeededBy() != null)
-      throw new IllegalStateException(lossNeededBy() + " needs the loss at the current parameters: call step(loss)");
-    use.begin();
-    try {
-      evaluation.checkTraining();
-      final double factor = factor(settings.schedule(), "schedule", steps + 1);
-      ruleStep.begin(steps + 1, momentumFactor(steps + 1), factor(settings.decaySchedule(), "decaySchedule", steps + 1));
-      checkMomentum();
-      final double rate = baseRate() * factor;
-      if (averages != null) beginAverages(rate);
-      part = ofPart;
-      report.loss = loss;
-      report.skip = Skip.NONE;
-      report.rate = rate;
-      final boolean badLoss = hasLoss && guard.nonFinite() != NonFinite.UNCHECKED && !Double.isFinite(loss);
-      guard.begin(badLoss);
-      // One process cannot stop alone: where there are several, its bad loss goes into the sums, and all of them skip the step.
-      final boolean stops = badLoss && !reduces();
-      if (stops) report.skip = Skip.NON_FINITE_LOSS;
-      final boolean made = !stops && advance(steps + 1);
-      if (made) steps++;
-      else skipped++;
-      if (made && averages != null) averages.made();
-      report.step = steps;
-      report.skippedSteps = skipped;
-      if (made) reportStep();
-      else if (guard.nonFinite() == NonFinite.THROW) throw new NonFiniteException("step " + (steps + 1) + ": " + whySkipped());
-      return report;
-    } finally {
-      use.end();
-    }
-  }
-
-  private void reportStep() {
-    reportScales();
-    for (int scope = 0; scope < plan.scopes(); ++scope) report.effectiveRate[scope] = effectiveRate(scope);
-  }
-
-  private static double factor(Schedule schedule, String name, long step) {
-    if (schedule == null) return 1;
-    final double factor = schedule.at(step);
-    if (!(factor >= 0 && factor <= Double.MAX_VALUE))
-      throw new IllegalStateException("the " + name + " gives " + factor + " for step " + step + "; it must be finite and not negative");
-    return factor;
-  }
-
-  /** Before anything has changed: the momentum that the schedule makes must be one that the rule can have. */
-  private void checkMomentum() {
-    if (settings.momentumSchedule() == null) return;
-    for (int group = 0; group < parameters().groups().size(); ++group) {
-      final double present = scheduledMomentum(group) * ruleStep.momentumFactor();
-      if (!rule(group).allowsMomentum(present))
-        throw new IllegalStateException(
-            "the momentumSchedule makes the momentum " + present + " in step " + ruleStep.number() + ", which " + rule(group)
-                + " cannot have");
-    }
   }
 
   /**
@@ -159,37 +133,30 @@ public abstract class TunedOptimizer extends BoundOptimizer {
     return averages;
   }
 
-  @Override
+  /**
+   * The slot of which the point that is to be evaluated is made, with the parameters, as {@link #putAverage} says. Null where the
+   * parameters are that point themselves. It is the same slot always.
+   */
   protected String averageSlot() {
     return settings.rule().averageSlot();
   }
 
-  @Override
+  /**
+   * Puts the weights of that point, {@code parameterWeight x + averageWeight slot}, for a segment. What has the weight 0 leaves no trace:
+   * where no rule keeps an average, the point is the slot itself, if it {@linkplain #hasAverage holds something}.
+   */
   protected void putAverage(int segment, Coefficients to) {
-    if (averages == null) super.putAverage(segment, to);
-    else putAverage(segment, learnedScale(plan.scope(segment)), to);
+    if (averages != null) {
+      putAverage(segment, learnedScale(plan.scope(segment)), to);
+    } else {
+      final double weight = hasAverage(segment) ? 1 : 0;
+      to.put("parameterWeight", 1 - weight).put("averageWeight", weight);
+    }
   }
 
   /** Puts the weights of the average that the rule keeps, where its steps have been multiplied by a scale. */
   protected final void putAverage(int segment, double scale, Coefficients to) {
     to.put("parameterWeight", 1).put("averageWeight", scale * rule(plan.group(segment)).averageFactor());
-  }
-
-  @Override
-  final void nameAverages(Scalars to) {
-    if (averages != null) averages.name(to);
-  }
-
-  /** Refuses a schedule of what this tuner and its rules do not have. */
-  final void checkSchedules() {
-    boolean momentum = settings.momentumSchedule() == null;
-    boolean decay = settings.decaySchedule() == null;
-    for (int group = 0; group < parameters().groups().size(); ++group) {
-      momentum |= scheduledMomentum(group) != 0;
-      decay |= rule(group).coupledDecay() + rule(group).decoupledDecay() != 0;
-    }
-    if (!momentum) throw new IllegalArgumentException("momentumSchedule: there is no momentum in " + settings.description());
-    if (!decay) throw new IllegalArgumentException("decaySchedule: there is no weight decay in " + settings.description());
   }
 
   /** What a schedule of the momentum multiplies in a group; 0 for nothing. */
@@ -220,15 +187,6 @@ public abstract class TunedOptimizer extends BoundOptimizer {
   /** The same for a rule that keeps an average, with the weight of the step's iterate in it. */
   protected final RuleStep ruleStep(double rate, double averagingWeight) {
     return ruleStep.at(rate).averaging(averagingWeight);
-  }
-
-  private String whySkipped() {
-    return switch (report.skip) {
-      case NON_FINITE_LOSS ->
-          "the loss is " + report.loss + (Double.isFinite(report.loss) ? ", and those on trial are not finite" : "");
-      case NON_FINITE_CURVATURE -> "the curvature is not finite, or a rate made of it";
-      default -> "a gradient is not finite, |g| = " + report.gradientNorm;
-    };
   }
 
   /** Whether there are several processes, which must add their sums at the same points of a step. */
@@ -278,29 +236,9 @@ public abstract class TunedOptimizer extends BoundOptimizer {
     rule(group).coefficients(ruleStep.at(rate), sweep);
   }
 
-  @Override
-  public final long steps() {
-    return steps;
-  }
-
-  @Override
-  public double wordsPerElement() {
+  /** Words of a step per element. */
+  protected double wordsPerElement() {
     return sweepWords() + guard.words();
-  }
-
-  @Override
-  final void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars, boolean[] changedScopes) {
-    steps = stepsMade;
-    skipped = stepsSkipped;
-    report.step = stepsMade;
-    report.skippedSteps = stepsSkipped;
-    Arrays.fill(report.effectiveRate, Double.NaN);
-    restoreScalars(scalars, changedScopes);
-  }
-
-  @Override
-  final long skippedSteps() {
-    return skipped;
   }
 
   @Override
@@ -310,8 +248,43 @@ public abstract class TunedOptimizer extends BoundOptimizer {
 
   @Override
   public final void preconditioner(int group, Coefficients to) {
-    if (steps == 0) throw new IllegalStateException("no preconditioner of " + settings.rule() + " before the first step");
-    lastStep.begin(steps, momentumFactor(steps), 1);
+    if (report.step == 0) throw new IllegalStateException("no preconditioner of " + settings.rule() + " before the first step");
+    lastStep.begin(report.step, momentumFactor(report.step), 1);
     rule(group).preconditioner(lastStep, to);
+  }
+
+  /**
+   * Begins a step, of which nothing has changed yet.
+   *
+   * @return its rate
+   * @throws IllegalStateException if a schedule gives what cannot be
+   */
+  final double begin(long number, int ofPart) {
+    final double rate = baseRate() * factor(settings.schedule(), "schedule", number);
+    ruleStep.begin(number, momentumFactor(number), factor(settings.decaySchedule(), "decaySchedule", number));
+    checkMomentum();
+    if (averages != null) beginAverages(rate);
+    part = ofPart;
+    return rate;
+  }
+
+  private static double factor(Schedule schedule, String name, long step) {
+    if (schedule == null) return 1;
+    final double factor = schedule.at(step);
+    if (!(factor >= 0 && factor <= Double.MAX_VALUE))
+      throw new IllegalStateException("the " + name + " gives " + factor + " for step " + step + "; it must be finite and not negative");
+    return factor;
+  }
+
+  /** Before anything has changed: the momentum that the schedule makes must be one that the rule can have. */
+  private void checkMomentum() {
+    if (settings.momentumSchedule() == null) return;
+    for (int group = 0; group < parameters().groups().size(); ++group) {
+      final double present = scheduledMomentum(group) * ruleStep.momentumFactor();
+      if (!rule(group).allowsMomentum(present))
+        throw new IllegalStateException(
+            "the momentumSchedule makes the momentum " + present + " in step " + ruleStep.number() + ", which " + rule(group)
+                + " cannot have");
+    }
   }
 }

@@ -88,13 +88,13 @@ class EvaluationTest {
     protected void name(Scalars scalars) {}
   }
 
-  private static Weighted optimizer(ParameterSet parameters, Scope scope, double[]... weights) {
+  private static BoundOptimizer optimizer(ParameterSet parameters, Scope scope, double[]... weights) {
     final Settings settings =
         new Settings(
             SGD.defaults().momentum(0.9), Map.of(), Schedule.constant(), null, null, scope, NonFinite.SKIP, 1, Double.POSITIVE_INFINITY,
             null,
             false, 0, new Description("weighted"), List.of("momentum"), List.of(), true, false);
-    return (Weighted) Engine.build(settings, parameters, engine -> new Weighted(engine, weights));
+    return (BoundOptimizer) Engine.build(settings, parameters, engine -> new Weighted(engine, weights));
   }
 
   // Groups out of order: segments are then numbered differently from tensors.
@@ -142,7 +142,7 @@ class EvaluationTest {
   void everyTypeThereAndBack(TestDevices.Candidate candidate) {
     final Device device = candidate.open();
     final double[][] weights = {{1, -0.25}, {0.75, 2}};
-    try (TestTensors tensors = tensors(3); Weighted optimizer = optimizer(tensors.on(device), Scope.ALL, weights)) {
+    try (TestTensors tensors = tensors(3); BoundOptimizer optimizer = optimizer(tensors.on(device), Scope.ALL, weights)) {
       train(tensors, optimizer, 5);
       final SavedState saved = SavedState.of(optimizer);
       try (TestTensors before = copy(tensors)) {
@@ -175,7 +175,7 @@ class EvaluationTest {
   @Test
   void whatHasNoWeightLeavesNoTrace() {
     try (TestTensors tensors = tensors(0);
-        Weighted optimizer = optimizer(tensors.on(CPU), Scope.TENSOR, null, new double[] {1, 0}, new double[] {0, 1}, null, null)) {
+        BoundOptimizer optimizer = optimizer(tensors.on(CPU), Scope.TENSOR, null, new double[] {1, 0}, new double[] {0, 1}, null, null)) {
       train(tensors, optimizer, 2);
       final SavedState saved = SavedState.of(optimizer);
       tensors.parameters(0).setBits(7, 0xff800000L); // minus infinity
@@ -187,7 +187,7 @@ class EvaluationTest {
       }
     }
     try (TestTensors tensors = TestTensors.of(FLOAT32, 4);
-        Weighted optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[] {1, 0})) {
+        BoundOptimizer optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[] {1, 0})) {
       tensors.gradients(i -> i);
       optimizer.step();
       tensors.parameters(i -> i == 0 ? -0.0 : i == 1 ? Double.NEGATIVE_INFINITY : i);
@@ -199,7 +199,8 @@ class EvaluationTest {
 
   @Test
   void callingTwiceIsHarmless() {
-    try (TestTensors tensors = tensors(0); Weighted optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[][] {{1, 1}, {1, 1}})) {
+    try (TestTensors tensors = tensors(0);
+        BoundOptimizer optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[][] {{1, 1}, {1, 1}})) {
       optimizer.training();
       train(tensors, optimizer, 3);
       try (TestTensors before = copy(tensors)) {
@@ -207,7 +208,7 @@ class EvaluationTest {
         try (TestTensors there = copy(tensors)) {
           optimizer.evaluating();
           tensors.assertSameParameters(there, "the point of the training parameters, not of the point");
-          assertEquals(optimizer.plan().segments(), optimizer.asked);
+          assertEquals(optimizer.plan().segments(), ((Weighted) optimizer.tuned()).asked);
         }
         optimizer.training();
         optimizer.training();
@@ -219,7 +220,7 @@ class EvaluationTest {
   /** A tuner that has no such point: both calls change nothing, and a step may follow either. */
   @Test
   void withoutAnAverageNothingChanges() {
-    try (TestTensors tensors = tensors(0); Weighted optimizer = optimizer(tensors.on(CPU), Scope.ALL, (double[][]) null)) {
+    try (TestTensors tensors = tensors(0); BoundOptimizer optimizer = optimizer(tensors.on(CPU), Scope.ALL, (double[][]) null)) {
       train(tensors, optimizer, 1);
       try (TestTensors before = copy(tensors)) {
         optimizer.evaluating();
@@ -235,7 +236,8 @@ class EvaluationTest {
 
   @Test
   void aStepWhileEvaluatingIsRefused() {
-    try (TestTensors tensors = tensors(0); Weighted optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[][] {{1, 1}, {1, 1}})) {
+    try (TestTensors tensors = tensors(0);
+        BoundOptimizer optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[][] {{1, 1}, {1, 1}})) {
       train(tensors, optimizer, 2);
       optimizer.evaluating();
       try (TestTensors there = copy(tensors)) {
@@ -255,7 +257,7 @@ class EvaluationTest {
   void checkpointsInBothModes(@TempDir Path folder) throws Exception {
     final Path file = folder.resolve("saved");
     final double[][] weights = {{0.5, 0.5}, {1, -3}};
-    try (TestTensors tensors = tensors(0); Weighted optimizer = optimizer(tensors.on(CPU), Scope.ALL, weights)) {
+    try (TestTensors tensors = tensors(0); BoundOptimizer optimizer = optimizer(tensors.on(CPU), Scope.ALL, weights)) {
       train(tensors, optimizer, 4);
       final SavedState training = SavedState.of(optimizer);
       try (TestTensors before = copy(tensors)) {
@@ -283,7 +285,7 @@ class EvaluationTest {
       }
     }
     try (TestTensors other = TestTensors.of(FLOAT32, 3).gradients(i -> 1);
-        Weighted optimizer = optimizer(other.on(CPU), Scope.ALL, new double[] {0, 1})) {
+        BoundOptimizer optimizer = optimizer(other.on(CPU), Scope.ALL, new double[] {0, 1})) {
       optimizer.step();
       optimizer.evaluating();
       assertRefused(CheckpointException.class, () -> optimizer.restore(file), "another optimizer");
@@ -299,7 +301,7 @@ class EvaluationTest {
   void rebindingWhileEvaluating() {
     try (TestTensors tensors = tensors(0);
         TestTensors elsewhere = tensors(5);
-        Weighted optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[][] {{1, 1}, {1, 1}})) {
+        BoundOptimizer optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[][] {{1, 1}, {1, 1}})) {
       train(tensors, optimizer, 2);
       try (TestTensors before = copy(tensors)) {
         optimizer.evaluating();
@@ -322,7 +324,7 @@ class EvaluationTest {
   @Test
   void closingLeavesThePoint() {
     try (TestTensors tensors = TestTensors.of(FLOAT64, 3).gradients(i -> i)) {
-      final Weighted optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[] {0, 1});
+      final BoundOptimizer optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[] {0, 1});
       optimizer.step();
       optimizer.evaluating();
       optimizer.close();
@@ -338,7 +340,8 @@ class EvaluationTest {
   void whatItCosts() {
     assertEquals(4, words("evaluating"));
     assertEquals(2, words("training"));
-    try (TestTensors tensors = tensors(0); Weighted optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[][] {{1, 1}, {1, 1}})) {
+    try (TestTensors tensors = tensors(0);
+        BoundOptimizer optimizer = optimizer(tensors.on(CPU), Scope.ALL, new double[][] {{1, 1}, {1, 1}})) {
       final double words = optimizer.wordsPerElement();
       optimizer.evaluating();
       assertEquals(words, optimizer.wordsPerElement());

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import java.util.Arrays;
+import java.util.Map;
+import org.steptuner.NonFinite;
+import org.steptuner.NonFiniteException;
+import org.steptuner.StepReport.Skip;
+
+/**
+ * The steps of an optimizer: what all tuners share of a step, from its beginning to its report, and the scalars by name. A
+ * {@link TunedOptimizer} has the tuner's sweeps.
+ */
+final class Steps {
+  private final Settings settings;
+  private final Plan plan;
+  private final Report report;
+  private final GradientGuard guard;
+  private final TunedOptimizer tuned;
+  private final Scalars named = new Scalars();
+  private final Map<String, double[]> freshScalars;
+
+  /** @throws IllegalArgumentException if there is a schedule of what the tuner and its rules do not have */
+  Steps(Engine engine, TunedOptimizer tuned) {
+    settings = engine.settings;
+    plan = engine.plan;
+    report = engine.report;
+    guard = engine.guard;
+    this.tuned = tuned;
+    checkSchedules();
+    if (tuned.averages() != null) tuned.averages().name(named);
+    tuned.name(named);
+    freshScalars = named.saveParts();
+    if (tuned.learnsLate()) report.pending = this::settleAndReport;
+    reportScales();
+  }
+
+  /** The tuner's sweeps. */
+  TunedOptimizer tuned() {
+    return tuned;
+  }
+
+  private void reportScales() {
+    for (int scope = 0; scope < plan.scopes(); ++scope) report.learnedScale[scope] = tuned.learnedScale(scope);
+  }
+
+  void settleAndReport() {
+    tuned.settle();
+    reportScales();
+  }
+
+  /** Puts the scalars that users see into a map. */
+  void showScalars(Map<String, double[]> to) {
+    settleAndReport();
+    named.show(to);
+  }
+
+  /** The scalars that a checkpoint has. */
+  Map<String, Scalars.Values> savedScalars() {
+    settleAndReport();
+    return named.save();
+  }
+
+  /** The scalars of scopes and segments before the first step. */
+  Map<String, double[]> freshScalars() {
+    return freshScalars;
+  }
+
+  /** One step, and its report. */
+  void step(double loss, boolean hasLoss, int ofPart) {
+    if (!hasLoss && tuned.lossNeededBy() != null)
+      throw new IllegalStateException(tuned.lossNeededBy() + " needs the loss at the current parameters: call step(loss)");
+    final long number = report.step + 1;
+    final double rate = tuned.begin(number, ofPart);
+    report.loss = loss;
+    report.skip = Skip.NONE;
+    report.rate = rate;
+    final boolean badLoss = hasLoss && guard.nonFinite() != NonFinite.UNCHECKED && !Double.isFinite(loss);
+    guard.begin(badLoss);
+    // One process cannot stop alone: where there are several, its bad loss goes into the sums, and all of them skip the step.
+    final boolean stops = badLoss && settings.sumReducer() == null;
+    if (stops) report.skip = Skip.NON_FINITE_LOSS;
+    final boolean made = !stops && tuned.advance(number);
+    if (made) {
+      report.step = number;
+      if (tuned.averages() != null) tuned.averages().made();
+      reportStep();
+    } else {
+      ++report.skippedSteps;
+      if (guard.nonFinite() == NonFinite.THROW) throw new NonFiniteException("step " + number + ": " + whySkipped());
+    }
+  }
+
+  private void reportStep() {
+    reportScales();
+    for (int scope = 0; scope < plan.scopes(); ++scope) report.effectiveRate[scope] = tuned.effectiveRate(scope);
+  }
+
+  private void checkSchedules() {
+    boolean momentum = settings.momentumSchedule() == null;
+    boolean decay = settings.decaySchedule() == null;
+    for (int group = 0; group < plan.parameters().groups().size(); ++group) {
+      momentum |= tuned.scheduledMomentum(group) != 0;
+      decay |= tuned.rule(group).coupledDecay() + tuned.rule(group).decoupledDecay() != 0;
+    }
+    if (!momentum) throw new IllegalArgumentException("momentumSchedule: there is no momentum in " + settings.description());
+    if (!decay) throw new IllegalArgumentException("decaySchedule: there is no weight decay in " + settings.description());
+  }
+
+  private String whySkipped() {
+    return switch (report.skip) {
+      case NON_FINITE_LOSS ->
+          "the loss is " + report.loss + (Double.isFinite(report.loss) ? ", and those on trial are not finite" : "");
+      case NON_FINITE_CURVATURE -> "the curvature is not finite, or a rate made of it";
+      default -> "a gradient is not finite, |g| = " + report.gradientNorm;
+    };
+  }
+
+  /**
+   * Goes on from a checkpoint, whose arrays have been read.
+   *
+   * @param changedScopes by scope: whether it has other tensors than in the checkpoint
+   */
+  void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars, boolean[] changedScopes) {
+    report.step = stepsMade;
+    report.skippedSteps = stepsSkipped;
+    Arrays.fill(report.effectiveRate, Double.NaN);
+    tuned.restored();
+    named.restore(scalars);
+    for (boolean changed : changedScopes)
+      if (changed) {
+        tuned.tensorsChanged(changedScopes);
+        break;
+      }
+    reportScales();
+  }
+}
