@@ -1,54 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The C ABI: checks what comes through the door, keeps the errors, and hands the work to a backend.
+// The part of the C ABI that is about plans: checks what comes through the door, keeps the errors, and hands the work to a backend.
 #include "steptuner.h"
-#include "core/backend.h"
 #include "core/failure.h"
+#include "core/owned_plan.h"
 #include "core/registry.h"
-#include <dlfcn.h>
+#include <algorithm>
 #include <stdlib.h>
 
 using namespace steptuner;
 
 namespace {
-
-struct Device {
-  const Backend* backend;
-  void* handle;
-};
-
-struct OwnedPlan : Plan {
-  Device* owner = nullptr;
-
-  ~OwnedPlan() {
-    if (!owner) return;
-    owner->backend->forget(owner->handle, *this);
-    for (auto& binding : bindings) {
-      free(binding->coefficientRows);
-      owner->backend->releaseHost(owner->handle, reinterpret_cast<char*>(binding->sumRows));
-    }
-    for (char* slot : slots) owner->backend->release(owner->handle, slot);
-  }
-};
-
-Device* deviceOf(int64_t handle) { return reinterpret_cast<Device*>(handle); }
-OwnedPlan* planOf(int64_t handle) { return reinterpret_cast<OwnedPlan*>(handle); }
-
-const Backend* loadBackend(const char* library) {
-  void* handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-  if (!handle) {
-    explain("cannot load the device library: %s", dlerror());
-    return nullptr;
-  }
-  using Entry = const Backend* (*)();
-  const auto entry = reinterpret_cast<Entry>(dlsym(handle, "steptuner_backend"));
-  const Backend* backend = entry ? entry() : nullptr;
-  if (!backend || backend->version != BACKEND_VERSION) {
-    explain("%s is not a Step Tuner device library of version %d", library, BACKEND_VERSION);
-    return nullptr;
-  }
-  return backend;
-}
 
 st_status checkAddress(const Device& device, const char* what, int32_t tensor, const void* address, int64_t count, int32_t type,
                        bool written, bool verify) {
@@ -89,7 +51,8 @@ st_status checkOperands(const Binding& binding, const Tensor& tensor, int32_t nu
 st_status addSlot(OwnedPlan& plan, int32_t planned) {
   plan.slots.reserve(plan.slots.size() + 1);
   char* memory = nullptr;
-  const st_status status = plan.owner->backend->allocate(plan.owner->handle, plan.stateBytes, &memory);
+  // At least a byte: null stands for a slot that was released.
+  const st_status status = plan.owner->backend->allocate(plan.owner->handle, std::max<int64_t>(plan.stateBytes, 1), &memory);
   if (status != ST_OK)
     return fail(status, "cannot allocate %lld bytes of state for slot %d of %d", static_cast<long long>(plan.stateBytes),
                 static_cast<int>(plan.slots.size()) + 1, planned);
@@ -99,57 +62,26 @@ st_status addSlot(OwnedPlan& plan, int32_t planned) {
 
 bool validType(int32_t type) { return type >= 0 && type < TYPES; }
 
-}  // namespace
+st_status noSlot(int32_t slot) { return fail(ST_BAD_ARGUMENT, "no slot %d, or it was released", slot); }
 
-int32_t st_abi_version(void) { return ST_ABI_VERSION; }
+st_status noBinding(int32_t binding) { return fail(ST_BAD_ARGUMENT, "no binding %d, or it was released", binding); }
 
-const char* st_type_name(int32_t type) { return validType(type) ? nameOfType(type) : nullptr; }
-
-const char* st_last_error(void) { return lastError(); }
-
-st_status st_device_open(const char* library, int32_t index, int32_t threads, const char* isa, int64_t* device) {
-  return guarded([&]() -> st_status {
-    const Backend* backend = library ? loadBackend(library) : cpuBackend();
-    if (!backend) return ST_NO_DEVICE;
-    auto opened = std::make_unique<Device>(Device{backend, nullptr});
-    const st_status status = backend->open(index, threads, isa ? isa : "", explain, &opened->handle);
-    if (status == ST_OK) *device = reinterpret_cast<int64_t>(opened.release());
-    return status;
-  });
+// Whether there is such a tensor, and such a slot or the parameters (-1); explains what there is not.
+bool placed(const OwnedPlan& plan, int32_t slot, int32_t tensor) {
+  if (slot != -1 && !plan.hasSlot(slot)) return noSlot(slot) == ST_OK;
+  return plan.hasTensor(tensor) || fail(ST_BAD_ARGUMENT, "the plan has no tensor %d", tensor) == ST_OK;
 }
 
-void st_device_close(int64_t device) {
-  Device* closing = deviceOf(device);
-  closing->backend->close(closing->handle);
-  delete closing;
-}
-
-const char* st_device_name(int64_t device) { return deviceOf(device)->backend->name(deviceOf(device)->handle); }
-
-int32_t st_device_threads(int64_t device) { return deviceOf(device)->backend->threads(deviceOf(device)->handle); }
-
-st_status st_host_allocate(int64_t bytes, int64_t* address) {
-  if (bytes < 0) return fail(ST_BAD_ARGUMENT, "bytes must not be negative: %lld", static_cast<long long>(bytes));
-  void* memory = malloc(bytes == 0 ? 1 : static_cast<size_t>(bytes));  // null would mean that there is none
-  if (!memory) return fail(ST_OUT_OF_MEMORY, "cannot allocate %lld bytes of host memory", static_cast<long long>(bytes));
-  *address = reinterpret_cast<int64_t>(memory);
+// A slot may have been released since the kernel was bound.
+st_status checkSlots(const OwnedPlan& plan, const Binding& binding) {
+  for (int o = 0; o < binding.operands; ++o)
+    if (binding.operand[o].place == STATE && !plan.hasSlot(binding.slot[o]))
+      return fail(ST_BAD_ARGUMENT, "%s: operand %s has no slot", kernelInfos()[static_cast<size_t>(binding.kernel)].description.c_str(),
+                  binding.operand[o].name.text);
   return ST_OK;
 }
 
-void st_host_free(int64_t address) { free(reinterpret_cast<void*>(address)); }
-
-int32_t st_kernel_find(const char* sweep, const char* rule) {
-  const auto& infos = kernelInfos();
-  for (size_t k = 0; k < infos.size(); ++k)
-    if (infos[k].sweep == sweep && infos[k].rule == rule) return static_cast<int32_t>(k);
-  return -1;
-}
-
-int32_t st_kernel_count(void) { return static_cast<int32_t>(kernelInfos().size()); }
-
-const char* st_kernel_describe(int32_t kernel) {
-  return kernel < 0 || kernel >= st_kernel_count() ? nullptr : kernelInfos()[static_cast<size_t>(kernel)].description.c_str();
-}
+}  // namespace
 
 st_status st_plan_create(int64_t device, int32_t tensors, const int64_t* parameters, const int32_t* parameterTypes,
                          const int64_t* gradients, const int32_t* gradientTypes, const int64_t* updates, const int64_t* counts,
@@ -189,7 +121,7 @@ void st_plan_destroy(int64_t plan) { delete planOf(plan); }
 
 st_status st_plan_rebind(int64_t handle, int32_t number, int64_t parameter, int64_t gradient, int64_t update, int32_t verify) {
   OwnedPlan* plan = planOf(handle);
-  if (number < 0 || number >= static_cast<int32_t>(plan->tensors.size())) return fail(ST_BAD_ARGUMENT, "no tensor %d", number);
+  if (!plan->hasTensor(number)) return fail(ST_BAD_ARGUMENT, "no tensor %d", number);
   Tensor moved = plan->tensors[static_cast<size_t>(number)];
   moved.parameter = reinterpret_cast<char*>(parameter);
   moved.gradient = reinterpret_cast<char*>(gradient);
@@ -197,6 +129,7 @@ st_status st_plan_rebind(int64_t handle, int32_t number, int64_t parameter, int6
   const st_status status = checkTensor(*plan->owner, moved, number, verify != 0);
   if (status != ST_OK) return status;
   for (const auto& binding : plan->bindings) {
+    if (!binding) continue;
     const st_status bound = checkOperands(*binding, moved, number);
     if (bound != ST_OK) return bound;
   }
@@ -218,18 +151,36 @@ st_status st_plan_add_slot(int64_t handle, int32_t* slot) {
 st_status st_plan_fill(int64_t handle, int32_t slot, double value, int64_t stream) {
   return guarded([&]() -> st_status {
     OwnedPlan* plan = planOf(handle);
-    if (slot < 0 || slot >= static_cast<int32_t>(plan->slots.size())) return fail(ST_BAD_ARGUMENT, "no slot %d", slot);
+    if (!plan->hasSlot(slot)) return noSlot(slot);
     return plan->owner->backend->fill(plan->owner->handle, *plan, slot, value, reinterpret_cast<void*>(stream));
   });
 }
 
+st_status st_plan_release_slot(int64_t handle, int32_t slot) {
+  return guarded([&]() -> st_status {
+    OwnedPlan* plan = planOf(handle);
+    if (!plan->hasSlot(slot)) return noSlot(slot);
+    const Backend* backend = plan->owner->backend;
+    // Work that has been enqueued may still use the memory.
+    const st_status status = backend->wait(plan->owner->handle, *plan, nullptr);
+    if (status != ST_OK) return status;
+    backend->release(plan->owner->handle, plan->slots[static_cast<size_t>(slot)]);
+    plan->slots[static_cast<size_t>(slot)] = nullptr;
+    return ST_OK;
+  });
+}
+
 int64_t st_plan_bytes(int64_t handle, int32_t slot, int32_t tensor) {
-  const Tensor& t = planOf(handle)->tensors[static_cast<size_t>(tensor)];
+  const OwnedPlan* plan = planOf(handle);
+  if (!placed(*plan, slot, tensor)) return -1;
+  const Tensor& t = plan->tensors[static_cast<size_t>(tensor)];
   return t.count * bytesOf(slot < 0 ? t.parameterType : t.stateType);
 }
 
 int64_t st_plan_address(int64_t handle, int32_t slot, int32_t tensor) {
   const OwnedPlan* plan = planOf(handle);
+  if (slot == -1) noSlot(slot);
+  if (slot == -1 || !placed(*plan, slot, tensor)) return 0;
   return reinterpret_cast<int64_t>(plan->slots[static_cast<size_t>(slot)] + plan->tensors[static_cast<size_t>(tensor)].stateOffset);
 }
 
@@ -238,8 +189,7 @@ namespace {
 st_status transfer(int64_t handle, int32_t slot, int32_t tensor, int64_t offset, void* host, int64_t bytes, Copy direction,
                    int64_t stream) {
   OwnedPlan* plan = planOf(handle);
-  if (tensor < 0 || tensor >= static_cast<int32_t>(plan->tensors.size()) || slot < -1 || slot >= static_cast<int32_t>(plan->slots.size()))
-    return fail(ST_BAD_ARGUMENT, "no tensor %d in slot %d", tensor, slot);
+  if (!placed(*plan, slot, tensor)) return ST_BAD_ARGUMENT;
   const int64_t size = st_plan_bytes(handle, slot, tensor);
   if (offset < 0 || bytes < 0 || offset > size || bytes > size - offset)
     return fail(ST_BAD_ARGUMENT, "%lld bytes from byte %lld on are outside of a tensor of %lld bytes", static_cast<long long>(bytes),
@@ -282,11 +232,11 @@ st_status st_plan_bind(int64_t handle, int32_t kernel, const int32_t* slots, int
     for (int32_t o = 0; o < operands; ++o) {
       const Operand operand = binding->operand[o] = info.operands[static_cast<size_t>(o)];
       binding->slot[o] = operand.place == STATE ? slots[o] : -1;
-      if (operand.place == STATE && (slots[o] < 0 || slots[o] >= static_cast<int32_t>(plan->slots.size())))
-        return fail(ST_BAD_ARGUMENT, "%s: operand %s has no slot", info.description.c_str(), operand.name.text);
       for (const Tensor& tensor : plan->tensors)
         binding->bytes += tensor.count * bytesOf(operandType(tensor, operand.place)) * (reads(operand) + writes(operand));
     }
+    const st_status complete = checkSlots(*plan, *binding);
+    if (complete != ST_OK) return complete;
     for (size_t t = 0; t < plan->tensors.size(); ++t) {
       const st_status status = checkOperands(*binding, plan->tensors[t], static_cast<int32_t>(t));
       if (status != ST_OK) return status;
@@ -308,22 +258,44 @@ st_status st_plan_bind(int64_t handle, int32_t kernel, const int32_t* slots, int
   });
 }
 
-int64_t st_binding_coefficients(int64_t plan, int32_t binding) {
-  return reinterpret_cast<int64_t>(planOf(plan)->bindings[static_cast<size_t>(binding)]->coefficientRows);
+st_status st_binding_release(int64_t handle, int32_t number) {
+  return guarded([&]() -> st_status {
+    OwnedPlan* plan = planOf(handle);
+    Binding* binding = plan->find(number);
+    if (!binding) return noBinding(number);
+    // A sweep that has been enqueued may still write its sums.
+    const st_status status = plan->owner->backend->wait(plan->owner->handle, *plan, nullptr);
+    if (status != ST_OK) return status;
+    plan->freeRows(*binding);
+    plan->bindings[static_cast<size_t>(number)].reset();
+    return ST_OK;
+  });
 }
 
-int64_t st_binding_sums(int64_t plan, int32_t binding) {
-  return reinterpret_cast<int64_t>(planOf(plan)->bindings[static_cast<size_t>(binding)]->sumRows);
+int64_t st_binding_coefficients(int64_t plan, int32_t number) {
+  const Binding* binding = planOf(plan)->find(number);
+  return binding ? reinterpret_cast<int64_t>(binding->coefficientRows) : (noBinding(number), 0);
 }
 
-int64_t st_binding_bytes(int64_t plan, int32_t binding) { return planOf(plan)->bindings[static_cast<size_t>(binding)]->bytes; }
+int64_t st_binding_sums(int64_t plan, int32_t number) {
+  const Binding* binding = planOf(plan)->find(number);
+  return binding ? reinterpret_cast<int64_t>(binding->sumRows) : (noBinding(number), 0);
+}
 
-st_status st_sweep(int64_t plan, int32_t binding, int64_t stream) {
-  return guarded([&] {
-    OwnedPlan* p = planOf(plan);
-    const st_status status =
-        p->owner->backend->sweep(p->owner->handle, *p, *p->bindings[static_cast<size_t>(binding)], reinterpret_cast<void*>(stream));
-    ++p->sweeps;
+int64_t st_binding_bytes(int64_t plan, int32_t number) {
+  const Binding* binding = planOf(plan)->find(number);
+  return binding ? binding->bytes : (noBinding(number), -1);
+}
+
+st_status st_sweep(int64_t handle, int32_t number, int64_t stream) {
+  return guarded([&]() -> st_status {
+    OwnedPlan* plan = planOf(handle);
+    Binding* binding = plan->find(number);
+    if (!binding) return noBinding(number);
+    const st_status complete = checkSlots(*plan, *binding);
+    if (complete != ST_OK) return complete;
+    const st_status status = plan->owner->backend->sweep(plan->owner->handle, *plan, *binding, reinterpret_cast<void*>(stream));
+    ++plan->sweeps;
     return status;
   });
 }

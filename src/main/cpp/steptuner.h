@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-enum { ST_ABI_VERSION = 3 };
+enum { ST_ABI_VERSION = 4 };
 
 typedef enum st_status {
   ST_OK = 0,
@@ -70,9 +70,12 @@ ST_API st_status st_plan_rebind(int64_t plan, int32_t tensor, int64_t parameter,
 ST_API st_status st_plan_add_slot(int64_t plan, int32_t* slot);
 // Sets every element of a slot. On a GPU it is only enqueued on `stream`, before what comes after it there.
 ST_API st_status st_plan_fill(int64_t plan, int32_t slot, double value, int64_t stream);
-// Bytes of one tensor in a slot, or in the parameters (slot -1).
+// Frees a slot, after the plan's work so far. Its number stays taken: whatever uses it from then on is refused.
+ST_API st_status st_plan_release_slot(int64_t plan, int32_t slot);
+// Bytes of one tensor in a slot, or in the parameters (slot -1); -1 if there is no such slot or tensor.
 ST_API int64_t st_plan_bytes(int64_t plan, int32_t slot, int32_t tensor);
-// Where a tensor's elements lie in a slot, on the device, for as long as the plan lives.
+// Where a tensor's elements lie in a slot, on the device, until the slot is released or the plan destroyed; 0 if there is no such slot or
+// tensor.
 ST_API int64_t st_plan_address(int64_t plan, int32_t slot, int32_t tensor);
 // Copies `bytes` bytes from byte `offset` of a tensor in a slot (or the parameters: slot -1) to host memory, or back.
 ST_API st_status st_plan_read(int64_t plan, int32_t slot, int32_t tensor, int64_t offset, void* host, int64_t bytes, int64_t stream);
@@ -80,7 +83,10 @@ ST_API st_status st_plan_write(int64_t plan, int32_t slot, int32_t tensor, int64
 
 // `slots` names, for each operand of the kernel in its order, the slot it lives in; entries of operands that are not state are ignored.
 ST_API st_status st_plan_bind(int64_t plan, int32_t kernel, const int32_t* slots, int32_t operands, int32_t* binding);
-// double[segments][coefficients], to be filled before st_sweep; host memory that lives as long as the plan.
+// Frees a binding with its coefficients and sums, after the plan's work so far. Its number stays taken: whatever uses it is refused.
+ST_API st_status st_binding_release(int64_t plan, int32_t binding);
+// double[segments][coefficients], to be filled before st_sweep; host memory that lives as long as the binding. This and the next two give 0,
+// 0 and -1 if there is no such binding.
 ST_API int64_t st_binding_coefficients(int64_t plan, int32_t binding);
 // double[segments][sums], valid after st_sweep and st_wait.
 ST_API int64_t st_binding_sums(int64_t plan, int32_t binding);

@@ -26,7 +26,7 @@ const char* layOut(Plan& plan) {
     if (tensor.count < 0 || tensor.count > MOST_ELEMENTS || (elements += tensor.count) > MOST_ELEMENTS)
       return "counts must be between 0 and 2^40 elements, and so must their sum";
     const int64_t next = static_cast<int64_t>(plan.segments.size());
-    if (tensor.segment != next && tensor.segment != next - 1) return "segments must be numbered from 0 without gaps, in order";
+    if (tensor.segment < 0 || (tensor.segment != next && tensor.segment != next - 1)) return "segments must be numbered from 0 without gaps, in order";
     const int64_t before = static_cast<int64_t>(plan.chunks.size());
     if (tensor.segment == next) plan.segments.push_back({before, before});
     tensor.stateType = computeType(tensor.parameterType);

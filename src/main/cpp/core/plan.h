@@ -59,13 +59,13 @@ struct Plan {
   std::vector<Tensor> tensors;
   std::vector<Chunk> chunks;
   std::vector<Segment> segments;
-  std::vector<char*> slots;
-  std::vector<std::unique_ptr<Binding>> bindings;
-  int64_t stateBytes = 0;    // of one slot
-  int64_t trainerBytes = 0;  // of parameters, gradients and updates
-  int64_t version = 0;       // changes when tensors do
-  int64_t sweeps = 0;        // run so far: every other one goes backwards
-  void* device = nullptr;    // the backend's own
+  std::vector<char*> slots;                        // null where released
+  std::vector<std::unique_ptr<Binding>> bindings;  // null where released
+  int64_t stateBytes = 0;                          // of one slot
+  int64_t trainerBytes = 0;                        // of parameters, gradients and updates
+  int64_t version = 0;                             // changes when tensors do
+  int64_t sweeps = 0;                              // run so far: every other one goes backwards
+  void* device = nullptr;                          // the backend's own
 };
 
 // Where operand `o` of a binding begins for a tensor, and its type.
@@ -80,7 +80,11 @@ inline char* operandBase(const Plan& plan, const Binding& binding, const Tensor&
 }
 
 // What the sweeps of a step go through, taken together.
-inline int64_t footprint(const Plan& plan) { return plan.trainerBytes + static_cast<int64_t>(plan.slots.size()) * plan.stateBytes; }
+inline int64_t footprint(const Plan& plan) {
+  int64_t bytes = plan.trainerBytes;
+  for (const char* slot : plan.slots) bytes += slot ? plan.stateBytes : 0;
+  return bytes;
+}
 
 // Sweeps alternate in direction, so that one begins where the last one ended and finds the caches warm.
 inline bool backwards(const Plan& plan) { return plan.sweeps % 2 == 1; }

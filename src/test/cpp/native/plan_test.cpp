@@ -82,6 +82,7 @@ int main() {
   refuses({tensor(-1, 0)}, "2^40");
   refuses({tensor((int64_t(1) << 40) + 1, 0)}, "2^40");
   refuses({tensor(1, 1)}, "segments");
+  refuses({tensor(1, -1)}, "segments");
   refuses({tensor(1, 0), tensor(1, 2)}, "segments");
   refuses({tensor(1, 0), tensor(1, 1), tensor(1, 0)}, "segments");
   return report("plan_test");

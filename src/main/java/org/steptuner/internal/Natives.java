@@ -13,7 +13,7 @@ import org.steptuner.DeviceException;
 @Platform(include = "steptuner.h", link = "steptuner", library = "jnisteptuner")
 @NoException
 public final class Natives {
-  private static final int ABI = 3;
+  private static final int ABI = 4;
   private static final int OK = 0;
   private static final int BAD_ARGUMENT = 1;
 
@@ -71,6 +71,9 @@ public final class Natives {
   @Name("st_plan_add_slot")
   public static native int planAddSlot(long plan, @Cast("int32_t*") int[] slot);
 
+  @Name("st_plan_release_slot")
+  public static native int planReleaseSlot(long plan, int slot);
+
   @Name("st_plan_fill")
   public static native int planFill(long plan, int slot, double value, long stream);
 
@@ -102,6 +105,9 @@ public final class Natives {
   @Name("st_plan_bind")
   public static native int planBind(
       long plan, int kernel, @Cast("const int32_t*") int[] slots, int operands, @Cast("int32_t*") int[] binding);
+
+  @Name("st_binding_release")
+  public static native int bindingRelease(long plan, int binding);
 
   @Name("st_binding_coefficients")
   public static native long bindingCoefficients(long plan, int binding);

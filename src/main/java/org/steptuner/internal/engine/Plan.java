@@ -6,8 +6,10 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.steptuner.DataType;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
@@ -19,13 +21,15 @@ import org.steptuner.internal.Natives;
  * <p>The tensors of a segment share coefficients and sums. A segment has all tensors of a group, or one tensor if the scope is TENSOR.
  */
 public final class Plan implements AutoCloseable {
+  private static final int PARAMETERS = -1; // where a slot's number may stand
   private static Cleaner cleaner; // made when first needed: it has a thread, of which there may be none left
 
   private ParameterSet parameters; // as they are now, or as they were before the last rebind
   private boolean moved;
   private final List<ParameterSet.Tensor> tensors; // as they were built
   private final List<String> slots; // those of the state first, then scratch
-  private final List<String> stateSlots;
+  private final Set<String> lent = new HashSet<>(); // slots whose memory code outside the library may still use
+  private volatile List<String> stateSlots;
   private final int[] position; // tensor of the set -> its place in the plan
   private final int[] groupOfSegment;
   private final int[] scopeOfSegment;
@@ -92,6 +96,18 @@ public final class Plan implements AutoCloseable {
     slots.add(name);
   }
 
+  /**
+   * Frees a slot, which then is none of {@link #slots} any more; its name may be given to a new one. Sweeps that are bound to it can no
+   * longer run. The memory of a slot that a {@link SlotVector} shows stays until the plan is closed, because the trainer may hold its
+   * buffers.
+   */
+  public void release(String slot) {
+    final int number = slot(slot);
+    if (!lent.contains(slot)) Natives.check(Natives.planReleaseSlot(handle(), number));
+    slots.set(number, null);
+    stateSlots = stateSlots.stream().filter(name -> !name.equals(slot)).toList();
+  }
+
   /** Binds the kernel of a sweep over a rule ("" for none); its state operands are the slots of the same names. */
   public Sweep bind(String sweep, String rule) {
     return bind(sweep, rule, Map.of());
@@ -109,7 +125,7 @@ public final class Plan implements AutoCloseable {
             .mapToInt(operand -> slots.indexOf(slotOfOperand.getOrDefault(operand.name(), operand.name())))
             .toArray();
     final int[] binding = new int[1];
-    Natives.check(Natives.planBind(handle, kernel.number(), slotOf, slotOf.length, binding));
+    Natives.check(Natives.planBind(handle(), kernel.number(), slotOf, slotOf.length, binding));
     return new Sweep(this, binding[0], kernel);
   }
 
@@ -130,7 +146,7 @@ public final class Plan implements AutoCloseable {
 
   /** Sets every element of a slot, in the order of the stream. */
   public void fill(String slot, double value) {
-    Natives.check(Natives.planFill(handle(), slots.indexOf(slot), value, stream));
+    Natives.check(Natives.planFill(handle(), slot(slot), value, stream));
   }
 
   /** Zeroes a slot that the trainer is to write, and waits for the zeros: the trainer's work may be on another stream. */
@@ -190,7 +206,7 @@ public final class Plan implements AutoCloseable {
 
   /** Bytes of a tensor in a slot, or in the parameters (slot null). */
   public long bytes(String slot, int tensor) {
-    return Natives.planBytes(handle, slot(slot), position[tensor]);
+    return Natives.planBytes(handle(), slot(slot), position[tensor]);
   }
 
   /** The address of a tensor's elements in a slot, on the device. */
@@ -225,6 +241,14 @@ public final class Plan implements AutoCloseable {
     handle = 0;
   }
 
+  /** Where the elements of all tensors lie in a slot that the trainer is to use; the slot keeps its memory until the plan is closed. */
+  long[] lend(String slot) {
+    final long[] begins = new long[tensors.size()];
+    for (int t = 0; t < begins.length; ++t) begins[t] = address(slot, t);
+    lent.add(slot);
+    return begins;
+  }
+
   /** Host memory of a slot as a buffer. The memory is not freed while the buffer is reachable, not even by {@link #close}. */
   ByteBuffer buffer(long address, long bytes) {
     handle();
@@ -246,7 +270,10 @@ public final class Plan implements AutoCloseable {
   }
 
   private int slot(String name) {
-    return name == null ? -1 : slots.indexOf(name);
+    if (name == null) return PARAMETERS;
+    final int number = slots.indexOf(name);
+    if (number < 0) throw new IllegalArgumentException("no slot '" + name + "'");
+    return number;
   }
 
   /** The native plan. It is destroyed when the plan is closed and no buffer of it is reachable any more. */

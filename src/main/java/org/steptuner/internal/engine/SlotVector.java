@@ -19,9 +19,8 @@ public final class SlotVector implements ParameterVector {
   public SlotVector(Plan plan, String slot) {
     this.plan = plan;
     parameters = plan.parameters();
-    addresses = new long[parameters.tensors().size()];
+    addresses = plan.lend(slot);
     buffers = new Buffer[addresses.length];
-    for (int t = 0; t < addresses.length; ++t) addresses[t] = plan.address(slot, t);
   }
 
   @Override

@@ -18,14 +18,16 @@ import org.steptuner.rule.Coefficients;
  * the order of the formula; otherwise a put compares two references and stores a number.
  */
 public final class Sweep implements Coefficients {
+  private static final int RELEASED = -1;
+
   private final Plan plan;
-  private final int binding;
+  private int binding; // none once it was released
   private final Kernel kernel;
   private final String[] names;
   private final double[] row;
   private final boolean[] given;
-  private final DoubleBuffer coefficients;
-  private final DoubleBuffer sums;
+  private DoubleBuffer coefficients;
+  private DoubleBuffer sums;
   private final double[] totals;
   private int next; // where the coming put is looked for first
   private boolean complete; // every coefficient has been put
@@ -77,11 +79,30 @@ public final class Sweep implements Coefficients {
 
   /** The pass over memory. */
   public void run() {
+    checkBound();
     Natives.check(Natives.sweep(plan.handle(), binding, plan.stream()));
+  }
+
+  /**
+   * Frees the coefficients and sums, for a sweep that is not needed any more. The sums of the last pass that was waited for stay; a call
+   * that would use the memory throws {@link IllegalStateException}.
+   */
+  public void release() {
+    checkBound();
+    Natives.check(Natives.bindingRelease(plan.handle(), binding));
+    binding = RELEASED;
+    complete = false;
+    coefficients = null;
+    sums = null;
+  }
+
+  private void checkBound() {
+    if (binding == RELEASED) throw new IllegalStateException("the sweep was released: " + this);
   }
 
   /** Waits for the sums of the last pass; {@link Sum#of} has them from then on. */
   public void await() {
+    checkBound();
     Natives.check(Natives.await(plan.handle(), plan.stream()));
     sums.get(0, totals);
   }
@@ -100,6 +121,7 @@ public final class Sweep implements Coefficients {
 
   /** Bytes that a pass reads and writes in the tensors' memory. */
   public long bytes() {
+    checkBound();
     return Natives.bindingBytes(plan.handle(), binding);
   }
 
@@ -166,6 +188,7 @@ public final class Sweep implements Coefficients {
   }
 
   private void checkComplete() {
+    checkBound();
     for (int i = 0; i < given.length; ++i)
       if (!given[i]) throw new IllegalStateException("coefficient '" + names[i] + "' was never put: " + this);
     complete = true;
