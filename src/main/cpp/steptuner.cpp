@@ -252,8 +252,13 @@ st_status st_plan_bind(int64_t handle, int32_t kernel, const int32_t* slots, int
       free(binding->coefficientRows);
       return fail(status, "cannot allocate the sums of %s", info.description.c_str());
     }
-    *result = static_cast<int32_t>(plan->bindings.size());
-    plan->bindings.push_back(std::move(binding));
+    // The number of a binding that was released is free: settings may change thousands of times in a run.
+    const auto place = std::find(plan->bindings.begin(), plan->bindings.end(), nullptr);
+    *result = static_cast<int32_t>(place - plan->bindings.begin());
+    if (place == plan->bindings.end())
+      plan->bindings.push_back(std::move(binding));
+    else
+      *place = std::move(binding);
     return ST_OK;
   });
 }

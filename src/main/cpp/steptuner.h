@@ -83,7 +83,8 @@ ST_API st_status st_plan_write(int64_t plan, int32_t slot, int32_t tensor, int64
 
 // `slots` names, for each operand of the kernel in its order, the slot it lives in; entries of operands that are not state are ignored.
 ST_API st_status st_plan_bind(int64_t plan, int32_t kernel, const int32_t* slots, int32_t operands, int32_t* binding);
-// Frees a binding with its coefficients and sums, after the plan's work so far. Its number stays taken: whatever uses it is refused.
+// Frees a binding with its coefficients and sums, after the plan's work so far. Whatever uses its number is refused until a new binding
+// gets it.
 ST_API st_status st_binding_release(int64_t plan, int32_t binding);
 // double[segments][coefficients], to be filled before st_sweep; host memory that lives as long as the binding. This and the next two give 0,
 // 0 and -1 if there is no such binding.

@@ -34,6 +34,20 @@ struct DAdaptSgd : Kernel {
   }
 };
 
+// momentum <- factor (x - (x0 - s)): the buffer b of SGD with momentum, x <- x - rate b, that goes on where DAdaptSgd ends. 4 words.
+struct DAdaptSgdBuffer : Kernel {
+  static constexpr Name SWEEP = "dadaptation_buffer";
+  enum { X, REFERENCE, SUM, MOMENTUM };
+  static constexpr auto OPERANDS = operands(parameter(READ), state("reference", READ), state("sum", READ), state("momentum", WRITE));
+  enum { FACTOR };
+  static constexpr auto COEFFICIENTS = names("factor");
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T*) {
+    r[MOMENTUM] = c[FACTOR] * (r[X] - (r[REFERENCE] - r[SUM]));
+  }
+};
+
 // m <- beta1 m + averageGain g;  v <- beta2 v + (1 - beta2) g^2;  s <- sqrt(beta2) s + sumGain g;
 // x <- x - shrinkage x - step m / (sqrt(v) + epsilon).              Sums <g, s / (sqrt(v) + epsilon)> of the old s and v, and |s|_1.
 // The paper's algorithm 5 (Adam with D-Adaptation); the rate is in averageGain, and step is 1, or 0 where nothing is to move.
@@ -180,7 +194,7 @@ struct DAdaptAdan : Kernel {
 };
 
 namespace families {
-using dadaptation = List<DAdaptSgd, DAdaptAdam, DAdaptAdaGrad, DAdaptLion, DAdaptAdan>;
+using dadaptation = List<DAdaptSgd, DAdaptSgdBuffer, DAdaptAdam, DAdaptAdaGrad, DAdaptLion, DAdaptAdan>;
 }
 
 }  // namespace steptuner

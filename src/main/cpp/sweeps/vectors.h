@@ -2,7 +2,7 @@
 //
 // Vectors of the size of the parameters, kept in slots: what several tuners and the instruments of curvature need.
 //
-// Words per element: reference 2; trial 3; vector_products 2; vector_combination 4; vector_precondition 3;
+// Words per element: reference 2; trial 3; vector_scale 2; vector_products 2; vector_combination 4; vector_precondition 3;
 // evaluating 4; training 2.
 #pragma once
 #include "../core/kernel.h"
@@ -69,6 +69,20 @@ struct Training : Kernel {
   }
 };
 
+// a <- factor a.
+struct VectorScale : Kernel {
+  static constexpr Name SWEEP = "vector_scale";
+  enum { A };
+  static constexpr auto OPERANDS = operands(state("a", READ_WRITE));
+  enum { FACTOR };
+  static constexpr auto COEFFICIENTS = names("factor");
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T*) {
+    r[A] = c[FACTOR] * r[A];
+  }
+};
+
 // <a, b>, |a|^2, |b|^2.
 struct VectorProducts : Kernel {
   static constexpr Name SWEEP = "vector_products";
@@ -118,7 +132,7 @@ struct VectorPrecondition : Kernel {
 };
 
 namespace families {
-using vectors = List<Reference, Trial, Evaluating, Training, VectorProducts, VectorCombination, VectorPrecondition>;
+using vectors = List<Reference, Trial, Evaluating, Training, VectorScale, VectorProducts, VectorCombination, VectorPrecondition>;
 }
 
 }  // namespace steptuner

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.List;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
@@ -220,6 +221,59 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   /** Whether the estimate is made of A and B, and not of n. */
   private boolean weighsSquares() {
     return form == DAdaptation.Form.ADAGRAD || form == DAdaptation.Form.ADAN;
+  }
+
+  @Override
+  protected double learnedRate(int scope) {
+    if (form != DAdaptation.Form.SGD) return super.learnedRate(scope);
+    // Of what a gradient adds to s, the point takes 1 - momentum at once.
+    return settings.rate * perDirection(scalars[scope]) * (1 - hyperparameters[0].orZero("momentum") * momentumFactor());
+  }
+
+  @Override
+  protected String whyNotFrozen() {
+    if (form == DAdaptation.Form.ADAGRAD) return "the form of AdaGrad averages duals, and the rule alone does not";
+    for (double scale : layerScale) if (scale != 1) return "the rule has no layerScale";
+    if (form == DAdaptation.Form.SGD)
+      for (Hyperparameters of : hyperparameters)
+        if (of.orZero("momentum") != hyperparameters[0].orZero("momentum")) return "groups have different momentum";
+    return super.whyNotFrozen();
+  }
+
+  // Averages of gradients have the rate as their gain; the rule's have not.
+  @Override
+  protected List<Sweep> stateOfRule() {
+    final double first = momentumFactor();
+    return switch (form) {
+      case SGD -> hyperparameters[0].orZero("momentum") == 0 ? List.of() : List.of(buffer());
+      case ADAM -> List.of(
+          scaling("momentum", segment -> bias(segment, "beta1", first) * inverseRate(segment)),
+          scaling("square", segment -> bias(segment, "beta2", 1)));
+      case LION -> List.of(scaling("momentum", this::inverseRate));
+      case ADAN -> List.of(
+          scaling("momentum", segment -> bias(segment, "beta1", first) * inverseRate(segment)),
+          scaling("difference", segment -> bias(segment, "beta2", 1) * inverseRate(segment)),
+          scaling("square", segment -> bias(segment, "beta3", 1)));
+      case ADAGRAD -> super.stateOfRule();
+    };
+  }
+
+  private double inverseRate(int segment) {
+    return stepRate[segment] > 0 ? 1 / stepRate[segment] : 1;
+  }
+
+  /** What the rule is going to divide an average by, where the tuner did not. */
+  private double bias(int segment, String beta, double factor) {
+    return settings.biasCorrection ? 1 : 1 - Math.pow(hyperparameters[plan.group(segment)].get(beta) * factor, report.step());
+  }
+
+  private Sweep buffer() {
+    final Sweep buffer = plan.bind("dadaptation_buffer", "");
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      final double rate = stepRate[segment] * hyperparameters[plan.group(segment)].orZero("momentum") * momentumFactor();
+      buffer.put("factor", rate > 0 ? 1 / rate : 0).set(segment);
+    }
+    return buffer;
   }
 
   @Override

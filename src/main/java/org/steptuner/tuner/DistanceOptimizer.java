@@ -157,6 +157,11 @@ final class DistanceOptimizer extends TunedOptimizer {
   }
 
   @Override
+  protected String whyNotFrozen() {
+    return "it averages duals, and no rule goes on with that";
+  }
+
+  @Override
   protected double learnedScale(int scope) {
     return scalars[scope].d;
   }

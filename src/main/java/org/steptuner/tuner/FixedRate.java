@@ -3,8 +3,7 @@ package org.steptuner.tuner;
 
 import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
-import org.steptuner.internal.engine.Scalars;
-import org.steptuner.internal.engine.Sweep;
+import org.steptuner.internal.engine.FixedSteps;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
@@ -44,47 +43,11 @@ public final class FixedRate extends TunerBuilder<FixedRate> {
 
   @Override
   TunedOptimizer optimizer(Engine engine) {
-    return new FixedRateOptimizer(engine, rate);
+    return new FixedSteps(engine, rate);
   }
 
   @Override
   Description describe() {
     return new Description("FixedRate").setting("rate", rate);
-  }
-
-  private static final class FixedRateOptimizer extends TunedOptimizer {
-    private final double rate;
-    private final Sweep sweep;
-
-    FixedRateOptimizer(Engine engine, double rate) {
-      super(engine);
-      this.rate = rate;
-      sweep = plan.bind("fixed_rate", ruleKernel());
-    }
-
-    @Override
-    protected double baseRate() {
-      return rate;
-    }
-
-    @Override
-    protected boolean advance(long step) {
-      if (!guard.guard()) return false;
-      sweep.put("gradientScale", sourceScale());
-      for (int segment = 0; segment < plan.segments(); ++segment) {
-        putRule(sweep, segment);
-        sweep.set(segment);
-      }
-      sweep.run();
-      return true;
-    }
-
-    @Override
-    protected int sweepWords() {
-      return sweep.words();
-    }
-
-    @Override
-    protected void name(Scalars scalars) {}
   }
 }

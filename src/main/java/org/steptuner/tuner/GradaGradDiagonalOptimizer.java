@@ -67,6 +67,11 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
   }
 
   @Override
+  protected String whyNotFrozen() {
+    return "every weight has a rate of its own";
+  }
+
+  @Override
   protected double learnedScale(int scope) {
     return gamma[scope];
   }

@@ -73,6 +73,11 @@ final class GradaGradOptimizer extends TunedOptimizer {
   }
 
   @Override
+  protected String whyNotFrozen() {
+    return averages ? "its momentum averages points, and that of the rule gradients" : super.whyNotFrozen();
+  }
+
+  @Override
   protected double learnedScale(int scope) {
     return scalars[scope].rate();
   }

@@ -156,6 +156,11 @@ final class MetaOptimizer extends TunedOptimizer {
   }
 
   @Override
+  protected String whyNotFrozen() {
+    return perWeight ? "every weight has a step size of its own" : super.whyNotFrozen();
+  }
+
+  @Override
   protected double learnedScale(int scope) {
     return perWeight ? initialStepSize * Math.exp(logRatio[scope]) : scalars[scope].stepSize();
   }

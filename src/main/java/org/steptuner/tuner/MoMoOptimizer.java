@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.List;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
@@ -90,6 +91,25 @@ final class MoMoOptimizer extends TunedOptimizer {
     final double k = 1 + report.rate() * decay;
     apply.put("scale", multiplies ? 1 - report.rate() * decay : optax ? 1 / k : 1);
     apply.put("rate", scalars.tau).put("divisor", multiplies || optax ? 1 : k);
+  }
+
+  // The schedule limits tau.
+  @Override
+  protected double learnedRate(int scope) {
+    final double gain = form.divides() ? 1 : 1 - settings.beta;
+    return scheduleFactor() > 0 ? effectiveRate(scope) * gain / scheduleFactor() : 0;
+  }
+
+  @Override
+  protected String whyNotFrozen() {
+    return form.divides() && !form.corrects() ? "its momentum is not that of the rule" : super.whyNotFrozen();
+  }
+
+  // MoMo's momentum is an average, and that of SGD a sum.
+  @Override
+  protected List<Sweep> stateOfRule() {
+    if (form.divides() || settings.beta == 0) return List.of();
+    return List.of(scaling("momentum", segment -> 1 / ((1 - settings.beta) * scalars.correction())));
   }
 
   @Override

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.List;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Parted;
 import org.steptuner.internal.engine.Scalars;
@@ -56,6 +57,18 @@ final class MovingTargetOptimizer extends TunedOptimizer implements Parted {
     sweep.setAll();
     sweep.run();
     return true;
+  }
+
+  // The schedule is a part of gamma.
+  @Override
+  protected double learnedRate(int scope) {
+    return scheduleFactor() > 0 ? effectiveRate(scope) / scheduleFactor() : 0;
+  }
+
+  // Gradients came into the rule's momentum with the rate as their factor.
+  @Override
+  protected List<Sweep> stateOfRule() {
+    return settings.momentum == 0 ? List.of() : List.of(scaling("momentum", segment -> 1 / scalars.rate));
   }
 
   @Override

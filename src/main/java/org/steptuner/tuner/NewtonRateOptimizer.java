@@ -75,6 +75,12 @@ final class NewtonRateOptimizer extends TunedOptimizer {
       scalars[scope].update(product.of(scope), square.of(scope), squareNow.of(scope));
   }
 
+  // The rule has always had this rate for its own.
+  @Override
+  protected String whyNotFrozen() {
+    return null;
+  }
+
   @Override
   protected double learnedScale(int scope) {
     return scalars[scope].rate;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.ToDoubleFunction;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
@@ -196,6 +199,25 @@ final class ProdigyOptimizer extends TunedOptimizer {
   @Override
   protected void putAverage(int segment, Coefficients to) {
     putAverage(segment, 1, to);
+  }
+
+  // The rule's averages have d or its square as their gain. Without the bias correction of the tuner they stay as they are, where the rule
+  // is going to correct them.
+  @Override
+  protected List<Sweep> stateOfRule() {
+    final List<Sweep> sweeps = new ArrayList<>();
+    if (momentum) sweeps.add(scaling("momentum", segment -> bias(segment, form -> form.beta1() * momentumFactor()) / d(segment)));
+    sweeps.add(scaling("square", segment -> bias(segment, AdamForm::beta2) / (d(segment) * d(segment))));
+    return sweeps;
+  }
+
+  private double d(int segment) {
+    return scalars[plan.scope(segment)].d;
+  }
+
+  /** What the rule is going to divide an average by, where the tuner did not. */
+  private double bias(int segment, ToDoubleFunction<AdamForm> beta) {
+    return settings.biasCorrection ? 1 : 1 - Math.pow(beta.applyAsDouble(forms[plan.group(segment)]), report.step());
   }
 
   @Override

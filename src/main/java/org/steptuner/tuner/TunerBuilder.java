@@ -12,6 +12,7 @@ import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
 import org.steptuner.Scope;
 import org.steptuner.SumReducer;
+import org.steptuner.internal.engine.Changeable;
 import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.GradientGuard;
@@ -41,6 +42,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   double clipNorm = Double.POSITIVE_INFINITY;
   SumReducer sumReducer;
   boolean gradientL1;
+  long tuneFor = Settings.ALWAYS;
   long stream;
 
   TunerBuilder(Rule rule) {
@@ -135,6 +137,18 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
     return self();
   }
 
+  /**
+   * Ends tuning after a number of steps, as {@link Optimizer#freeze} does: at the beginning of the step behind them. Where no rate above 0
+   * has been learned by then, tuning goes on until there is one. The default is to tune for ever.
+   *
+   * @param steps 1 or more; {@link #build} refuses a tuner that cannot be frozen
+   */
+  public B tuneFor(long steps) {
+    if (steps < 1) throw new IllegalArgumentException("tuneFor must be 1 step or more, not " + steps);
+    tuneFor = steps;
+    return self();
+  }
+
   /** How sums are added over all processes of a sharded training; null, the default, is for one process. */
   public B sumReducer(SumReducer value) {
     sumReducer = value;
@@ -162,12 +176,41 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
    */
   public Optimizer build(ParameterSet parameters) {
     Objects.requireNonNull(parameters, "parameters");
+    final TunerBuilder<B> frozen = checked(parameters);
+    return Engine.build(frozen.settings(), parameters, frozen::optimizer);
+  }
+
+  /**
+   * Makes a running optimizer go on with these settings, where {@link #build} would make a new one: with other rates and limits, schedules,
+   * decay, clipping, betas, callbacks. It keeps its memory, its state, what it has learned, its steps, stream and gradient multiplier. What
+   * it has learned is brought within the new limits. The new settings hold from the next step on; they are those of this builder, also where
+   * it was not told anything: a schedule that is not set again is gone.
+   *
+   * <p>Tuner and rule must have the same form: what fixes the meaning of the state cannot change, as for a restored {@linkplain
+   * Optimizer#restore checkpoint}. In a {@linkplain Optimizer#freeze frozen} run the rate stays that which was learned.
+   *
+   * <p>Every process of a training must call this between the same steps.
+   *
+   * @param optimizer of this tuner, open
+   * @throws IllegalArgumentException if the settings do not fit to the parameters, or more than settings would change; the message says what,
+   *     and the optimizer is as before
+   * @throws IllegalStateException if the optimizer is closed, in use or {@linkplain Optimizer#isEvaluating evaluating}
+   */
+  public void applyTo(Optimizer optimizer) {
+    Objects.requireNonNull(optimizer, "optimizer");
+    if (!(optimizer instanceof Changeable running))
+      throw new IllegalArgumentException("optimizer must be one that this library has built, not a " + optimizer.getClass().getName());
+    final TunerBuilder<B> frozen = checked(optimizer.parameters());
+    running.change(frozen.settings(), frozen::optimizer);
+  }
+
+  private TunerBuilder<B> checked(ParameterSet parameters) {
     final TunerBuilder<B> frozen = frozen();
     if (rule.averageSlot() != null && !takesAverages())
       throw new IllegalArgumentException(
           getClass().getSimpleName() + " does not go over rules that keep an average of iterates, as " + rule + " does");
     frozen.check(parameters);
-    return Engine.build(frozen.settings(), parameters, frozen::optimizer);
+    return frozen;
   }
 
   /** A copy that nobody else has. What a tuner's fields refer to is never changed, only replaced. */
@@ -185,7 +228,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   private Settings settings() {
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, planScope(), nonFinite, gradientMultiplier, clipNorm, sumReducer,
-        gradientL1, stream, described(), ruleSlots(), stateSlots(), guarded(), observesL1());
+        gradientL1, stream, described(), ruleSlots(), stateSlots(), tuneFor, guarded(), observesL1());
   }
 
   private List<StateSlot> stateSlots() {
@@ -209,7 +252,8 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   abstract Description describe();
 
   private Description described() {
-    return describe().form("scope", scope).setting("clipNorm", clipNorm).rule("rule", rule);
+    final Description all = describe().form("scope", scope).setting("clipNorm", clipNorm).rule("rule", rule);
+    return tuneFor == Settings.ALWAYS ? all : all.setting("tuneFor", tuneFor);
   }
 
   /** The tuner with all of its settings, in words. */

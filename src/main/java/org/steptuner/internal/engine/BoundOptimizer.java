@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Function;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.RestoreOptions;
@@ -21,15 +22,15 @@ import org.steptuner.rule.Coefficients;
  *
  * <p>{@link Steps} makes the steps, with the tuner's sweeps and scalars. A run may go on with others.
  */
-class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
+class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground, Changeable {
   final Plan plan;
   final Evaluation evaluation;
   private final Report report;
   private final ExclusiveUse use = new ExclusiveUse();
   private final Map<String, Integer> tensorNumbers = new HashMap<>();
   private final BackgroundSave background = new BackgroundSave();
-  private final Engine engine;
-  private final Steps steps;
+  private Engine engine;
+  private volatile Steps steps; // some calls look at it at any time
 
   BoundOptimizer(Engine engine, Steps steps) {
     this.engine = engine;
@@ -48,6 +49,44 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
     return steps.tuned();
   }
 
+  final Engine engine() {
+    return engine;
+  }
+
+  /** Goes on with other steps over the same memory; what only the present ones need is freed. */
+  final void goOn(Engine nextEngine, Steps nextSteps) {
+    evaluation.forget();
+    final Engine before = engine;
+    engine = nextEngine;
+    steps = nextSteps;
+    nextSteps.begin();
+    before.release();
+    plan.keepState(nextEngine.slotNames());
+  }
+
+  @Override
+  public final void change(Settings settings, Function<Engine, TunedOptimizer> tuner) {
+    exclusively(() -> {
+      evaluation.checkTraining();
+      Succession.change(this, settings, tuner);
+    });
+  }
+
+  @Override
+  public final void freeze() {
+    exclusively(() -> {
+      evaluation.checkTraining();
+      final String why = report.step == 0 ? "nothing has been learned before the first step" : Succession.whyNotFrozen(this);
+      if (why != null) throw new IllegalStateException("cannot freeze " + settings().description() + ": " + why);
+      Succession.freeze(this);
+    });
+  }
+
+  @Override
+  public final boolean isFrozen() {
+    return steps.tuned() instanceof FixedSteps fixed && fixed.endsTuning();
+  }
+
   @Override
   public final StepReport step() {
     return step(Double.NaN, false, TunedOptimizer.NO_PART);
@@ -63,6 +102,7 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
     use.begin();
     try {
       evaluation.checkTraining();
+      if (report.step >= engine.settings.tuneFor() && Succession.whyNotFrozen(this) == null) Succession.freeze(this);
       steps.step(loss, hasLoss, part);
       return report;
     } finally {

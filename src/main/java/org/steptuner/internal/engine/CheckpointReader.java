@@ -59,10 +59,36 @@ public final class CheckpointReader {
   /** Restores an optimizer, of which nothing has changed if the file is refused. */
   static Restored restore(BoundOptimizer optimizer, Path file, RestoreOptions options) {
     return Archive.read(file, archive -> {
-      final Manifest here = Manifest.of(optimizer);
-      final Manifest saved = ManifestLines.read(archive, hints(here, options));
+      final Manifest now = Manifest.of(optimizer);
+      final Manifest saved = ManifestLines.read(archive, hints(now, options));
+      if (!saved.tuner().isFrozen() || now.tuner().isFrozen())
+        return restore(optimizer, archive, saved, now, optimizer.stepping(), options, () -> {});
+      final Succession frozen = Succession.restoringFrozen(optimizer);
+      final boolean[] taken = {false};
+      try {
+        return restore(optimizer, archive, saved, Manifest.of(optimizer, frozen), frozen.steps(), options, () -> {
+          taken[0] = true;
+          frozen.take();
+        });
+      } finally {
+        if (!taken[0]) frozen.discard();
+      }
+    });
+  }
+
+  /**
+   * Restores an optimizer.
+   *
+   * @param here what a checkpoint of it would say, with the steps that it is to go on with
+   * @param steps those
+   * @param begin lets it go on with them, once nothing can be refused any more
+   */
+  private static Restored restore(
+      BoundOptimizer optimizer, Archive archive, Manifest saved, Manifest here, Steps steps, RestoreOptions options, Runnable begin)
+      throws IOException {
+      final Path file = archive.file();
       final Match match = new Match(file, saved, here, options);
-      final Map<String, double[]> scalars = match.scalars(optimizer.stepping().freshScalars());
+      final Map<String, double[]> scalars = match.scalars(steps.freshScalars());
       final Map<String, byte[]> entries = archive.callersEntries(saved.entries());
       final List<Transfer> parameters = new ArrayList<>();
       final List<Transfer> state = new ArrayList<>();
@@ -75,6 +101,7 @@ public final class CheckpointReader {
       for (Transfer transfer : state) archive.check(transfer.entry, transfer.bytes);
       writing(archive.file(), () -> {
         optimizer.evaluation.training(); // parameters that stay must be those of training
+        begin.run();
         write(optimizer, archive, parameters);
         if (match.startsSome()) optimizer.startState();
         write(optimizer, archive, state);
@@ -82,7 +109,6 @@ public final class CheckpointReader {
         optimizer.stepping().resume(saved.steps(), saved.skippedSteps(), scalars, match.changedScopes());
       });
       return match.report(entries);
-    });
   }
 
   private static List<Manifest.Tensor> hints(Manifest here, RestoreOptions options) {

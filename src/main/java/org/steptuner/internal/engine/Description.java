@@ -5,7 +5,10 @@ import java.lang.reflect.RecordComponent;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
 import java.util.StringJoiner;
 import org.steptuner.rule.Rule;
 
@@ -16,6 +19,8 @@ import org.steptuner.rule.Rule;
  * <p>A tuner describes itself once; checkpoints and messages use that. Values are text that gives back every double exactly.
  */
 public final class Description {
+  private static final String FROZEN = "frozen";
+
   private final String name;
   private final Map<String, String> form = new LinkedHashMap<>();
   private final Map<String, String> settings = new LinkedHashMap<>();
@@ -46,6 +51,29 @@ public final class Description {
       else setting(of, value(rule, component));
     }
     return this;
+  }
+
+  /** The same of a run whose tuning has ended. */
+  Description frozen() {
+    final Description frozen = new Description(name);
+    frozen.form.putAll(form);
+    frozen.settings.putAll(settings);
+    return isFrozen() ? frozen : frozen.form(FROZEN, true);
+  }
+
+  boolean isFrozen() {
+    return form.containsKey(FROZEN);
+  }
+
+  /** What of its form another one does not have, in words; null if both have the same. */
+  String differsInForm(Description other) {
+    if (!name.equals(other.name)) return "it is " + name + ", not " + other.name;
+    final Set<String> keys = new LinkedHashSet<>(form.keySet());
+    keys.addAll(other.form.keySet());
+    keys.remove(FROZEN);
+    for (String key : keys)
+      if (!Objects.equals(form.get(key), other.form.get(key))) return key + " is " + form.get(key) + ", not " + other.form.get(key);
+    return null;
   }
 
   private static Object value(Rule rule, RecordComponent component) {

@@ -16,23 +16,71 @@ public final class Engine {
   final Report report;
   final GradientGuard guard;
   final FreshState fresh;
+  private final Plan.Owned owned; // sweeps and scratch slots of the steps
 
   private Engine(Settings settings, ParameterSet parameters) {
     this.settings = settings;
     groups = new Groups(settings, parameters);
-    final List<StateSlot> slots = new ArrayList<>(groups.slots(settings.ruleSlots()));
-    slots.addAll(settings.tunerSlots());
+    final List<StateSlot> slots = slots();
     plan = new Plan(parameters, slots.stream().map(StateSlot::name).toList(), settings.scope());
+    owned = plan.new Owned();
     fresh = new FreshState(plan, slots);
     try {
       plan.setStream(settings.stream());
       fresh.initialise();
       report = new Report(plan.scopes());
-      guard = new GradientGuard(settings, plan, report, new Reduction(plan, settings.sumReducer()));
+      guard = owned.collect(this::guard);
     } catch (RuntimeException | Error e) {
       plan.close();
       throw e;
     }
+  }
+
+  /** An engine that goes on where another one ends: over its plan, with its report and its gradient multiplier. */
+  Engine(Settings settings, Engine before) {
+    this.settings = settings;
+    plan = before.plan;
+    report = before.report;
+    groups = new Groups(settings, plan.parameters());
+    fresh = new FreshState(plan, slots());
+    owned = plan.new Owned();
+    try {
+      guard = owned.collect(this::guard);
+      guard.setMultiplier(before.guard.multiplier());
+    } catch (RuntimeException | Error e) {
+      owned.release();
+      throw e;
+    }
+  }
+
+  private List<StateSlot> slots() {
+    final List<StateSlot> slots = new ArrayList<>(groups.slots(settings.ruleSlots()));
+    slots.addAll(settings.tunerSlots());
+    return slots;
+  }
+
+  /** The names of the state slots that the steps have. */
+  List<String> slotNames() {
+    return slots().stream().map(StateSlot::name).toList();
+  }
+
+  private GradientGuard guard() {
+    return new GradientGuard(settings, plan, report, new Reduction(plan, settings.sumReducer()));
+  }
+
+  /** The steps of a tuner. Nothing is left behind if making them fails. */
+  Steps steps(Function<Engine, TunedOptimizer> tuner) {
+    try {
+      return owned.collect(() -> new Steps(this, tuner.apply(this)));
+    } catch (RuntimeException | Error e) {
+      owned.release();
+      throw e;
+    }
+  }
+
+  /** Frees what belongs to the steps alone: others go on. */
+  void release() {
+    owned.release();
   }
 
   /**
@@ -44,7 +92,9 @@ public final class Engine {
   public static Optimizer build(Settings settings, ParameterSet parameters, Function<Engine, TunedOptimizer> tuner) {
     final Engine engine = new Engine(settings, Objects.requireNonNull(parameters, "parameters"));
     try {
-      final Steps steps = new Steps(engine, tuner.apply(engine));
+      final Steps steps = engine.steps(tuner);
+      checkTuneFor(settings, steps.tuned());
+      steps.begin();
       return steps.tuned() instanceof Parted parted
           ? new BoundPartedOptimizer(engine, steps, parted.parts())
           : new BoundOptimizer(engine, steps);
@@ -52,5 +102,10 @@ public final class Engine {
       engine.plan.close();
       throw e;
     }
+  }
+
+  private static void checkTuneFor(Settings settings, TunedOptimizer tuned) {
+    final String why = settings.tuneFor() == Settings.ALWAYS || tuned instanceof FixedSteps ? null : tuned.whyNotFrozen();
+    if (why != null) throw new IllegalArgumentException("tuneFor: cannot freeze " + settings.description() + ": " + why);
   }
 }

@@ -61,6 +61,14 @@ final class Evaluation {
     }
   }
 
+  /** The point to evaluate may be made of another slot from now on. The training parameters are in their place. */
+  void forget() {
+    if (sweeps == null) return;
+    sweeps.there.release();
+    sweeps.back.release();
+    sweeps = null;
+  }
+
   /** The training parameters have been written in their place. */
   void restored() {
     evaluating = false;
@@ -68,6 +76,6 @@ final class Evaluation {
 
   /** @throws IllegalStateException if the training parameters are not in their place */
   void checkTraining() {
-    if (evaluating) throw new IllegalStateException("the parameters are those to evaluate: call training() before the next step");
+    if (evaluating) throw new IllegalStateException("the parameters are those to evaluate: call training() first");
   }
 }

@@ -55,7 +55,15 @@ record Manifest(
 
   /** @param entries the names of the caller's entries */
   static Manifest of(BoundOptimizer optimizer, List<String> entries) {
-    final Settings settings = optimizer.settings();
+    return of(optimizer, optimizer.settings(), optimizer.stepping(), optimizer.plan.slots(), entries);
+  }
+
+  /** The same for steps that an optimizer is to go on with. */
+  static Manifest of(BoundOptimizer optimizer, Succession next) {
+    return of(optimizer, next.settings(), next.steps(), next.settings().ruleSlots(), List.of());
+  }
+
+  private static Manifest of(BoundOptimizer optimizer, Settings settings, Steps steps, List<String> slots, List<String> entries) {
     final ParameterSet parameters = optimizer.parameters();
     final List<Description> groups = new ArrayList<>();
     for (String name : parameters.groups()) {
@@ -68,9 +76,9 @@ record Manifest(
             .map(tensor -> new Tensor(tensor.name(), tensor.group(), tensor.count(), tensor.parameterType()))
             .toList();
     return new Manifest(
-        VERSION, optimizer.steps(), optimizer.report().skippedSteps(), settings.description(), groups, optimizer.plan.slots(),
+        VERSION, optimizer.steps(), optimizer.report().skippedSteps(), settings.description(), groups, slots,
         settings.scope(),
-        tensors, optimizer.stepping().savedScalars(), entries, List.of());
+        tensors, steps.savedScalars(), entries, List.of());
   }
 
   /** The numbers of the groups, by name. */

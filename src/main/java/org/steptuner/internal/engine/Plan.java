@@ -6,10 +6,12 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import org.steptuner.DataType;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
@@ -35,6 +37,8 @@ public final class Plan implements AutoCloseable {
   private final int[] scopeOfSegment;
   private final int scopes;
   private final Addresses addresses;
+  private final Map<String, Integer> scratchUses = new HashMap<>();
+  private Owned owner; // of what is being made; mostly null
   private long stream;
   private final Memory memory;
   private long handle;
@@ -88,12 +92,57 @@ public final class Plan implements AutoCloseable {
     memory = new Memory(handle);
   }
 
-  /** Adds a zeroed slot for values that need not be saved: no checkpoint holds it. Does nothing if there is such a slot already. */
+  /** Adds a zeroed slot for values that need not be saved: no checkpoint holds it. Where there is such a slot already, both use it. */
   public void addScratch(String name) {
-    if (slots.contains(name)) return;
+    if (!slots.contains(name)) {
+      final int[] slot = new int[1];
+      Natives.check(Natives.planAddSlot(handle(), slot));
+      slots.add(name);
+    }
+    scratchUses.merge(name, 1, Integer::sum);
+    if (owner != null) owner.scratch.add(name);
+  }
+
+  /** Adds a zeroed slot of the state; false if there is one of that name. */
+  boolean addState(String name) {
+    if (stateSlots.contains(name)) return false;
     final int[] slot = new int[1];
     Natives.check(Natives.planAddSlot(handle(), slot));
     slots.add(name);
+    final List<String> all = new ArrayList<>(stateSlots);
+    all.add(name);
+    stateSlots = List.copyOf(all);
+    return true;
+  }
+
+  /** Frees the slots of the state but some, which there are. They are the state from now on, in the order given. */
+  void keepState(List<String> names) {
+    for (String slot : stateSlots) if (!names.contains(slot)) release(slot);
+    stateSlots = List.copyOf(names);
+  }
+
+  /** Sweeps and scratch slots that were made for one purpose, and end with it. */
+  final class Owned {
+    private final List<Sweep> sweeps = new ArrayList<>();
+    private final List<String> scratch = new ArrayList<>();
+
+    /** Does work; what is made meanwhile is owned. */
+    <T> T collect(Supplier<T> work) {
+      owner = this;
+      try {
+        return work.get();
+      } finally {
+        owner = null;
+      }
+    }
+
+    /** Frees everything but scratch slots that others use too. */
+    void release() {
+      for (Sweep sweep : sweeps) sweep.release();
+      sweeps.clear();
+      for (String name : scratch) if (scratchUses.merge(name, -1, Integer::sum) == 0) Plan.this.release(name);
+      scratch.clear();
+    }
   }
 
   /**
@@ -126,7 +175,9 @@ public final class Plan implements AutoCloseable {
             .toArray();
     final int[] binding = new int[1];
     Natives.check(Natives.planBind(handle(), kernel.number(), slotOf, slotOf.length, binding));
-    return new Sweep(this, binding[0], kernel);
+    final Sweep bound = new Sweep(this, binding[0], kernel);
+    if (owner != null) owner.sweeps.add(bound);
+    return bound;
   }
 
   /** The state slots that a rule's formula needs. */

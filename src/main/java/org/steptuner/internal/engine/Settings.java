@@ -27,6 +27,7 @@ import org.steptuner.rule.Rule;
  * @param description the tuner with its form and settings
  * @param ruleSlots the rule's state slots that the tuner uses
  * @param tunerSlots the tuner's own state slots
+ * @param tuneFor the number of steps after which tuning ends
  * @param guarded whether a read of the gradients must come before the tuner's sweeps
  * @param observesL1 whether the tuner's first sweep has a form that sums |g|_1
  */
@@ -46,8 +47,12 @@ public record Settings(
     Description description,
     List<String> ruleSlots,
     List<StateSlot> tunerSlots,
+    long tuneFor,
     boolean guarded,
     boolean observesL1) {
+  /** More steps than any run has: tuning does not end. */
+  public static final long ALWAYS = Long.MAX_VALUE;
+
   /** The hyperparameters of a group. */
   public record Group(Rule rule, double rateFactor) {}
 
@@ -55,5 +60,13 @@ public record Settings(
     groups = Map.copyOf(groups);
     ruleSlots = List.copyOf(ruleSlots);
     tunerSlots = List.copyOf(tunerSlots);
+  }
+
+  /** The same for a run that goes on at the rates that it has learned: with the rule's state alone. */
+  Settings frozen() {
+    final boolean needsNorm = nonFinite != NonFinite.UNCHECKED || clipNorm != Double.POSITIVE_INFINITY;
+    return new Settings(
+        rule, groups, schedule, momentumSchedule, decaySchedule, scope, nonFinite, gradientMultiplier, clipNorm, sumReducer, gradientL1,
+        stream, description.frozen(), Plan.slotsOf(rule.kernel()), List.of(), tuneFor, needsNorm, false);
   }
 }

@@ -2,6 +2,7 @@
 package org.steptuner.internal.engine;
 
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.Map;
 import org.steptuner.NonFinite;
 import org.steptuner.NonFiniteException;
@@ -31,7 +32,11 @@ final class Steps {
     if (tuned.averages() != null) tuned.averages().name(named);
     tuned.name(named);
     freshScalars = named.saveParts();
-    if (tuned.learnsLate()) report.pending = this::settleAndReport;
+  }
+
+  /** From now on the report is of these steps. */
+  void begin() {
+    report.pending = tuned.learnsLate() ? this::settleAndReport : () -> {};
     reportScales();
   }
 
@@ -114,6 +119,17 @@ final class Steps {
       case NON_FINITE_CURVATURE -> "the curvature is not finite, or a rate made of it";
       default -> "a gradient is not finite, |g| = " + report.gradientNorm;
     };
+  }
+
+  /** Goes on where other steps of the same tuner and form end: with their scalars. */
+  void take(Map<String, Scalars.Values> scalars) {
+    tuned.restored();
+    final Map<String, double[]> values = new HashMap<>();
+    named.save().forEach((name, own) -> {
+      final Scalars.Values taken = scalars.get(name);
+      values.put(name, taken != null && taken.values().length == own.values().length ? taken.values() : own.values());
+    });
+    named.restore(values);
   }
 
   /**

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
+import java.util.List;
+import java.util.Map;
+import java.util.function.IntToDoubleFunction;
 import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
 import org.steptuner.rule.Coefficients;
@@ -27,6 +30,7 @@ public abstract class TunedOptimizer implements Inspected {
   private final ScheduledStep ruleStep = new ScheduledStep();
   private final ScheduledStep lastStep = new ScheduledStep();
   private int part = NO_PART;
+  private double scheduleFactor = 1;
 
   protected TunedOptimizer(Engine engine) {
     plan = engine.plan;
@@ -104,6 +108,39 @@ public abstract class TunedOptimizer implements Inspected {
    */
   protected double effectiveRate(int scope) {
     return report.rate * learnedScale(scope);
+  }
+
+  /** The factor of the schedule in this step, and afterwards that of the last one. */
+  protected final double scheduleFactor() {
+    return scheduleFactor;
+  }
+
+  /** What steps at the rate that has been learned so far would multiply the rule's direction by, without schedule and factors of groups. */
+  protected double learnedRate(int scope) {
+    return baseRate() * learnedScale(scope);
+  }
+
+  /** Why the run cannot go on with the rule alone at {@link #learnedRate}; null if it can. */
+  protected String whyNotFrozen() {
+    if (settings.rule().averageSlot() != null) return "the weights in the average of " + settings.rule() + " are those of other rates";
+    for (int group = 0; group < parameters().groups().size(); ++group)
+      if (!rule(group).stepIsMultipleOfRate()) return "a step of " + rule(group) + " is not a multiple of its rate";
+    return null;
+  }
+
+  /**
+   * Sweeps that put into the rule's slots what the rule alone would have in them at {@link #learnedRate}; their coefficients are set. None
+   * where that is there already.
+   */
+  protected List<Sweep> stateOfRule() {
+    return List.of();
+  }
+
+  /** A sweep that multiplies a slot by a factor for each segment. */
+  protected final Sweep scaling(String slot, IntToDoubleFunction factor) {
+    final Sweep scaling = plan.bind("vector_scale", "", Map.of("a", slot));
+    for (int segment = 0; segment < plan.segments(); ++segment) scaling.put("factor", factor.applyAsDouble(segment)).set(segment);
+    return scaling;
   }
 
   /** The name of a tuner that cannot make a step without the loss; null for the others. */
@@ -260,11 +297,13 @@ public abstract class TunedOptimizer implements Inspected {
    * @throws IllegalStateException if a schedule gives what cannot be
    */
   final double begin(long number, int ofPart) {
-    final double rate = baseRate() * factor(settings.schedule(), "schedule", number);
+    final double factor = factor(settings.schedule(), "schedule", number);
+    final double rate = baseRate() * factor;
     ruleStep.begin(number, momentumFactor(number), factor(settings.decaySchedule(), "decaySchedule", number));
     checkMomentum();
     if (averages != null) beginAverages(rate);
     part = ofPart;
+    scheduleFactor = factor;
     return rate;
   }
 

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import java.util.Arrays;
+
+/** Steps of a rule at given rates: one for all, or one for each scope, where tuning has ended. */
+public final class FixedSteps extends TunedOptimizer {
+  private final double baseRate;
+  private final double[] rates; // by scope; null: the base rate for all
+  private final double[] scales; // by scope: what had been learned
+  private final Sweep sweep;
+
+  /** One rate for all. */
+  public FixedSteps(Engine engine, double rate) {
+    this(engine, rate, null, null);
+  }
+
+  /**
+   * A run whose tuning has ended.
+   *
+   * @param baseRate the tuner's, which reports go on with
+   * @param rates by scope, without the factors of schedule and groups
+   * @param scales by scope, which reports go on with
+   */
+  FixedSteps(Engine engine, double baseRate, double[] rates, double[] scales) {
+    super(engine);
+    this.baseRate = baseRate;
+    this.rates = rates;
+    this.scales = scales;
+    sweep = plan.bind("fixed_rate", ruleKernel());
+  }
+
+  /** The same at the same rates. */
+  FixedSteps(Engine engine, FixedSteps before) {
+    this(engine, before.baseRate, before.rates.clone(), before.scales.clone());
+  }
+
+  /** A run whose tuning ended at rates that a checkpoint will say. */
+  static FixedSteps restoring(Engine engine, double baseRate) {
+    final double[] ones = new double[engine.plan.scopes()];
+    Arrays.fill(ones, 1);
+    return new FixedSteps(engine, baseRate, ones, ones.clone());
+  }
+
+  /** Whether a tuner has found the rates. */
+  boolean endsTuning() {
+    return rates != null;
+  }
+
+  @Override
+  protected double baseRate() {
+    return baseRate;
+  }
+
+  @Override
+  protected boolean advance(long step) {
+    if (!guard.guard()) return false;
+    sweep.put("gradientScale", sourceScale());
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      if (rates == null) putRule(sweep, segment);
+      else putFrozen(segment);
+      sweep.set(segment);
+    }
+    sweep.run();
+    return true;
+  }
+
+  private void putFrozen(int segment) {
+    final int group = plan.group(segment);
+    putGroupRule(sweep, group, effectiveRate(plan.scope(segment)) * rateFactor(group));
+  }
+
+  @Override
+  protected double learnedScale(int scope) {
+    return rates == null ? 1 : scales[scope];
+  }
+
+  @Override
+  protected double effectiveRate(int scope) {
+    return rates == null ? report.rate : rates[scope] * scheduleFactor();
+  }
+
+  @Override
+  protected int sweepWords() {
+    return sweep.words();
+  }
+
+  @Override
+  protected void name(Scalars to) {
+    if (rates != null) to.perScope("rate", rates).perScope("learned_scale", scales);
+  }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.steptuner.internal.engine;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import org.steptuner.rule.Rule;
+
+/**
+ * Lets a run go on with other steps over the same memory: with other settings, or with the rule alone when tuning ends. The new steps are
+ * made whole before the old ones are given up, so that nothing has changed if that fails.
+ */
+final class Succession {
+  private final BoundOptimizer optimizer;
+  private final List<String> added = new ArrayList<>(); // state slots that the new steps need and the old ones have not
+  private final Engine engine;
+  private final Steps steps;
+
+  private Succession(BoundOptimizer optimizer, Settings settings, Function<Engine, TunedOptimizer> tuner) {
+    this.optimizer = optimizer;
+    try {
+      for (String slot : settings.ruleSlots()) if (optimizer.plan.addState(slot)) added.add(slot);
+      engine = new Engine(settings, optimizer.engine());
+      steps = engine.steps(tuner);
+    } catch (RuntimeException | Error e) {
+      releaseAdded();
+      throw e;
+    }
+  }
+
+  Settings settings() {
+    return engine.settings;
+  }
+
+  Steps steps() {
+    return steps;
+  }
+
+  /** Gives the new steps up. */
+  void discard() {
+    engine.release();
+    releaseAdded();
+  }
+
+  private void releaseAdded() {
+    for (String slot : added) optimizer.plan.release(slot);
+  }
+
+  /** Gives the old steps up. */
+  void take() {
+    optimizer.goOn(engine, steps);
+  }
+
+  /**
+   * Changes the settings of a run.
+   *
+   * @throws IllegalArgumentException if more than settings differs
+   */
+  static void change(BoundOptimizer optimizer, Settings settings, Function<Engine, TunedOptimizer> tuner) {
+    final Settings before = optimizer.settings();
+    checkForm(optimizer, before, settings);
+    final Map<String, Scalars.Values> scalars = optimizer.stepping().savedScalars();
+    final Succession next;
+    if (before.description().isFrozen()) {
+      final FixedSteps frozen = (FixedSteps) optimizer.tuned();
+      next = new Succession(optimizer, settings.frozen(), engine -> new FixedSteps(engine, frozen));
+    } else {
+      next = new Succession(optimizer, settings, tuner);
+    }
+    next.steps.take(scalars);
+    next.take();
+  }
+
+  private static void checkForm(BoundOptimizer optimizer, Settings before, Settings settings) {
+    final String differs = before.description().differsInForm(settings.description());
+    if (differs != null) throw new IllegalArgumentException("settings can change while a run goes on, its form cannot: " + differs);
+    for (String group : optimizer.parameters().groups()) {
+      final String inGroup = ofGroup(before, group).differsInForm(ofGroup(settings, group));
+      if (inGroup != null)
+        throw new IllegalArgumentException("settings can change while a run goes on, its form cannot: in group '" + group + "' " + inGroup);
+    }
+    if (!before.description().isFrozen()
+        && !(before.ruleSlots().equals(settings.ruleSlots()) && before.tunerSlots().equals(settings.tunerSlots())))
+      throw new IllegalArgumentException("settings can change while a run goes on, its state cannot: " + settings.description());
+  }
+
+  private static Description ofGroup(Settings settings, String group) {
+    final Settings.Group own = settings.groups().get(group);
+    final Rule rule = own == null ? settings.rule() : own.rule();
+    return new Description("rule").rule("rule", rule);
+  }
+
+  /** Why tuning cannot end now; null if it can, or has ended. */
+  static String whyNotFrozen(BoundOptimizer optimizer) {
+    final TunedOptimizer tuned = optimizer.tuned();
+    if (tuned instanceof FixedSteps) return null;
+    final String why = tuned.whyNotFrozen();
+    if (why != null) return why;
+    optimizer.stepping().settleAndReport();
+    // One process cannot decide alone: it may have other scopes than the others.
+    boolean learned = optimizer.settings().sumReducer() != null;
+    for (int scope = 0; scope < optimizer.plan.scopes(); ++scope) {
+      final double rate = tuned.learnedRate(scope);
+      if (!Double.isFinite(rate)) return "the learned rate is " + rate;
+      learned |= rate > 0;
+    }
+    return learned ? null : "no rate above 0 has been learned in " + optimizer.steps() + " steps";
+  }
+
+  /** Ends tuning, where {@link #whyNotFrozen} says that it can: the run goes on with the rule alone, at the rates that have been learned, and the tuner's own state is freed. */
+  static void freeze(BoundOptimizer optimizer) {
+    final TunedOptimizer tuned = optimizer.tuned();
+    if (tuned instanceof FixedSteps) return;
+    final int scopes = optimizer.plan.scopes();
+    final double[] rates = new double[scopes];
+    final double[] scales = new double[scopes];
+    for (int scope = 0; scope < scopes; ++scope) {
+      rates[scope] = tuned.learnedRate(scope);
+      scales[scope] = tuned.learnedScale(scope);
+    }
+    final Succession next =
+        new Succession(optimizer, optimizer.settings().frozen(), engine -> new FixedSteps(engine, tuned.baseRate(), rates, scales));
+    final Plan.Owned converting = optimizer.plan.new Owned();
+    try {
+      final List<Sweep> sweeps = converting.collect(tuned::stateOfRule);
+      for (Sweep sweep : sweeps) sweep.run();
+    } catch (RuntimeException | Error e) {
+      next.discard();
+      throw e;
+    } finally {
+      converting.release();
+    }
+    next.take();
+  }
+
+  /** Steps of the rule alone, for a checkpoint of a run whose tuning has ended. */
+  static Succession restoringFrozen(BoundOptimizer optimizer) {
+    final double baseRate = optimizer.tuned().baseRate();
+    return new Succession(optimizer, optimizer.settings().frozen(), engine -> FixedSteps.restoring(engine, baseRate));
+  }
+}
