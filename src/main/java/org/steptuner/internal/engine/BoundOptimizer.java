@@ -82,7 +82,7 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
 
   @Override
   public final Reduction reduction() {
-    return new Reduction(plan, engine.settings.sumReducer());
+    return new Reduction(plan, engine.processes);
   }
 
   @Override

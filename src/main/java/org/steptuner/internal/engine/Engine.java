@@ -14,6 +14,7 @@ public final class Engine {
   final Plan plan;
   final Groups groups;
   final Report report;
+  final Processes processes; // null: one process
   final GradientGuard guard;
   final FreshState fresh;
 
@@ -28,11 +29,23 @@ public final class Engine {
       plan.setStream(settings.stream());
       fresh.initialise();
       report = new Report(plan.scopes());
-      guard = new GradientGuard(settings, plan, report, new Reduction(plan, settings.sumReducer()));
+      processes = settings.sumReducer() == null ? null : processes(settings, parameters);
+      guard = new GradientGuard(settings, plan, report, processes);
     } catch (RuntimeException | Error e) {
       plan.close();
       throw e;
     }
+  }
+
+  private static Processes processes(Settings settings, ParameterSet parameters) {
+    final List<ParameterSet.Tensor> tensors = parameters.tensors();
+    return switch (settings.scope()) {
+      case ALL -> new Processes(settings.sumReducer(), settings.facts(), List.of(), List.of());
+      case GROUP -> new Processes(settings.sumReducer(), settings.facts(), parameters.groups(), List.of());
+      case TENSOR -> new Processes(
+          settings.sumReducer(), settings.facts(), tensors.stream().map(ParameterSet.Tensor::name).toList(),
+          tensors.stream().map(ParameterSet.Tensor::group).toList());
+    };
   }
 
   /**
