@@ -12,6 +12,7 @@ import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
+import org.steptuner.Ranks;
 import org.steptuner.SumReducer;
 import org.steptuner.StepReport;
 import org.steptuner.tuner.Training.Piece;
@@ -19,25 +20,24 @@ import org.steptuner.tuner.Training.Piece;
 /** A way to give the tensors of a {@link Training} to processes, by rank. Tensors are of two groups in turn. */
 enum Distribution {
   /** Whole tensors; each rank lacks a group of the other. */
-  BY_GROUP(List.of(whole(0), whole(2)), List.of(whole(1), whole(3))),
+  BY_GROUP(List.of(List.of(whole(0), whole(2)), List.of(whole(1), whole(3)))),
   /** Whole tensors, one rank has three of four. */
-  UNEVEN(List.of(whole(0), whole(1), whole(3)), List.of(whole(2))),
+  UNEVEN(List.of(List.of(whole(0), whole(1), whole(3)), List.of(whole(2)))),
   /** Two tensors are divided. */
-  DIVIDED(List.of(part(0, 0, 165), part(1, 0, 330), whole(2)), List.of(part(0, 165, 330), part(1, 330, 440), whole(3))),
+  DIVIDED(List.of(List.of(part(0, 0, 1155), part(1, 0, 1155), whole(2)), List.of(part(0, 1155, 1200), part(1, 1155, 2350), whole(3)))),
   /** One rank begins the groups, and numbers its tensors, the other way round. */
-  OTHER_ORDER(List.of(whole(3), whole(0)), List.of(whole(2), whole(1))),
+  OTHER_ORDER(List.of(List.of(whole(3), whole(0)), List.of(whole(2), whole(1)))),
   /** Three ranks, of which one has nothing but an empty tensor, in a group of its own. */
-  ONE_EMPTY(List.of(whole(1), part(0, 0, 165)), List.of(new Piece(-1, 0, 0)), List.of(part(0, 165, 330), whole(3), whole(2)));
+  ONE_EMPTY(List.of(List.of(whole(1), part(0, 0, 1155)), List.of(new Piece(-1, 0, 0)), List.of(part(0, 1155, 1200), whole(3), whole(2))));
 
-  /** Slices of 3, 5 and 11 elements go on in the second part of a tensor. */
-  static final int[] SIZES = {330, 440, 50, 60};
+  /** Tensors are divided where slices of 3, 5, 7 and 11 elements begin anew. */
+  static final int[] SIZES = {1200, 2350, 50, 60};
   private static final double TOLERANCE = 1e-10;
 
   private final List<List<Piece>> ranks;
 
-  @SafeVarargs
-  Distribution(List<Piece>... ranks) {
-    this.ranks = List.of(ranks);
+  Distribution(List<List<Piece>> ranks) {
+    this.ranks = ranks;
   }
 
   private static Piece whole(int tensor) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.steptuner.tuner;
+package org.steptuner;
 
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -12,46 +12,46 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.function.IntFunction;
-import org.steptuner.SumReducer;
 
 /** Processes as threads of one JVM, which add their sums. A rank that fails lets the others fail too instead of waiting for it. */
-final class Ranks implements AutoCloseable {
+public final class Ranks implements AutoCloseable {
   private final int count;
   private final double[][] parts;
   private final CyclicBarrier barrier;
   private final ExecutorService threads;
   private int calls;
 
-  Ranks(int count) {
+  public Ranks(int count) {
     this.count = count;
     parts = new double[count][];
     barrier = new CyclicBarrier(count);
     threads = Executors.newFixedThreadPool(count);
   }
 
-  int count() {
+  public int count() {
     return count;
   }
 
   /** How often sums have been added. */
-  int calls() {
+  public int calls() {
     return calls;
   }
 
-  SumReducer reducer(int rank) {
+  public SumReducer reducer(int rank) {
     return (sums, length) -> {
       parts[rank] = Arrays.copyOf(sums, length);
-      await();
+      meet();
       for (double[] part : parts)
         if (part.length != length) throw new AssertionError("one rank adds " + part.length + " sums, another one " + length);
       Arrays.fill(sums, 0, length, 0);
       for (double[] part : parts) for (int i = 0; i < length; ++i) sums[i] += part[i];
-      await();
+      meet();
       if (rank == 0) ++calls;
     };
   }
 
-  private void await() {
+  /** Waits for all ranks. */
+  public void meet() {
     try {
       barrier.await(20, TimeUnit.SECONDS);
     } catch (Exception e) {
@@ -60,7 +60,7 @@ final class Ranks implements AutoCloseable {
   }
 
   /** What every rank gives, each in a thread of its own. The first failure is thrown. */
-  <T> List<T> all(IntFunction<Callable<T>> work) throws Exception {
+  public <T> List<T> all(IntFunction<Callable<T>> work) throws Exception {
     final List<T> results = new ArrayList<>();
     for (Future<T> rank : begin(work)) {
       try {
@@ -74,7 +74,7 @@ final class Ranks implements AutoCloseable {
   }
 
   /** What every rank throws, by rank; null for one that does not. */
-  <T> List<Throwable> failures(IntFunction<Callable<T>> work) throws Exception {
+  public <T> List<Throwable> failures(IntFunction<Callable<T>> work) throws Exception {
     final List<Throwable> failures = new ArrayList<>();
     for (Future<T> rank : begin(work)) {
       try {
