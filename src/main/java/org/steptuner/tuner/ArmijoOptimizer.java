@@ -3,18 +3,23 @@ package org.steptuner.tuner;
 
 import org.steptuner.StepReport.Skip;
 import org.steptuner.internal.engine.Engine;
+import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
 
 /** The line search: forms u, makes trials along it, and makes the step of the last trial. */
 final class ArmijoOptimizer extends DirectedOptimizer {
   private final Armijo settings;
   private final ArmijoScalars scalars;
+  private final Reduction trials; // of the loss of a trial
+  private final Reduction.Term trialLoss;
   private double found; // the loss of the last trial
 
   ArmijoOptimizer(Engine engine, Armijo settings) {
     super(engine, true, true);
     this.settings = settings;
     scalars = new ArmijoScalars(settings);
+    trials = reduction();
+    trialLoss = trials.overall();
   }
 
   @Override
@@ -37,25 +42,29 @@ final class ArmijoOptimizer extends DirectedOptimizer {
     if (!guard.guard() || !observe()) return false;
     keep();
     double guess = scalars.guess(step);
-    int trials = 0;
+    int made = 0;
     try {
-      while (!accepts(report.rate() * guess) && trials + 1 < settings.maxTrials) {
+      while (!accepts(report.rate() * guess) && made + 1 < settings.maxTrials) {
         guess = scalars.next(guess);
-        ++trials;
+        ++made;
       }
     } finally {
       displace(0);
     }
     if (guard.refuses(found, Skip.NON_FINITE_LOSS)) return false;
-    scalars.accept(guess, found, trials);
+    scalars.accept(guess, found, made);
     apply(report.rate() * scalars.eta);
     return true;
   }
 
   private boolean accepts(double rate) {
     displace(rate);
-    found = settings.loss.loss();
-    return scalars.accepts(found, report.loss(), rate, slope());
+    final double own = settings.loss.loss();
+    trials.collect();
+    trialLoss.set(0, own);
+    trials.reduce();
+    found = trialLoss.mean();
+    return scalars.accepts(found, loss(), rate, slope());
   }
 
   /** With the trials of the last step. */

@@ -14,7 +14,7 @@ import org.steptuner.internal.engine.Sweep;
 final class CDATOptimizer extends DirectedOptimizer {
   private final int every;
   private final CurvatureSource source;
-  private final double machineEpsilon;
+  private final Reduction.Term narrow; // how many tensors are not FLOAT64; null where nothing is displaced
   private final CDATScalars scalars;
   private final SlotVector product; // null where the trainer gives the scalar
   private final Sweep products;
@@ -27,8 +27,8 @@ final class CDATOptimizer extends DirectedOptimizer {
     every = settings.every;
     source = settings.source;
     scalars = new CDATScalars(settings);
-    machineEpsilon =
-        parameters().tensors().stream().allMatch(tensor -> tensor.parameterType() == DataType.FLOAT64) ? 0x1p-52 : 0x1p-23;
+    final long notWide = parameters().tensors().stream().filter(tensor -> tensor.parameterType() != DataType.FLOAT64).count();
+    narrow = source instanceof CurvatureSource.Difference ? together(() -> notWide) : null;
     final boolean vector = !(source instanceof CurvatureSource.Directional);
     if (vector) plan.addScratch("product");
     product = vector ? new SlotVector(plan, "product") : null;
@@ -59,7 +59,9 @@ final class CDATOptimizer extends DirectedOptimizer {
   private boolean measure(long step) {
     if (!observe()) return false;
     final boolean still = directionSquare() == 0;
-    curvature.set(0, still ? 0 : alongUpdate());
+    final double own = still ? 0 : alongUpdate();
+    sums.collect();
+    curvature.set(0, own);
     sums.reduce();
     double found = curvature.of(0);
     if (source instanceof CurvatureSource.Difference) found = still ? 0 : (found - slope()) / difference();
@@ -92,6 +94,7 @@ final class CDATOptimizer extends DirectedOptimizer {
   // The displacement is h u: see CDAT.finiteDifference.
   private double difference() {
     final double step = ((CurvatureSource.Difference) source).step();
+    final double machineEpsilon = narrow.of(0) == 0 ? 0x1p-52 : 0x1p-23;
     final double length = Double.isNaN(step) ? Math.sqrt(machineEpsilon * (1 + Math.sqrt(parameterSquare()))) / 8 : step;
     return length / Math.sqrt(directionSquare());
   }

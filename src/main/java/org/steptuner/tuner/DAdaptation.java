@@ -226,7 +226,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
   void check(ParameterSet parameters) {
     checkMaxRate(maxRate, initialRate);
     for (String group : layerScales.keySet())
-      if (!parameters.groups().contains(group))
+      if (sumReducer == null && !parameters.groups().contains(group))
         throw new IllegalArgumentException("layerScale: the parameter set has no group '" + group + "'; it has " + parameters.groups());
   }
 
@@ -253,7 +253,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
 
   @Override
   boolean guarded() {
-    return needsNorm();
+    return needsNorm() || form == Form.SGD && sumReducer != null; // the guard's sums tell whether a first norm is missing anywhere
   }
 
   @Override

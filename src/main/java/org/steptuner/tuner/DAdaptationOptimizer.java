@@ -30,6 +30,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   private final Reduction firstSums;
   private final Sweep.Sum firstSegmentSquare;
   private final Reduction.Term firstSquare;
+  private final Reduction.Term missing; // how many scopes of any process have no |g_1|; null where nobody asks or no guard tells
   private boolean referenced;
   private boolean sumsWaiting; // of the last step
 
@@ -63,6 +64,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     firstSums = reduction();
     firstSegmentSquare = normed ? firstNorm.sum("gradientSquare") : null;
     firstSquare = firstSums.perScope();
+    missing = normed && guard.reads() ? guard.together(this::missingNorms) : null;
   }
 
   @Override
@@ -72,8 +74,8 @@ final class DAdaptationOptimizer extends TunedOptimizer {
 
   // AdaGrad's form has a momentum that its rule has not.
   @Override
-  protected double scheduledMomentum(int group) {
-    return form == DAdaptation.Form.ADAGRAD ? settings.momentum : super.scheduledMomentum(group);
+  protected double scheduledMomentum(Rule rule) {
+    return form == DAdaptation.Form.ADAGRAD ? settings.momentum : super.scheduledMomentum(rule);
   }
 
   @Override
@@ -125,9 +127,8 @@ final class DAdaptationOptimizer extends TunedOptimizer {
 
   /** SGD divides by the norm of the first gradient that is not 0, without decay, over what has a positive rate. */
   private void takeFirstNorms() {
-    boolean missing = false;
-    for (DAdaptationScalars scalar : scalars) missing |= scalar.firstNorm == 0;
-    if (!missing) return;
+    // All processes add their squares, or none: a scope that has none yet may be of another process.
+    if ((missing == null ? missingNorms() : missing.of(0)) == 0) return;
     firstNorm.run();
     firstNorm.await();
     firstSums.collect();
@@ -136,6 +137,12 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     firstSums.reduce();
     for (int scope = 0; scope < scalars.length; ++scope)
       if (scalars[scope].firstNorm == 0) scalars[scope].firstNorm = Math.sqrt(firstSquare.of(scope)) * Math.abs(guard.scale());
+  }
+
+  private double missingNorms() {
+    int count = 0;
+    for (DAdaptationScalars scalar : scalars) if (scalar.firstNorm == 0) ++count;
+    return count;
   }
 
   private void putSgd(Rule rule, Hyperparameters of, double r) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.List;
 import java.util.function.Function;
 import java.util.function.IntFunction;
 import org.steptuner.internal.engine.GradientGuard;
@@ -34,16 +35,18 @@ final class DecayedGradient {
 
   /**
    * @param rules by group
+   * @param everywhere the rules of all groups, those of other processes too
    * @param sweep the name of the sweep. With a decay that is part of the gradient, its form with "_decay" behind is taken. If it sums
    *     {@code gradientDirection}, there is a direction u
    * @param bind binds a sweep by its name
    */
-  DecayedGradient(Plan plan, Reduction sums, IntFunction<Rule> rules, String sweep, Function<String, Sweep> bind) {
+  DecayedGradient(
+      Plan plan, Reduction sums, IntFunction<Rule> rules, List<Rule> everywhere, String sweep, Function<String, Sweep> bind) {
     this.plan = plan;
     this.sums = sums;
     share = new double[plan.parameters().groups().size()];
     double largest = 0;
-    for (int group = 0; group < share.length; ++group) largest = Math.max(largest, rules.apply(group).coupledDecay());
+    for (Rule rule : everywhere) largest = Math.max(largest, rule.coupledDecay());
     decay = largest;
     for (int group = 0; group < share.length; ++group) share[group] = decay == 0 ? 0 : rules.apply(group).coupledDecay() / decay;
     observe = bind.apply(decay > 0 ? sweep + "_decay" : sweep);

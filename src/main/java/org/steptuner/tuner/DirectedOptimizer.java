@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.function.DoubleSupplier;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.SlotVector;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
+import org.steptuner.rule.Rule;
 
 /**
  * A tuner that forms the base rule's step u at the rate 1, finds a rate eta for it, and then makes the step {@code x + eta u}. Until eta is
@@ -51,9 +53,14 @@ abstract class DirectedOptimizer extends TunedOptimizer {
     parameterSquare = directed ? sums.overall(direction.sum("parameterSquare")) : null;
   }
 
+  /** Lets a number of this process go over the processes with the sums of {@link #observe}; known, as their total, after it. */
+  final Reduction.Term together(DoubleSupplier number) {
+    return sums.overall(number);
+  }
+
   private boolean stepsAreMultiples() {
     boolean all = true;
-    for (int group = 0; group < parameters().groups().size(); ++group) all &= rule(group).stepIsMultipleOfRate();
+    for (Rule rule : rulesEverywhere()) all &= rule.stepIsMultipleOfRate();
     return all;
   }
 
@@ -85,7 +92,7 @@ abstract class DirectedOptimizer extends TunedOptimizer {
     direction.run();
     direction.await();
     sums.collect();
-    guard.reduce(sums, gradientSquare);
+    guard.reduce(sums);
     if (!guard.reads() && !guard.accept(gradientSquare.of(0))) return false;
     return !guard.refuses(sums);
   }

@@ -108,7 +108,7 @@ final class DistanceOptimizer extends TunedOptimizer {
       ratedSquares.add(scope, r * r * square.of(segment));
       if (early) observedProduct.add(scope, r * earlyProduct.of(segment));
     }
-    guard.reduce(observed, gradientSquare);
+    guard.reduce(observed);
     return guard.accept(gradientSquare.of(0)) && !guard.refuses(observed);
   }
 

@@ -15,6 +15,7 @@ final class DoGOptimizer extends TunedOptimizer {
   private final Reduction sums;
   private final DecayedGradient gradient;
   private final Reduction.Term distance; // |x - x0|^2
+  private final Reduction.Term beginning; // how many scopes of any process have no r
   private final Sweep apply;
   private final Sweep.Sum applied;
   private final Sweep reference; // takes x as x0; null where x0 is not needed
@@ -30,9 +31,10 @@ final class DoGOptimizer extends TunedOptimizer {
     scalars = new DoGScalars[plan.scopes()];
     for (int i = 0; i < scalars.length; ++i) scalars[i] = new DoGScalars(settings);
     sums = reduction();
-    gradient = new DecayedGradient(plan, sums, this::rule, "gradient_norm", name -> guard.bindObserver(name, ""));
+    gradient = new DecayedGradient(plan, sums, this::rule, rulesEverywhere(), "gradient_norm", name -> guard.bindObserver(name, ""));
     gradient.addL1(guard);
     distance = sums.perScope();
+    beginning = sums.overall(this::beginningScopes);
     final String way = settings.recomputes() ? "_recomputed" : "";
     apply = plan.bind("dog_apply" + way + (settings.averages() ? "_averaged" : ""), ruleKernel());
     applied = apply.sum("distanceSquare");
@@ -54,7 +56,7 @@ final class DoGOptimizer extends TunedOptimizer {
     gradient.observe();
     settle();
     for (int scope = 0; scope < scalars.length; ++scope) distance.add(scope, distanceSquare[scope]);
-    guard.reduce(sums, gradient.total);
+    guard.reduce(sums);
     if (!guard.reads() && !guard.accept(gradient.total.of(0)) || guard.refuses(sums)) return false;
     begin();
     for (int scope = 0; scope < scalars.length; ++scope)
@@ -67,21 +69,21 @@ final class DoGOptimizer extends TunedOptimizer {
 
   /** Takes x as x0, and makes the first r of scopes that have none. */
   private void begin() {
-    boolean some = false;
-    boolean all = true;
-    for (DoGScalars one : scalars) {
-      some |= one.begun;
-      all &= one.begun;
-    }
-    if (all) return;
+    if (beginning.of(0) == 0) return;
     start.run();
     start.await();
     startSums.collect();
     startSums.reduce();
     // A scope that joined later brought its x0 with it.
-    if (reference != null && !some) reference.run();
+    if (reference != null && beginningScopes() == scalars.length) reference.run();
     for (int scope = 0; scope < scalars.length; ++scope)
       if (!scalars[scope].begun) scalars[scope].start(Math.sqrt(startSquare.of(scope)));
+  }
+
+  private double beginningScopes() {
+    int count = 0;
+    for (DoGScalars one : scalars) if (!one.begun) ++count;
+    return count;
   }
 
   private void putStep(long step) {

@@ -13,6 +13,7 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
   private final boolean averages;
   private final double initialRate;
   private final double[] gamma; // by scope: the mean
+  private final double[] used; // by scope: the mean before this step
   private final Sweep sweep;
   private final Reduction sums;
   private final Reduction.Term growth;
@@ -25,6 +26,7 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
     initialRate = settings.initialRate;
     gamma = new double[plan.scopes()];
     Arrays.fill(gamma, initialRate);
+    used = new double[gamma.length];
     sweep = plan.bind(averages ? "gradagrad_diagonal_average" : "gradagrad_diagonal", "sgd");
     sweep.put("rho", settings.rho).put("r", settings.r).put("mostGrowth", settings.maxGrowth);
     sums = reduction();
@@ -41,6 +43,7 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
   protected boolean advance(long step) {
     settle();
     if (!guard.guard()) return false;
+    System.arraycopy(gamma, 0, used, 0, gamma.length);
     sweep.put("gradientScale", guard.scale());
     if (averages) sweep.put("first", step == 1 ? 1 : 0);
     for (int segment = 0; segment < plan.segments(); ++segment) {
@@ -74,6 +77,12 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
   @Override
   protected double learnedScale(int scope) {
     return gamma[scope];
+  }
+
+  // The sums of this step are taken when it has been reported, or, with several processes, before that.
+  @Override
+  protected double effectiveRate(int scope) {
+    return report.rate() * used[scope];
   }
 
   @Override

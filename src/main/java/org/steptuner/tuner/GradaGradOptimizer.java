@@ -27,8 +27,8 @@ final class GradaGradOptimizer extends TunedOptimizer {
     sums = reduction();
     gradient =
         compares
-            ? new DecayedGradient(plan, sums, this::rule, "hypergradient_observe", name -> plan.bind(name, ""))
-            : new DecayedGradient(plan, sums, this::rule, "gradient_norm", name -> guard.bindObserver(name, ""));
+            ? new DecayedGradient(plan, sums, this::rule, rulesEverywhere(), "hypergradient_observe", name -> plan.bind(name, ""))
+            : new DecayedGradient(plan, sums, this::rule, rulesEverywhere(), "gradient_norm", name -> guard.bindObserver(name, ""));
     gradient.addL1(guard);
     final String step =
         averages ? compares ? "gradagrad_average" : "adagrad_norm_average" : compares ? "hypergradient_apply" : "fixed_rate";
@@ -44,7 +44,7 @@ final class GradaGradOptimizer extends TunedOptimizer {
   protected boolean advance(long step) {
     if (!guard.guard()) return false;
     gradient.observe();
-    guard.reduce(sums, gradient.total);
+    guard.reduce(sums);
     if (!guard.accept(gradient.total.of(0)) || guard.refuses(sums)) return false;
     final double s = guard.scale();
     final double decayFactor = decayFactor();

@@ -101,7 +101,7 @@ public final class Hypergradient extends TunerBuilder<Hypergradient> {
   /**
    * Updates the one rate tensor by tensor, in the order in which they were added, so each tensor uses the rate after its own update and
    * those of the tensors before it. The authors' release for Adam does this. Only for the scope ALL; a report then has the rate of each
-   * tensor.
+   * tensor. All tensors must be in one process: {@link #build} refuses it together with a {@link #sumReducer}.
    */
   public Hypergradient inTensorOrder() {
     tensorOrder = true;
@@ -117,6 +117,8 @@ public final class Hypergradient extends TunerBuilder<Hypergradient> {
           "initialRate " + initialRate + " must be within the bounds, " + smallestRate + " and " + largestRate);
     if (tensorOrder && scope != Scope.ALL)
       throw new IllegalArgumentException("inTensorOrder is of one rate for all tensors, and the scope is " + scope);
+    if (tensorOrder && sumReducer != null)
+      throw new IllegalArgumentException("inTensorOrder needs all tensors in one process, and there is a sumReducer");
   }
 
   @Override

@@ -25,7 +25,7 @@ final class HypergradientOptimizer extends TunedOptimizer {
     scalars = new HypergradientScalars[plan.scopes()];
     for (int i = 0; i < scalars.length; ++i) scalars[i] = new HypergradientScalars(settings);
     sums = reduction();
-    gradient = new DecayedGradient(plan, sums, this::rule, "hypergradient_observe", name -> plan.bind(name, ""));
+    gradient = new DecayedGradient(plan, sums, this::rule, rulesEverywhere(), "hypergradient_observe", name -> plan.bind(name, ""));
     apply = plan.bind("hypergradient_apply", ruleKernel());
   }
 
@@ -38,7 +38,7 @@ final class HypergradientOptimizer extends TunedOptimizer {
   protected boolean advance(long step) {
     if (!guard.guard()) return false;
     gradient.observe();
-    guard.reduce(sums, gradient.total);
+    guard.reduce(sums);
     if (!guard.accept(gradient.total.of(0))) return false;
     updateRates();
     setApply(step);

@@ -128,11 +128,10 @@ final class MechanicOptimizer extends TunedOptimizer {
     setFirst();
     first.run();
     takeSums();
+    final boolean finite = deltaGradient.isFinite() && (settings.decay == 0 || deltaPoint.isFinite());
     if (!acceptObserved()) return false;
-    for (int scope = 0; scope < scalars.length; ++scope) {
-      feedback[scope] = feedback(scope);
-      if (observes() && guard.refuses(feedback[scope])) return false;
-    }
+    for (int scope = 0; scope < scalars.length; ++scope) feedback[scope] = feedback(scope);
+    if (observes() && guard.refuses(finite && feedbackIsFinite() ? 0 : Double.NaN)) return false;
     if (!referenced) reference.run();
     referenced = true;
     for (int scope = 0; scope < scalars.length; ++scope)
@@ -140,6 +139,13 @@ final class MechanicOptimizer extends TunedOptimizer {
     setSecond();
     second.run();
     sumsWaiting = arrangement == Arrangement.OBSERVE_APPLY;
+    return true;
+  }
+
+  // Of the scopes of this process. Several could not decide by it together: there, a scope whose h is infinite keeps its scalars.
+  private boolean feedbackIsFinite() {
+    if (reduces()) return true;
+    for (double h : feedback) if (!Double.isFinite(h)) return false;
     return true;
   }
 
@@ -189,7 +195,7 @@ final class MechanicOptimizer extends TunedOptimizer {
         deltaPoint.set(scope, keptDelta[scope]);
         pointSquare.set(scope, keptSquare[scope]);
       }
-    guard.reduce(sums, gradientSquare);
+    guard.reduce(sums);
   }
 
   /** Notes what the first sweep saw of the gradients: where it only read, that decides whether there is a step. */

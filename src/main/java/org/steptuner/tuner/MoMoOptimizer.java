@@ -7,6 +7,7 @@ import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
+import org.steptuner.rule.Rule;
 
 /** MoMo's two sweeps: all sums first, then everything that is written. */
 final class MoMoOptimizer extends TunedOptimizer {
@@ -50,7 +51,7 @@ final class MoMoOptimizer extends TunedOptimizer {
 
   // Over AdaGrad the averages have a beta that the rule has not.
   @Override
-  protected double scheduledMomentum(int group) {
+  protected double scheduledMomentum(Rule rule) {
     return settings.beta;
   }
 
@@ -64,11 +65,11 @@ final class MoMoOptimizer extends TunedOptimizer {
     observe.run();
     observe.await();
     sums.collect();
-    guard.reduce(sums, gradientSquare);
+    guard.reduce(sums);
     if (!guard.reads() && !guard.accept(gradientSquare.of(0))) return false;
     if (guard.refuses(sums)) return false;
     scalars.update(
-        report.loss(), parameterGradient.of(0), parameterAverage.of(0), averageSquare.of(0), report.rate(), weightDecay * decayFactor());
+        loss(), parameterGradient.of(0), parameterAverage.of(0), averageSquare.of(0), report.rate(), weightDecay * decayFactor());
     putDecay();
     apply.setAll();
     apply.run();

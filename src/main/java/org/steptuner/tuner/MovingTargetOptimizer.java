@@ -48,7 +48,7 @@ final class MovingTargetOptimizer extends TunedOptimizer implements Parted {
     final int part = part() >= 0 ? part() : scalars.nextPart();
     final double momentum = settings.momentum * momentumFactor();
     final double gamma = report.rate() / (1 - momentum);
-    final double rate = scalars.rate(gamma, report.loss(), report.gradientNorm(), part);
+    final double rate = scalars.rate(gamma, loss(), report.gradientNorm(), part);
     if (guard.refuses(rate)) return false;
     scalars.update(gamma, rate, part);
     sweep.put("gradientScale", guard.scale() * rate);

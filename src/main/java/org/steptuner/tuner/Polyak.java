@@ -155,7 +155,7 @@ public final class Polyak extends TunerBuilder<Polyak> {
     protected boolean advance(long step) {
       if (!guard.guard() || settings.alongUpdate && !observe()) return false;
       final double decrease = settings.alongUpdate ? -slope() : report.gradientNorm() * report.gradientNorm();
-      final double found = settings.rate(report.loss(), decrease, limit);
+      final double found = settings.rate(loss(), decrease, limit);
       if (guard.refuses(found)) return false;
       eta = found;
       if (settings.smooths() && eta > 0) limit = settings.growth * eta;

@@ -145,11 +145,9 @@ final class ProdigyOptimizer extends TunedOptimizer {
       sumNorm.add(scope, observedNorm.of(segment));
       moving.add(scope, 1);
     }
-    guard.reduce(sums, gradientSquare);
+    guard.reduce(sums);
     if (!guard.reads() && !guard.accept(gradientSquare.of(0))) return false;
-    for (int scope = 0; scope < scalars.length; ++scope)
-      if (guard.refuses(progress.of(scope)) || guard.refuses(sumNorm.of(scope))) return false;
-    return true;
+    return progress.isFinite() && sumNorm.isFinite() || !guard.refuses(Double.NaN);
   }
 
   private void setApply() {

@@ -4,6 +4,7 @@ package org.steptuner.tuner;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.List;
 import java.util.SplittableRandom;
 import org.bytedeco.javacpp.BytePointer;
 import org.steptuner.DataType;
@@ -15,6 +16,14 @@ import org.steptuner.ParameterSet;
  * gradients of {@code |x - target|^2 / 2} with noise that depends on the step alone, and something near its curvature, noisy likewise.
  */
 final class Training implements AutoCloseable {
+  /**
+   * A piece of a tensor.
+   *
+   * @param tensor its number; -1 for an empty tensor of a third group
+   * @param end negative: to the end of the tensor
+   */
+  record Piece(int tensor, int begin, int end) {}
+
   private final DataType type;
   private final int[] sizes;
   private final int[] begins;
@@ -50,6 +59,23 @@ final class Training implements AutoCloseable {
           builder
               .group(group)
               .add("t" + t, address(begins[t]), type, address(count + begins[t]), type, address(2 * count + begins[t]), sizes[t]);
+    return builder.build();
+  }
+
+  /** Pieces of tensors in this order, each under its tensor's name. */
+  ParameterSet on(Device device, List<Piece> pieces) {
+    final ParameterSet.Builder builder = ParameterSet.on(device);
+    for (Piece piece : pieces) {
+      final int t = piece.tensor;
+      if (t < 0) {
+        builder.group("third").add("empty", 0, 0, 0, type);
+        continue;
+      }
+      final int begin = begins[t] + piece.begin;
+      final int size = (piece.end < 0 ? sizes[t] : piece.end) - piece.begin;
+      builder.group(t % 2 == 0 ? ParameterSet.DEFAULT_GROUP : "second").add(
+          "t" + t, address(begin), type, address(count + begin), type, address(2 * count + begin), size);
+    }
     return builder.build();
   }
 

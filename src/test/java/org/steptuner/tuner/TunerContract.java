@@ -18,14 +18,13 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CyclicBarrier;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Supplier;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.DeviceException;
@@ -36,7 +35,6 @@ import org.steptuner.NonFiniteException;
 import org.steptuner.Optimizer;
 import org.steptuner.StateTensor;
 import org.steptuner.StepReport;
-import org.steptuner.SumReducer;
 
 /** What every tuner promises, whatever its formula. A test of a tuner names its forms and adds what is its own. */
 abstract class TunerContract {
@@ -273,63 +271,12 @@ abstract class TunerContract {
     });
   }
 
-  /** Processes that share out the tensors hold the same scalars and make the steps of one process; they skip together. */
-  @Test
-  void processesThatShareTensorsAreAsOne() {
-    forms().forEach((name, builder) -> {
-      if (name.startsWith("sliced") || name.startsWith("by ")) return;
-      final Together together = new Together();
-      try (Training whole = new Training(DataType.FLOAT64, 0.5, 300, 400, 50, 60);
-          Training shared = new Training(DataType.FLOAT64, 0.5, 300, 400, 50, 60);
-          Optimizer one = builder.get().clipNorm(20).gradientL1(true).build(whole.on(device()));
-          Optimizer left = builder.get().clipNorm(20).gradientL1(true).sumReducer(together).build(shared.on(device(), 0, 2));
-          Optimizer right = builder.get().clipNorm(20).gradientL1(true).sumReducer(together).build(shared.on(device(), 2, 4))) {
-        for (int step = 1; step <= STEPS; ++step) {
-          one.step(whole.backward(step));
-          final double loss = shared.backward(step);
-          if (step == 5) { // only the left one sees it
-            shared.setGradient(3, Double.NaN);
-            together.step(left, loss, right, loss);
-            shared.backward(step);
-            together.step(left, Double.NaN, right, loss);
-            assertTrue(left.report().skipped() && right.report().skipped(), name);
-            assertEquals(2, right.report().skippedSteps(), name);
-          }
-          together.step(left, shared.backward(step), right, loss);
-          assertEquals(one.report().gradientL1(), left.report().gradientL1(), 1e-9 * one.report().gradientL1(), name);
-        }
-        assertArrayEquals(whole.values(), shared.values(), 1e-9, name);
-        assertEquals(left.report().learnedScale(), right.report().learnedScale(), name);
-      }
-    });
-  }
-
-  /** Two processes in two threads that add their sums. */
-  private static final class Together implements SumReducer {
-    private final CyclicBarrier barrier = new CyclicBarrier(2);
-    private final List<double[]> waiting = Collections.synchronizedList(new ArrayList<>());
-
-    @Override
-    public void reduce(double[] sums, int count) {
-      try {
-        waiting.add(sums);
-        barrier.await(10, TimeUnit.SECONDS);
-        final double[] total = new double[count];
-        for (int i = 0; i < count; ++i) total[i] = waiting.get(0)[i] + waiting.get(1)[i];
-        barrier.await(10, TimeUnit.SECONDS);
-        waiting.remove(sums);
-        System.arraycopy(total, 0, sums, 0, count);
-        barrier.await(10, TimeUnit.SECONDS);
-      } catch (Exception e) {
-        throw new AssertionError("a process is missing", e);
-      }
-    }
-
-    void step(Optimizer one, double loss, Optimizer other, double otherLoss) {
-      final CompletableFuture<StepReport> task = CompletableFuture.supplyAsync(() -> other.step(otherLoss));
-      one.step(loss);
-      task.join();
-    }
+  /** Processes that have a part of the tensors each, in any distribution, make the steps of one process, and skip together. */
+  @ParameterizedTest
+  @EnumSource
+  void processesThatShareTensorsAreAsOne(Distribution distribution) throws Exception {
+    for (Map.Entry<String, Supplier<TunerBuilder<?>>> form : forms().entrySet())
+      distribution.assertIsAsOne(form.getKey(), form.getValue(), STEPS);
   }
 
   @Test

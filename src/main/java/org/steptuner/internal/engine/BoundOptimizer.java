@@ -122,7 +122,7 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground, Chan
 
   @Override
   public final Reduction reduction() {
-    return new Reduction(plan, engine.settings.sumReducer());
+    return new Reduction(plan, engine.processes);
   }
 
   @Override

@@ -14,6 +14,7 @@ public final class Engine {
   final Plan plan;
   final Groups groups;
   final Report report;
+  final Processes processes; // null: one process
   final GradientGuard guard;
   final FreshState fresh;
   private final Plan.Owned owned; // sweeps and scratch slots of the steps
@@ -29,6 +30,7 @@ public final class Engine {
       plan.setStream(settings.stream());
       fresh.initialise();
       report = new Report(plan.scopes());
+      processes = processes(settings, parameters);
       guard = owned.collect(this::guard);
     } catch (RuntimeException | Error e) {
       plan.close();
@@ -43,6 +45,7 @@ public final class Engine {
     report = before.report;
     groups = new Groups(settings, plan.parameters());
     fresh = new FreshState(plan, slots());
+    processes = processes(settings, plan.parameters());
     owned = plan.new Owned();
     try {
       guard = owned.collect(this::guard);
@@ -65,7 +68,7 @@ public final class Engine {
   }
 
   private GradientGuard guard() {
-    return new GradientGuard(settings, plan, report, new Reduction(plan, settings.sumReducer()));
+    return new GradientGuard(settings, plan, report, processes);
   }
 
   /** The steps of a tuner. Nothing is left behind if making them fails. */
@@ -81,6 +84,18 @@ public final class Engine {
   /** Frees what belongs to the steps alone: others go on. */
   void release() {
     owned.release();
+  }
+
+  private static Processes processes(Settings settings, ParameterSet parameters) {
+    if (settings.sumReducer() == null) return null;
+    final List<ParameterSet.Tensor> tensors = parameters.tensors();
+    return switch (settings.scope()) {
+      case ALL -> new Processes(settings.sumReducer(), settings.facts(), List.of(), List.of());
+      case GROUP -> new Processes(settings.sumReducer(), settings.facts(), parameters.groups(), List.of());
+      case TENSOR -> new Processes(
+          settings.sumReducer(), settings.facts(), tensors.stream().map(ParameterSet.Tensor::name).toList(),
+          tensors.stream().map(ParameterSet.Tensor::group).toList());
+    };
   }
 
   /**

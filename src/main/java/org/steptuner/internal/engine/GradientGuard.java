@@ -2,6 +2,7 @@
 package org.steptuner.internal.engine;
 
 import java.util.Map;
+import java.util.function.DoubleSupplier;
 import org.steptuner.NonFinite;
 import org.steptuner.StepReport.Skip;
 
@@ -21,6 +22,7 @@ public final class GradientGuard {
   private final Plan plan;
   private final Report report;
   private final Sweep sweep; // null: the tuner's own sweep is the guard
+  private final Processes processes; // null: one process
   private final Reduction reduction;
   private final Reduction.Term square;
   private Sweep companion; // runs with it; mostly null
@@ -28,10 +30,11 @@ public final class GradientGuard {
   private double multiplier;
   private boolean badLoss;
 
-  GradientGuard(Settings settings, Plan plan, Report report, Reduction reduction) {
+  GradientGuard(Settings settings, Plan plan, Report report, Processes processes) {
     this.plan = plan;
     this.report = report;
-    this.reduction = reduction;
+    this.processes = processes;
+    reduction = new Reduction(plan, processes);
     nonFinite = settings.nonFinite();
     clipNorm = settings.clipNorm();
     wantsL1 = settings.gradientL1();
@@ -66,6 +69,11 @@ public final class GradientGuard {
     return reduction.overall(other.sum(sum));
   }
 
+  /** Lets a number of this process go over the processes with the guard's sum; known, as their total, after {@link #guard}. */
+  public Reduction.Term together(DoubleSupplier number) {
+    return reduction.overall(number);
+  }
+
   /** Reads the gradients before the tuner's sweeps, if the guard has a sweep. False: skip the step. */
   public boolean guard() {
     if (sweep == null) return true;
@@ -76,7 +84,7 @@ public final class GradientGuard {
     }
     sweep.await();
     reduction.collect();
-    reduce(reduction, square);
+    reduce(reduction);
     return accept(square.of(0));
   }
 
@@ -109,14 +117,10 @@ public final class GradientGuard {
     if (observer.sums("gradientL1")) l1 = to.overall(observer.sum("gradientL1"));
   }
 
-  /**
-   * Adds the sums of a sweep that saw the gradients over all processes.
-   *
-   * @param norm the term that carries |g|^2: it becomes NaN where this process's loss is bad, which tells the others
-   */
-  public void reduce(Reduction sums, Reduction.Term norm) {
-    if (badLoss) norm.set(0, Double.NaN);
+  /** Adds the sums of a sweep that saw the gradients over all processes. With them goes whether the loss of a process is bad. */
+  public void reduce(Reduction sums) {
     sums.reduce();
+    if (processes != null) badLoss = processes.badLoss();
     if (l1 != null && l1.in(sums)) report.gradientL1 = l1.of(0) * Math.abs(multiplier);
   }
 
@@ -126,11 +130,12 @@ public final class GradientGuard {
    * @param gradientSquare |g|^2 of the gradients as they are in memory, over all tensors
    */
   public boolean accept(double gradientSquare) {
-    report.gradientNorm = Math.sqrt(gradientSquare) * Math.abs(multiplier);
-    if (nonFinite != NonFinite.UNCHECKED && !Double.isFinite(report.gradientNorm)) {
-      report.skip = badLoss ? Skip.NON_FINITE_LOSS : Skip.NON_FINITE_GRADIENT;
+    if (badLoss) {
+      report.skip = Skip.NON_FINITE_LOSS;
       return false;
     }
+    report.gradientNorm = Math.sqrt(gradientSquare) * Math.abs(multiplier);
+    if (refuses(report.gradientNorm)) return false;
     report.clipFactor = Math.min(1, clipNorm / (report.gradientNorm + CLIP_EPSILON));
     return true;
   }

@@ -2,7 +2,9 @@
 package org.steptuner.internal.engine;
 
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import org.steptuner.ParameterSet;
 import org.steptuner.rule.Rule;
 
@@ -10,10 +12,13 @@ import org.steptuner.rule.Rule;
 final class Groups {
   private final Rule[] rules;
   private final double[] rateFactors;
+  private final List<Rule> everywhere;
 
   Groups(Settings settings, ParameterSet parameters) {
+    final boolean shared = settings.sumReducer() != null;
+    // Where there are several processes, another one may have the tensors of a group.
     for (String group : settings.groups().keySet())
-      if (!parameters.groups().contains(group))
+      if (!shared && !parameters.groups().contains(group))
         throw new IllegalArgumentException("the parameter set has no group '" + group + "'; it has " + parameters.groups());
     final int count = parameters.groups().size();
     rules = new Rule[count];
@@ -23,6 +28,12 @@ final class Groups {
       rules[g] = group == null ? settings.rule() : group.rule();
       rateFactors[g] = group == null ? 1 : group.rateFactor();
     }
+    final Set<Rule> all = new LinkedHashSet<>(List.of(rules));
+    if (shared) {
+      all.add(settings.rule());
+      settings.groups().values().forEach(group -> all.add(group.rule()));
+    }
+    everywhere = List.copyOf(all);
   }
 
   Rule rule(int group) {
@@ -33,12 +44,20 @@ final class Groups {
     return rateFactors[group];
   }
 
+  /**
+   * The rules of all groups, those of other processes too. What a tuner decides by them, such as whether it needs a sum, is the same in
+   * every process.
+   */
+  List<Rule> everywhere() {
+    return everywhere;
+  }
+
   /** The rule's slots, which must start from the same value in all groups. */
   List<StateSlot> slots(List<String> names) {
     final List<StateSlot> slots = new ArrayList<>();
     for (String name : names) {
       final double value = rules[0].initialValue(name);
-      for (Rule rule : rules)
+      for (Rule rule : everywhere)
         if (rule.initialValue(name) != value)
           throw new IllegalArgumentException("all groups must start " + name + " from the same value, " + value);
       slots.add(new StateSlot(name, value, rules[0].followsParameters(name)));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.steptuner.NonFinite;
@@ -55,6 +56,22 @@ public record Settings(
 
   /** The hyperparameters of a group. */
   public record Group(Rule rule, double rateFactor) {}
+
+  /** What optimizers of processes that train together must have in common, by name. */
+  Map<String, String> facts() {
+    final Map<String, String> facts = new LinkedHashMap<>();
+    facts.put("tuner", description.name());
+    facts.putAll(description.values());
+    groups.forEach((name, group) -> {
+      final Description own = new Description(name).rule("rule", group.rule).setting("rateFactor", group.rateFactor);
+      own.values().forEach((key, value) -> facts.put(key + " of group '" + name + "'", value));
+    });
+    facts.put("nonFinite", nonFinite.name());
+    facts.put("gradientL1", String.valueOf(gradientL1));
+    facts.put("momentumSchedule", momentumSchedule == null ? "none" : "given");
+    facts.put("decaySchedule", decaySchedule == null ? "none" : "given");
+    return facts;
+  }
 
   public Settings {
     groups = Map.copyOf(groups);

@@ -7,6 +7,7 @@ import java.util.Map;
 import org.steptuner.NonFinite;
 import org.steptuner.NonFiniteException;
 import org.steptuner.StepReport.Skip;
+import org.steptuner.rule.Rule;
 
 /**
  * The steps of an optimizer: what all tuners share of a step, from its beginning to its report, and the scalars by name. A
@@ -17,6 +18,8 @@ final class Steps {
   private final Plan plan;
   private final Report report;
   private final GradientGuard guard;
+  private final Groups groups;
+  private final Processes processes; // null: one process
   private final TunedOptimizer tuned;
   private final Scalars named = new Scalars();
   private final Map<String, double[]> freshScalars;
@@ -27,6 +30,8 @@ final class Steps {
     plan = engine.plan;
     report = engine.report;
     guard = engine.guard;
+    groups = engine.groups;
+    processes = engine.processes;
     this.tuned = tuned;
     checkSchedules();
     if (tuned.averages() != null) tuned.averages().name(named);
@@ -82,8 +87,9 @@ final class Steps {
     report.rate = rate;
     final boolean badLoss = hasLoss && guard.nonFinite() != NonFinite.UNCHECKED && !Double.isFinite(loss);
     guard.begin(badLoss);
-    // One process cannot stop alone: where there are several, its bad loss goes into the sums, and all of them skip the step.
-    final boolean stops = badLoss && settings.sumReducer() == null;
+    if (processes != null) meet(hasLoss ? loss : 0, badLoss);
+    // One process cannot stop alone: where there are several, its bad loss goes with the sums, and all of them skip the step.
+    final boolean stops = badLoss && processes == null;
     if (stops) report.skip = Skip.NON_FINITE_LOSS;
     final boolean made = !stops && tuned.advance(number);
     if (made) {
@@ -96,6 +102,19 @@ final class Steps {
     }
   }
 
+  /** Tells what all processes must have in common in this step. In the first one they agree on what they are. */
+  private void meet(double loss, boolean badLoss) {
+    processes.begin(loss, badLoss);
+    processes.note(Processes.Now.STEPS, report.step);
+    processes.note(Processes.Now.PART, tuned.part());
+    processes.note(Processes.Now.MULTIPLIER, guard.multiplier());
+    processes.note(Processes.Now.RATE, report.rate);
+    processes.note(Processes.Now.MOMENTUM, tuned.momentumFactor());
+    processes.note(Processes.Now.DECAY, tuned.decayFactor());
+    for (int scope = 0; scope < plan.scopes(); ++scope) processes.noteScale(scope, tuned.learnedScale(scope));
+    processes.agree();
+  }
+
   private void reportStep() {
     reportScales();
     for (int scope = 0; scope < plan.scopes(); ++scope) report.effectiveRate[scope] = tuned.effectiveRate(scope);
@@ -104,9 +123,9 @@ final class Steps {
   private void checkSchedules() {
     boolean momentum = settings.momentumSchedule() == null;
     boolean decay = settings.decaySchedule() == null;
-    for (int group = 0; group < plan.parameters().groups().size(); ++group) {
-      momentum |= tuned.scheduledMomentum(group) != 0;
-      decay |= tuned.rule(group).coupledDecay() + tuned.rule(group).decoupledDecay() != 0;
+    for (Rule rule : groups.everywhere()) {
+      momentum |= tuned.scheduledMomentum(rule) != 0;
+      decay |= rule.coupledDecay() + rule.decoupledDecay() != 0;
     }
     if (!momentum) throw new IllegalArgumentException("momentumSchedule: there is no momentum in " + settings.description());
     if (!decay) throw new IllegalArgumentException("decaySchedule: there is no weight decay in " + settings.description());
@@ -115,7 +134,9 @@ final class Steps {
   private String whySkipped() {
     return switch (report.skip) {
       case NON_FINITE_LOSS ->
-          "the loss is " + report.loss + (Double.isFinite(report.loss) ? ", and those on trial are not finite" : "");
+          "the loss is " + report.loss
+              + (!Double.isFinite(report.loss) ? "" : anotherLossIsBad() ? ", and that of another process is not finite"
+                  : ", and those on trial are not finite");
       case NON_FINITE_CURVATURE -> "the curvature is not finite, or a rate made of it";
       default -> "a gradient is not finite, |g| = " + report.gradientNorm;
     };
@@ -130,6 +151,10 @@ final class Steps {
       values.put(name, taken != null && taken.values().length == own.values().length ? taken.values() : own.values());
     });
     named.restore(values);
+  }
+
+  private boolean anotherLossIsBad() {
+    return processes != null && processes.badLoss();
   }
 
   /**

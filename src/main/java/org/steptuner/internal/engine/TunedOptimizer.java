@@ -26,6 +26,7 @@ public abstract class TunedOptimizer implements Inspected {
   private final Settings settings;
   private final Groups groups;
   private final Averages averages; // null where no rule keeps any
+  private final Processes processes; // null: one process
   private final boolean supplied;
   private final ScheduledStep ruleStep = new ScheduledStep();
   private final ScheduledStep lastStep = new ScheduledStep();
@@ -38,6 +39,7 @@ public abstract class TunedOptimizer implements Inspected {
     report = engine.report;
     settings = engine.settings;
     groups = engine.groups;
+    processes = engine.processes;
     averages = settings.rule().averageSlot() == null ? null : new Averages(plan.segments());
     supplied = Plan.takesUpdates(settings.rule().kernel());
   }
@@ -81,7 +83,7 @@ public abstract class TunedOptimizer implements Inspected {
 
   @Override
   public final Reduction reduction() {
-    return new Reduction(plan, settings.sumReducer());
+    return new Reduction(plan, processes);
   }
 
   /** The tensors, where they are now. */
@@ -148,6 +150,16 @@ public abstract class TunedOptimizer implements Inspected {
     return null;
   }
 
+  /** The loss at the parameters: the mean over all processes, known when the first sums of a step have been added. */
+  protected final double loss() {
+    return processes == null ? report.loss : processes.loss();
+  }
+
+  /** The rules of all groups, those of other processes too: what is decided by them is the same in every process. */
+  protected final List<Rule> rulesEverywhere() {
+    return groups.everywhere();
+  }
+
   /** The part of the data that the step was given, or {@link #NO_PART}. */
   protected final int part() {
     return part;
@@ -196,9 +208,9 @@ public abstract class TunedOptimizer implements Inspected {
     to.put("parameterWeight", 1).put("averageWeight", scale * rule(plan.group(segment)).averageFactor());
   }
 
-  /** What a schedule of the momentum multiplies in a group; 0 for nothing. */
-  protected double scheduledMomentum(int group) {
-    return rule(group).momentum();
+  /** What a schedule of the momentum multiplies in a group with a rule; 0 for nothing. */
+  protected double scheduledMomentum(Rule rule) {
+    return rule.momentum();
   }
 
   /** The factor on the momentum in this step. */
@@ -228,7 +240,7 @@ public abstract class TunedOptimizer implements Inspected {
 
   /** Whether there are several processes, which must add their sums at the same points of a step. */
   protected final boolean reduces() {
-    return settings.sumReducer() != null;
+    return processes != null;
   }
 
   /** What sweeps multiply the rule's source by: a supplied update is taken as it is. */
@@ -318,12 +330,11 @@ public abstract class TunedOptimizer implements Inspected {
   /** Before anything has changed: the momentum that the schedule makes must be one that the rule can have. */
   private void checkMomentum() {
     if (settings.momentumSchedule() == null) return;
-    for (int group = 0; group < parameters().groups().size(); ++group) {
-      final double present = scheduledMomentum(group) * ruleStep.momentumFactor();
-      if (!rule(group).allowsMomentum(present))
+    for (Rule rule : groups.everywhere()) {
+      final double present = scheduledMomentum(rule) * ruleStep.momentumFactor();
+      if (!rule.allowsMomentum(present))
         throw new IllegalStateException(
-            "the momentumSchedule makes the momentum " + present + " in step " + ruleStep.number() + ", which " + rule(group)
-                + " cannot have");
+            "the momentumSchedule makes the momentum " + present + " in step " + ruleStep.number() + ", which " + rule + " cannot have");
     }
   }
 }

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.steptuner.DataType;
 import org.steptuner.Device;
@@ -19,6 +20,8 @@ import org.steptuner.TestTensors;
 
 /** Sums go to the term of their name, whatever else a sweep sums; all terms of a step go over the processes in one call. */
 class ReductionTest {
+  private static final List<String> NAMES = List.of("a", "b", "c");
+
   // Groups out of order: segments, groups and tensors are then numbered differently.
   private static TestTensors tensors() {
     return new TestTensors()
@@ -34,7 +37,8 @@ class ReductionTest {
     try (TestTensors tensors = tensors(); Plan plan = new Plan(tensors.on(Device.cpu(1)), List.of("delta"), scope)) {
       plan.fill("delta", 0.5);
       final Sweep sweep = plan.bind(l1 ? "mechanic_observe_l1" : "mechanic_observe", "");
-      final Reduction sums = new Reduction(plan, reducer);
+      final List<String> names = scope == Scope.ALL ? List.of() : NAMES.subList(0, plan.scopes());
+      final Reduction sums = new Reduction(plan, reducer == null ? null : new Processes(reducer, Map.of(), names, List.of()));
       final Reduction.Term square = sums.perScope(sweep.sum("gradientSquare"));
       final Reduction.Term own = sums.perScope();
       final Reduction.Term product = sums.perScope(sweep.sum("deltaGradient"));
@@ -79,6 +83,8 @@ class ReductionTest {
       for (int i = 0; i < count; ++i) sums[i] *= 10;
     };
     assertArrayEquals(new double[] {80, 120, 160, 0, 10, 0}, perScope(Scope.TENSOR, tenfold, true));
-    assertEquals(List.of(10, 10), counts, "three terms of three scopes and one over everything, once a step");
+    final List<Integer> steps = counts.subList(counts.size() - 2, counts.size());
+    assertEquals(List.of(22, 22), steps, "three terms of three scopes and one over everything, and the check, once a step");
+    assertEquals(1 + 15 + 1 + 2, counts.size(), "with the agreement, which is reached once");
   }
 }
