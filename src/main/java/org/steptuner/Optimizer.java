@@ -20,7 +20,8 @@ public interface Optimizer extends AutoCloseable {
    *
    * @return what it did; the same object every time, see {@link StepReport#copy}
    * @throws IllegalStateException if the tuner needs the loss, see {@link #step(double)}, or the schedule gives a factor that is negative
-   *     or not finite, or the parameters are those to evaluate, see {@link #evaluating}
+   *     or not finite, or the parameters are those to evaluate, see {@link #evaluating}, or processes that train together do not agree,
+   *     see {@link SumReducer}
    * @throws NonFiniteException if the optimizer was built with {@link NonFinite#THROW}
    * @throws DeviceException if the device fails
    */
@@ -30,7 +31,7 @@ public interface Optimizer extends AutoCloseable {
    * The same, with the loss at the current parameters. Some tuners need it; every report contains it. A loss that is not finite is treated
    * like a gradient that is not finite.
    *
-   * @param loss of the batch that the gradients belong to
+   * @param loss of the batch that the gradients belong to; where several processes train together, of this one's part of the batch
    * @return what it did; the same object every time, see {@link StepReport#copy}
    */
   StepReport step(double loss);

@@ -29,7 +29,7 @@ public interface StepReport {
     return skip() != Skip.NONE;
   }
 
-  /** The loss given to the step, or NaN. */
+  /** The loss given to the step, or NaN. Where several processes train together it is that of this process; tuners use their mean. */
   double loss();
 
   /**

@@ -2,8 +2,15 @@
 package org.steptuner;
 
 /**
- * Adds the sums of a sweep over all processes of a sharded training, between the sweeps of a step. Each process owns a part of the
- * parameters. Every process must call {@code step} the same number of times; then all have the same scalars.
+ * Adds sums over all processes that train one model. Each process owns a part of the parameters, whole tensors or pieces of tensors. What
+ * such processes share, and what stops them, is on the page {@code docs/processes.md}.
+ *
+ * <p>An optimizer calls it within {@code step}: once or twice in most steps, always as often, and with as many sums, as in all other
+ * processes. In the first step it calls it some dozen times more, with other counts, until the processes have agreed. No other method of an
+ * optimizer calls it; those of {@link org.steptuner.curvature.CurvatureInstruments} do, so all processes must call them together.
+ *
+ * <p>It must add, not average, in {@code double}, and give every process the same bits. It must succeed in all processes or fail in all of
+ * them. It decides how long to wait for a process that does not come, and may throw then; the step passes the exception on.
  */
 @FunctionalInterface
 public interface SumReducer {
@@ -11,7 +18,7 @@ public interface SumReducer {
    * Replaces every element by its total over all processes, the same bits on each of them.
    *
    * @param sums the sums of this process; to be used only during the call
-   * @param count the number of leading elements to replace
+   * @param count the number of leading elements to replace; the same in all processes
    */
   void reduce(double[] sums, int count);
 }

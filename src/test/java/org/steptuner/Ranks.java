@@ -5,7 +5,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -17,14 +16,15 @@ import java.util.function.IntFunction;
 public final class Ranks implements AutoCloseable {
   private final int count;
   private final double[][] parts;
-  private final CyclicBarrier barrier;
   private final ExecutorService threads;
   private int calls;
+  private int arrived;
+  private long meetings;
+  private boolean failed;
 
   public Ranks(int count) {
     this.count = count;
     parts = new double[count][];
-    barrier = new CyclicBarrier(count);
     threads = Executors.newFixedThreadPool(count);
   }
 
@@ -51,12 +51,28 @@ public final class Ranks implements AutoCloseable {
   }
 
   /** Waits for all ranks. */
-  public void meet() {
-    try {
-      barrier.await(20, TimeUnit.SECONDS);
-    } catch (Exception e) {
-      throw new AssertionError("a rank is missing", e);
+  public synchronized void meet() {
+    final long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+    final long meeting = meetings;
+    if (++arrived == count) {
+      arrived = 0;
+      ++meetings;
+      notifyAll();
     }
+    while (meetings == meeting) {
+      final long left = TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime());
+      if (failed || left <= 0) throw new AssertionError("a rank is missing");
+      try {
+        wait(left);
+      } catch (InterruptedException e) {
+        throw new AssertionError(e);
+      }
+    }
+  }
+
+  private synchronized void fail() {
+    failed = true;
+    notifyAll();
   }
 
   /** What every rank gives, each in a thread of its own. The first failure is thrown. */
@@ -84,19 +100,22 @@ public final class Ranks implements AutoCloseable {
         failures.add(e.getCause());
       }
     }
-    barrier.reset();
     return failures;
   }
 
   private <T> List<Future<T>> begin(IntFunction<Callable<T>> work) {
     final List<Future<T>> futures = new ArrayList<>();
+    synchronized (this) {
+      arrived = 0;
+      failed = false;
+    }
     for (int rank = 0; rank < count; ++rank) {
       final Callable<T> task = work.apply(rank);
       futures.add(threads.submit(() -> {
         try {
           return task.call();
         } catch (Throwable e) {
-          barrier.reset();
+          fail();
           throw e;
         }
       }));

@@ -3,29 +3,17 @@ package org.steptuner;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.steptuner.DataType.FLOAT64;
 
-import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CyclicBarrier;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
-import java.util.concurrent.TimeUnit;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.MethodSource;
-import org.steptuner.TestOptimizers.Configuration;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.RMSProp;
 import org.steptuner.rule.SGD;
 import org.steptuner.rule.SuppliedUpdate;
+import org.steptuner.tuner.Armijo;
 import org.steptuner.tuner.CDAT;
 import org.steptuner.tuner.DAdaptation;
 import org.steptuner.tuner.DoG;
@@ -41,124 +29,11 @@ import org.steptuner.tuner.Polyak;
 import org.steptuner.tuner.Prodigy;
 import org.steptuner.tuner.TunerBuilder;
 
-/** Sharded training: optimizers that own a part of the parameters each, with their sums added, train like one that owns all. */
+/** When a step adds its sums over processes, and how often. What comes of it is in ProcessesTest. */
 @Timeout(60)
 class SumReducerTest {
-  private static final int RANKS = 2;
-  private static final int[] COUNTS = {5000, 3001};
-  private static final int STEPS = 25;
-
-  static Stream<Configuration> configurations() {
-    return TestOptimizers.some().stream();
-  }
-
-  /** Adds the sums of two threads: both wait for each other before and after. */
-  private static final class Adder {
-    final double[][] parts = new double[RANKS][];
-    final CyclicBarrier barrier = new CyclicBarrier(RANKS);
-
-    SumReducer rank(int rank) {
-      return (sums, count) -> {
-        parts[rank] = Arrays.copyOf(sums, count);
-        await();
-        for (int i = 0; i < count; ++i) sums[i] = parts[0][i] + parts[1][i];
-        await();
-      };
-    }
-
-    private void await() {
-      try {
-        barrier.await(20, TimeUnit.SECONDS);
-      } catch (Exception e) {
-        throw new IllegalStateException("the other rank did not come", e);
-      }
-    }
-  }
-
-  @ParameterizedTest
-  @MethodSource("configurations")
-  void twoHalvesAreOneWhole(Configuration configuration) throws Exception {
-    final TestTensors whole = new TestTensors().add("a", FLOAT64, COUNTS[0]).add("b", FLOAT64, COUNTS[1]);
-    final Adder adder = new Adder();
-    final ExecutorService threads = Executors.newFixedThreadPool(RANKS);
-    try (whole; Optimizer one = builder(configuration).build(whole.parameters(i -> 1 + i % 3).on(Device.cpu(1)))) {
-      final List<Future<double[]>> ranks = new ArrayList<>();
-      for (int rank = 0; rank < RANKS; ++rank) {
-        final int r = rank;
-        ranks.add(threads.submit(() -> train(configuration, adder, r)));
-      }
-      for (int step = 0; step < STEPS; ++step) {
-        final int t = step;
-        whole.gradients(i -> gradient(i, t));
-        one.step();
-      }
-      int before = 0;
-      for (int rank = 0; rank < RANKS; ++rank) {
-        final double[] result = ranks.get(rank).get(40, TimeUnit.SECONDS);
-        assertEquals(one.report().learnedScale(), result[COUNTS[rank]], 1e-12 * one.report().learnedScale(), "scale");
-        assertEquals(one.report().gradientNorm(), result[COUNTS[rank] + 1], 1e-12 * one.report().gradientNorm(), "norm");
-        final double[] all = whole.values();
-        for (int i = 0; i < COUNTS[rank]; ++i) assertEquals(all[before + i], result[i], 1e-12, "rank " + rank + ", element " + i);
-        before += COUNTS[rank];
-      }
-    } finally {
-      threads.shutdownNow();
-    }
-  }
-
-  // Clipping needs the norm over all ranks.
-  private static TunerBuilder<?> builder(Configuration configuration) {
-    final TunerBuilder<?> builder = configuration.builder().get();
-    builder.clipNorm(50);
-    return builder;
-  }
-
   private static double gradient(int i, int step) {
     return 1 + Math.sin(i + step) / 2;
-  }
-
-  /** The parameters of a rank after training, its scale and its norm. */
-  private static double[] train(Configuration configuration, Adder adder, int rank) {
-    final int before = rank == 0 ? 0 : COUNTS[0];
-    final TunerBuilder<?> builder = builder(configuration);
-    builder.sumReducer(adder.rank(rank));
-    try (TestTensors mine = TestTensors.of(FLOAT64, COUNTS[rank]).parameters(i -> 1 + (before + i) % 3);
-        Optimizer optimizer = builder.build(mine.on(Device.cpu(1)))) {
-      for (int step = 0; step < STEPS; ++step) {
-        final int t = step;
-        mine.gradients(i -> gradient(before + i, t));
-        optimizer.step();
-      }
-      final double[] result = Arrays.copyOf(mine.values(), COUNTS[rank] + 2);
-      result[COUNTS[rank]] = optimizer.report().learnedScale();
-      result[COUNTS[rank] + 1] = optimizer.report().gradientNorm();
-      return result;
-    }
-  }
-
-  /** A gradient that is no number on one rank is skipped on both. */
-  @Test
-  void bothSkip() throws Exception {
-    final Adder adder = new Adder();
-    final ExecutorService threads = Executors.newFixedThreadPool(RANKS);
-    try {
-      final List<Future<Boolean>> ranks = new ArrayList<>();
-      for (int rank = 0; rank < RANKS; ++rank) {
-        final int r = rank;
-        ranks.add(
-            threads.submit(
-                () -> {
-                  try (TestTensors mine = TestTensors.of(FLOAT64, 10).gradients(i -> r == 1 && i == 3 ? Double.NaN : 1);
-                      Optimizer optimizer =
-                          Mechanic.tuning(AdamW.defaults()).sumReducer(adder.rank(r)).build(mine.on(Device.cpu(1)))) {
-                    return optimizer.step().skipped();
-                  }
-                }));
-      }
-      for (Future<Boolean> rank : ranks) assertTrue(rank.get(40, TimeUnit.SECONDS));
-    } finally {
-      threads.shutdownNow();
-    }
   }
 
   /** A network that fails once in a step: the step is lost, and when it is made again training goes on as if it had not failed. */
@@ -228,6 +103,7 @@ class SumReducerTest {
         .approximation(MetaOptimize.Approximation.TWO_BY_TWO), 2);
     expected.put(Polyak.tuning(SGD.defaults()), 1);
     expected.put(Polyak.spsMax(new SuppliedUpdate(), 0.5, 0.01).alongUpdate(), 1);
+    expected.put(Armijo.tuning(SGD.defaults(), () -> -1e300), 2); // with the loss of its one trial
     expected.put(CDAT.tuning(AdamW.defaults()).curvature(u -> 1), 2); // the curvature is asked for along an accepted step
     expected.forEach(
         (builder, wanted) -> {

@@ -3,7 +3,7 @@ package org.steptuner.curvature;
 
 /**
  * The loss at trial parameters, on the batch of the step. A tuner moves the parameters in place, calls this, and moves them back. If
- * several processes train together, each must return the loss over all of them.
+ * several processes train together, each returns the loss of its part of the batch, and the tuner goes by their mean.
  */
 @FunctionalInterface
 public interface LossFunction {

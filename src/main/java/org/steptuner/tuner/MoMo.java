@@ -33,7 +33,7 @@ import org.steptuner.rule.Rule;
  * experiments nor the releases have. Nesterov's momentum is no such average, and the releases have none.
  *
  * <p>A step needs the loss at x: {@code step(loss)}. tau is reported as the learned scale. There is one tau for all tensors, because there
- * is one loss; in a sharded training every process must be given the loss over all of them.
+ * is one loss; with several processes it is the mean of theirs.
  *
  * <p>{@link org.steptuner.Optimizer#scalars} has loss_avg (f), gamma, lb (the bound), tau, tau_unlimited (what tau would be without the
  * upper limit) and t.

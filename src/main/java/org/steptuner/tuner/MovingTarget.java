@@ -49,7 +49,7 @@ import org.steptuner.rule.SGD;
  *
  * <p>State: with a momentum one word per element, and a double for each part. Words moved per element: 4, with a momentum 6, the guard
  * against non-finite gradients and clipping included; |g| is that before clipping; clipping only shortens the step. A step reads sums back
- * once. There is one rate for all tensors; in a sharded training every process must be given the loss over all of them.
+ * once. There is one rate for all tensors; with several processes it goes by the mean of their losses, all of the same part.
  *
  * <p>Known to fail: the steps depend on the unit of the loss, because of the 1 in the denominator: a loss in small units gives short steps.
  * While the targets are still 0, this is the Polyak step with a bound of 0, but for that 1. Given targets have no such unit, but a target

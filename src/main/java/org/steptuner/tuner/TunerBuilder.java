@@ -112,7 +112,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   /**
    * Sets the hyperparameters of a parameter group. Other groups have those of the tuner.
    *
-   * @param name a group of the parameter set
+   * @param name a group of the parameter set; with a {@link #sumReducer}, of that of any process
    * @param groupRule the same kind of rule with other values
    */
   public B group(String name, Rule groupRule) {
@@ -122,7 +122,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   /**
    * The same, with a factor on the rate.
    *
-   * @param name a group of the parameter set
+   * @param name a group of the parameter set; with a {@link #sumReducer}, of that of any process
    * @param groupRule the same kind of rule with other values
    * @param rateFactor finite and not negative
    */
@@ -149,7 +149,10 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
     return self();
   }
 
-  /** How sums are added over all processes of a sharded training; null, the default, is for one process. */
+  /**
+   * How sums are added over all processes that train one model; null, the default, is for one process. All processes must be built with the
+   * same settings. They find out in their first step whether they are, and throw {@link IllegalStateException} otherwise.
+   */
   public B sumReducer(SumReducer value) {
     sumReducer = value;
     return self();

@@ -31,6 +31,8 @@ import org.steptuner.Scope;
 import org.steptuner.StepReport;
 import org.steptuner.TestOptimizers;
 import org.steptuner.TestOptimizers.Configuration;
+import org.steptuner.curvature.CurvatureInstruments;
+import org.steptuner.curvature.HessianVectorProduct;
 import org.steptuner.curvature.ParameterVector;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
@@ -59,7 +61,8 @@ class ProcessesTest {
   @EnumSource
   void everyFormOfMechanicInEveryScope(Distribution distribution) throws Exception {
     for (Configuration configuration : TestOptimizers.mechanicsOverAdamW())
-      for (Scope scope : Scope.values()) distribution.assertIsAsOne(configuration.name() + " by " + scope, scoped(configuration, scope), STEPS);
+      for (Scope scope : Scope.values())
+        distribution.assertIsAsOne(configuration.name() + " by " + scope, scoped(configuration, scope), STEPS);
   }
 
   @ParameterizedTest
@@ -93,7 +96,8 @@ class ProcessesTest {
         () -> DAdaptation.tuning(SGD.defaults()).scope(Scope.GROUP).maxRate(0.01).group("second", SGD.defaults(), 0));
     forms.put("dual averaging, half of it still", () -> DAdaptation.dualAveraging().maxRate(0.01).group("second", SGD.defaults(), 0));
     forms.put("a schedule of a momentum that one group has",
-        () -> FixedRate.of(0.01, SGD.defaults()).group("second", SGD.defaults().momentum(0.9)).momentumSchedule(Schedule.linear(3, 60)));
+        () -> FixedRate.of(0.01, AdamW.defaults().betas(0, 0.99)).group("second", AdamW.defaults())
+            .momentumSchedule(Schedule.linear(3, 60)));
     for (Map.Entry<String, Supplier<TunerBuilder<?>>> form : forms.entrySet())
       distribution.assertIsAsOne(form.getKey(), form.getValue(), STEPS);
   }
@@ -245,7 +249,8 @@ class ProcessesTest {
           final byte[] before = resumed.training.parameterBytes();
           resumed.training.backward(5);
           final List<Throwable> failures = resumed.failures();
-          for (int rank = 0; rank < failures.size(); ++rank) assertStopped(failures.get(rank), "steps", "steps made: " + (rank == 0 ? 2 : 4));
+          for (int rank = 0; rank < failures.size(); ++rank)
+            assertStopped(failures.get(rank), "steps", "steps made: " + (rank == 0 ? 2 : 4));
           assertArrayEquals(before, resumed.training.parameterBytes());
           resumed.restore(folder, "late", 0);
           resumed.steps(5, 8);
@@ -404,6 +409,42 @@ class ProcessesTest {
       }
       assertArrayEquals(whole.values(), shared.values(), 1e-10);
       shares.forEach(Optimizer::close);
+    }
+  }
+
+  /** Instruments may look before the first step, when the processes have not agreed yet. */
+  @ParameterizedTest
+  @EnumSource
+  void instrumentsMeasureWhatOneProcessMeasures(Distribution distribution) throws Exception {
+    final HessianVectorProduct hessian = (vector, product) -> {
+      for (int t = 0; t < vector.parameters().tensors().size(); ++t)
+        for (int i = 0; i < vector.count(t); ++i) {
+          final boolean largest = vector.parameters().tensors().get(t).name().equals("t3") && i == 7;
+          product.doubles(t).put(i, (largest ? 9 : 3) * vector.doubles(t).get(i));
+        }
+    };
+    final Supplier<TunerBuilder<?>> builder = () -> Mechanic.tuning(AdamW.defaults()).scope(Scope.TENSOR);
+    try (Run run = new Run(distribution, builder);
+        Training whole = new Training(DataType.FLOAT64, 0.5, Distribution.SIZES);
+        Optimizer one = builder.get().build(whole.on(Device.cpu(1)))) {
+      final CurvatureInstruments alone = CurvatureInstruments.on(one, hessian);
+      final List<CurvatureInstruments> shared = run.threads.all(rank -> () -> CurvatureInstruments.on(run.shares.get(rank), hessian));
+      for (int step = 1; step <= 3; ++step) {
+        alone.beforeStep();
+        one.step(whole.backward(step));
+        final CurvatureInstruments.Reading expected = alone.afterStep();
+        final double loss = run.training.backward(step);
+        final List<CurvatureInstruments.Reading> readings = run.threads.all(rank -> () -> {
+          shared.get(rank).beforeStep();
+          run.shares.get(rank).step(loss);
+          return shared.get(rank).afterStep();
+        });
+        for (CurvatureInstruments.Reading reading : readings) {
+          assertEquals(9, reading.sharpness(), 1e-9);
+          assertEquals(expected.alignment(), reading.alignment(), 1e-6);
+          assertEquals(expected.angle(), reading.angle(), 1e-6);
+        }
+      }
     }
   }
 

@@ -75,6 +75,7 @@ final class Agreement {
     final Union union = union(own);
     final List<String> differing = new ArrayList<>();
     for (String fact : own) if (union.holders[union.place(fact)] != count) differing.add(fact);
+    if (differing.isEmpty() && union.hashes.length == own.size()) throw inconsistent();
     throw new IllegalStateException(
         "the processes that train together do not agree. Of " + count + " processes not all have what this one has: "
             + (differing.isEmpty() ? "others have more settings" : String.join("; ", differing)));
@@ -120,7 +121,7 @@ final class Agreement {
 
   private static IllegalStateException inconsistent() {
     return new IllegalStateException(
-        "the sum reducer does not give every process the sums of all of them: a count of processes is lost, or is no whole number");
+        "the sum reducer does not give every process the exact sums of all of them, the same bits in each");
   }
 
   /** A hash of 60 bits, the same in every process. */

@@ -175,8 +175,8 @@ final class Processes {
   private void tellWhatDiffers() {
     agreement.check(present());
     throw new IllegalStateException(
-        "the sums of the processes that train together do not fit together: the sum reducer must replace every number by its exact total, "
-            + "the same bits in every process");
+        "the sums of the processes that train together do not fit together: the sum reducer must give every process the exact sums of all, "
+            + "the same bits in each");
   }
 
   private long hashOfPresent() {

@@ -111,6 +111,15 @@ class AgreementTest {
   }
 
   @Test
+  void aReducerThatRoundsIsRefused() {
+    final Agreement agreement = new Agreement((sums, count) -> {
+      for (int i = 0; i < count; ++i) sums[i] = (float) (2 * sums[i]);
+    });
+    final String message = assertThrows(IllegalStateException.class, () -> agreement.check(Map.of("a", "1"))).getMessage();
+    assertTrue(message.contains("exact sums"), message);
+  }
+
+  @Test
   void aReducerThatDoesNotAddIsRefused() {
     for (double factor : new double[] {0, 0.5, Double.NaN, 9000}) {
       final Agreement agreement = new Agreement((sums, count) -> {
