@@ -318,13 +318,28 @@ int64_t st_binding_sums(int64_t plan, int32_t binding) {
 
 int64_t st_binding_bytes(int64_t plan, int32_t binding) { return planOf(plan)->bindings[static_cast<size_t>(binding)]->bytes; }
 
+namespace {
+
+st_status sweepWith(OwnedPlan& plan, int32_t binding, const Binding* follower, int64_t stream) {
+  const st_status status = plan.owner->backend->sweep(plan.owner->handle, plan, *plan.bindings[static_cast<size_t>(binding)], follower,
+                                                      reinterpret_cast<void*>(stream));
+  ++plan.sweeps;
+  return status;
+}
+
+}  // namespace
+
 st_status st_sweep(int64_t plan, int32_t binding, int64_t stream) {
+  return guarded([&] { return sweepWith(*planOf(plan), binding, nullptr, stream); });
+}
+
+st_status st_sweep_followed(int64_t plan, int32_t binding, int32_t follower, int64_t stream) {
   return guarded([&] {
-    OwnedPlan* p = planOf(plan);
-    const st_status status =
-        p->owner->backend->sweep(p->owner->handle, *p, *p->bindings[static_cast<size_t>(binding)], reinterpret_cast<void*>(stream));
-    ++p->sweeps;
-    return status;
+    const Binding& second = *planOf(plan)->bindings[static_cast<size_t>(follower)];
+    if (second.sums > 0)
+      return fail(ST_BAD_ARGUMENT, "%s has sums, and cannot follow another sweep",
+                  kernelInfos()[static_cast<size_t>(second.kernel)].description.c_str());
+    return sweepWith(*planOf(plan), binding, &second, stream);
   });
 }
 

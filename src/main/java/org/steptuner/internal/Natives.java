@@ -13,7 +13,7 @@ import org.steptuner.DeviceException;
 @Platform(include = "steptuner.h", link = "steptuner", library = "jnisteptuner")
 @NoException
 public final class Natives {
-  private static final int ABI = 3;
+  private static final int ABI = 4;
   private static final int OK = 0;
   private static final int BAD_ARGUMENT = 1;
 
@@ -114,6 +114,9 @@ public final class Natives {
 
   @Name("st_sweep")
   public static native int sweep(long plan, int binding, long stream);
+
+  @Name("st_sweep_followed")
+  public static native int sweepFollowed(long plan, int binding, int follower, long stream);
 
   @Name("st_wait")
   public static native int await(long plan, long stream);

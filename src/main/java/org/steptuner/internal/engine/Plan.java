@@ -32,6 +32,7 @@ public final class Plan implements AutoCloseable {
   private final int scopes;
   private final Addresses addresses;
   private long stream;
+  private Sweep follower; // waits for a sweep to go along with; mostly null
   private final Memory memory;
   private long handle;
 
@@ -111,6 +112,18 @@ public final class Plan implements AutoCloseable {
     final int[] binding = new int[1];
     Natives.check(Natives.planBind(handle, kernel.number(), slotOf, slotOf.length, binding));
     return new Sweep(this, binding[0], kernel);
+  }
+
+  /** Lets a sweep without sums go along with the next {@link Sweep#runLast}, in the same pass over memory where the device can. */
+  void follow(Sweep by) {
+    follower = by;
+  }
+
+  /** What is to follow and has not yet; nothing is from then on. */
+  Sweep takeFollower() {
+    final Sweep taken = follower;
+    follower = null;
+    return taken;
   }
 
   /** The state slots that a rule's formula needs. */

@@ -80,6 +80,13 @@ public final class Sweep implements Coefficients {
     Natives.check(Natives.sweep(plan.handle(), binding, plan.stream()));
   }
 
+  /** The last pass of a step that writes parameters: what is to follow it goes along. */
+  public void runLast() {
+    final Sweep follower = plan.takeFollower();
+    if (follower == null) run();
+    else Natives.check(Natives.sweepFollowed(plan.handle(), binding, follower.binding, plan.stream()));
+  }
+
   /** Waits for the sums of the last pass; {@link Sum#of} has them from then on. */
   public void await() {
     Natives.check(Natives.await(plan.handle(), plan.stream()));
