@@ -175,6 +175,7 @@ struct Task {
     work.coefficients = binding.coefficientRows + int64_t(tensor.segment) * binding.coefficients;
     work.sums = sums;
     work.next = nullptr;
+    work.nextBytes = 0;
     function = tensor.stateType == FLOAT64 ? pass.functions.float64 : pass.functions.float32;
   }
 

@@ -75,7 +75,7 @@ public final class FixedRate extends TunerBuilder<FixedRate> {
         putRule(sweep, segment);
         sweep.set(segment);
       }
-      sweep.run();
+      sweep.runLast();
       return true;
     }
 

@@ -70,7 +70,7 @@ final class MoMoOptimizer extends TunedOptimizer {
         report.loss(), parameterGradient.of(0), parameterAverage.of(0), averageSquare.of(0), report.rate(), weightDecay * decayFactor());
     putDecay();
     apply.setAll();
-    apply.run();
+    apply.runLast();
     return true;
   }
 

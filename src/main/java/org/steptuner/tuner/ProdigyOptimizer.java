@@ -102,7 +102,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
     }
     if (!moves) return true;
     setApply();
-    apply.run();
+    apply.runLast();
     return true;
   }
 

@@ -92,7 +92,7 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
 
   @Override
   public final double wordsPerElement() {
-    return steps.tuned().wordsPerElement();
+    return steps.wordsPerElement();
   }
 
   @Override
@@ -171,6 +171,11 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
   @Override
   public final void training() {
     exclusively(evaluation::training);
+  }
+
+  @Override
+  public final void swapAverages() {
+    exclusively(evaluation::swapAverages);
   }
 
   @Override

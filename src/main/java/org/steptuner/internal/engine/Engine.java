@@ -22,6 +22,7 @@ public final class Engine {
     groups = new Groups(settings, parameters);
     final List<StateSlot> slots = new ArrayList<>(groups.slots(settings.ruleSlots()));
     slots.addAll(settings.tunerSlots());
+    if (settings.averagesParameters()) slots.add(new StateSlot(ExponentialAverage.SLOT, 0, true));
     plan = new Plan(parameters, slots.stream().map(StateSlot::name).toList(), settings.scope());
     fresh = new FreshState(plan, slots);
     try {

@@ -29,6 +29,7 @@ import org.steptuner.rule.Rule;
  * @param tunerSlots the tuner's own state slots
  * @param guarded whether a read of the gradients must come before the tuner's sweeps
  * @param observesL1 whether the tuner's first sweep has a form that sums |g|_1
+ * @param averageDecay the decay of the exponential average of the parameters; NaN for none
  */
 public record Settings(
     Rule rule,
@@ -47,7 +48,8 @@ public record Settings(
     List<String> ruleSlots,
     List<StateSlot> tunerSlots,
     boolean guarded,
-    boolean observesL1) {
+    boolean observesL1,
+    double averageDecay) {
   /** The hyperparameters of a group. */
   public record Group(Rule rule, double rateFactor) {}
 
@@ -55,5 +57,10 @@ public record Settings(
     groups = Map.copyOf(groups);
     ruleSlots = List.copyOf(ruleSlots);
     tunerSlots = List.copyOf(tunerSlots);
+  }
+
+  /** Whether there is an exponential average of the parameters. */
+  boolean averagesParameters() {
+    return !Double.isNaN(averageDecay);
   }
 }

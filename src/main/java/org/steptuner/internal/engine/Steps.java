@@ -17,6 +17,7 @@ final class Steps {
   private final Report report;
   private final GradientGuard guard;
   private final TunedOptimizer tuned;
+  private final ExponentialAverage average; // of the parameters; null for none
   private final Scalars named = new Scalars();
   private final Map<String, double[]> freshScalars;
 
@@ -28,6 +29,7 @@ final class Steps {
     guard = engine.guard;
     this.tuned = tuned;
     checkSchedules();
+    average = settings.averagesParameters() ? new ExponentialAverage(plan, settings.averageDecay()) : null;
     if (tuned.averages() != null) tuned.averages().name(named);
     tuned.name(named);
     freshScalars = named.saveParts();
@@ -80,7 +82,9 @@ final class Steps {
     // One process cannot stop alone: where there are several, its bad loss goes into the sums, and all of them skip the step.
     final boolean stops = badLoss && settings.sumReducer() == null;
     if (stops) report.skip = Skip.NON_FINITE_LOSS;
+    if (average != null) average.begin(number);
     final boolean made = !stops && tuned.advance(number);
+    if (average != null) average.end(number, made);
     if (made) {
       report.step = number;
       if (tuned.averages() != null) tuned.averages().made();
@@ -89,6 +93,11 @@ final class Steps {
       ++report.skippedSteps;
       if (guard.nonFinite() == NonFinite.THROW) throw new NonFiniteException("step " + number + ": " + whySkipped());
     }
+  }
+
+  /** Words of a step per element. */
+  double wordsPerElement() {
+    return tuned.wordsPerElement() + ExponentialAverage.words(settings, plan.parameters());
   }
 
   private void reportStep() {
