@@ -292,6 +292,16 @@ int64_t st_binding_bytes(int64_t plan, int32_t number) {
   return binding ? binding->bytes : (noBinding(number), -1);
 }
 
+namespace {
+
+st_status sweepWith(OwnedPlan& plan, Binding& binding, const Binding* follower, int64_t stream) {
+  const st_status status = plan.owner->backend->sweep(plan.owner->handle, plan, binding, follower, reinterpret_cast<void*>(stream));
+  ++plan.sweeps;
+  return status;
+}
+
+}  // namespace
+
 st_status st_sweep(int64_t handle, int32_t number, int64_t stream) {
   return guarded([&]() -> st_status {
     OwnedPlan* plan = planOf(handle);
@@ -299,9 +309,25 @@ st_status st_sweep(int64_t handle, int32_t number, int64_t stream) {
     if (!binding) return noBinding(number);
     const st_status complete = checkSlots(*plan, *binding);
     if (complete != ST_OK) return complete;
-    const st_status status = plan->owner->backend->sweep(plan->owner->handle, *plan, *binding, reinterpret_cast<void*>(stream));
-    ++plan->sweeps;
-    return status;
+    return sweepWith(*plan, *binding, nullptr, stream);
+  });
+}
+
+st_status st_sweep_followed(int64_t handle, int32_t number, int32_t followerNumber, int64_t stream) {
+  return guarded([&]() -> st_status {
+    OwnedPlan* plan = planOf(handle);
+    Binding* binding = plan->find(number);
+    if (!binding) return noBinding(number);
+    const Binding* follower = plan->find(followerNumber);
+    if (!follower) return noBinding(followerNumber);
+    if (follower->sums > 0)
+      return fail(ST_BAD_ARGUMENT, "%s has sums, and cannot follow another sweep",
+                  kernelInfos()[static_cast<size_t>(follower->kernel)].description.c_str());
+    for (const Binding* bound : {static_cast<const Binding*>(binding), follower}) {
+      const st_status complete = checkSlots(*plan, *bound);
+      if (complete != ST_OK) return complete;
+    }
+    return sweepWith(*plan, *binding, follower, stream);
   });
 }
 

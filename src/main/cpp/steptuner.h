@@ -96,6 +96,9 @@ ST_API int64_t st_binding_bytes(int64_t plan, int32_t binding);
 
 // Runs a bound kernel over all tensors. On a GPU it is only enqueued on `stream`; st_wait makes its sums readable.
 ST_API st_status st_sweep(int64_t plan, int32_t binding, int64_t stream);
+// The same, and then a second bound kernel, which has no sums: it leaves what a sweep of its own would leave. On the CPU it takes every
+// chunk right after the first one, and so finds in the cache what that has read and written.
+ST_API st_status st_sweep_followed(int64_t plan, int32_t binding, int32_t follower, int64_t stream);
 ST_API st_status st_wait(int64_t plan, int64_t stream);
 
 #ifdef __cplusplus

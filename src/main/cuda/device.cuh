@@ -50,7 +50,7 @@ inline st_status failed(Explain explain, const char* call, cudaError_t error) {
   } while (false)
 
 // sweep.cu
-st_status sweep(void* device, Plan& plan, Binding& binding, void* stream);
+st_status sweep(void* device, Plan& plan, Binding& binding, const Binding* follower, void* stream);
 st_status wait(void* device, Plan& plan, void* stream);
 void forget(void* device, Plan& plan);
 

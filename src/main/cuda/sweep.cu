@@ -59,21 +59,13 @@ cudaError_t grow(double*& memory, size_t& size, size_t wanted, CudaPlan& tables)
   return error;
 }
 
-}  // namespace
-
-st_status sweep(void* device, Plan& plan, Binding& binding, void* queue) {
-  CudaDevice& on = cuda(device);
-  const Current current(on.index);
-  const cudaStream_t stream = static_cast<cudaStream_t>(queue);
-  CudaPlan& tables = tablesOf(plan);
-  const st_status uploaded = upload(on, plan, tables);
-  if (uploaded != ST_OK) return uploaded;
+// Enqueues a bound kernel over all chunks. The tables are on the device, and the stream follows the plan's work.
+st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, CudaPlan& tables, cudaStream_t stream) {
   const size_t segments = plan.segments.size();
   const size_t coefficients = segments * static_cast<size_t>(binding.coefficients);
   const bool inlined = coefficients <= INLINE_COEFFICIENTS;
   STEPTUNER_CUDA(on.explain, grow(tables.chunkSums, tables.chunkSumsSize, plan.chunks.size() * static_cast<size_t>(binding.sums), tables));
   if (!inlined) STEPTUNER_CUDA(on.explain, grow(tables.coefficients, tables.coefficientsSize, coefficients, tables));
-  STEPTUNER_CUDA(on.explain, follow(tables, stream));
 
   Arguments arguments = {};
   arguments.tensors = tables.tensors;
@@ -120,6 +112,23 @@ st_status sweep(void* device, Plan& plan, Binding& binding, void* queue) {
     const unsigned blocks = static_cast<unsigned>(std::min<size_t>(segments, 65535));
     STEPTUNER_CUDA(on.explain, cudaLaunchKernel(addSegments, dim3(blocks), dim3(COLUMNS), pointers, 0, stream));
   }
+  return ST_OK;
+}
+
+}  // namespace
+
+// A follower is a launch of its own: within the harness it would be compiled into every kernel.
+st_status sweep(void* device, Plan& plan, Binding& binding, const Binding* follower, void* queue) {
+  CudaDevice& on = cuda(device);
+  const Current current(on.index);
+  const cudaStream_t stream = static_cast<cudaStream_t>(queue);
+  CudaPlan& tables = tablesOf(plan);
+  st_status status = upload(on, plan, tables);
+  if (status != ST_OK) return status;
+  STEPTUNER_CUDA(on.explain, follow(tables, stream));
+  status = enqueue(on, plan, binding, tables, stream);
+  if (status == ST_OK && follower) status = enqueue(on, plan, *follower, tables, stream);
+  if (status != ST_OK) return status;
   STEPTUNER_CUDA(on.explain, mark(tables, stream));
   return ST_OK;
 }

@@ -8,7 +8,7 @@
 
 namespace steptuner {
 
-constexpr int32_t BACKEND_VERSION = 3;
+constexpr int32_t BACKEND_VERSION = 4;
 
 // Sets the message of st_last_error for this thread; printf-like.
 using Explain = void (*)(const char* format, ...);
@@ -32,7 +32,8 @@ struct Backend {
   const char* (*unusable)(void* device, const void* address, int64_t bytes, bool written);
   // Enqueued on the stream, as a sweep is: nothing waits for it.
   st_status (*fill)(void* device, Plan& plan, int32_t slot, double value, void* stream);
-  st_status (*sweep)(void* device, Plan& plan, Binding& binding, void* stream);
+  // `follower` (mostly null) goes over the same elements, each after `binding` has been there. It has no sums.
+  st_status (*sweep)(void* device, Plan& plan, Binding& binding, const Binding* follower, void* stream);
   st_status (*wait)(void* device, Plan& plan, void* stream);
   // Frees plan.device; the core frees what it allocated.
   void (*forget)(void* device, Plan& plan);

@@ -140,22 +140,29 @@ st_status fill(void*, Plan& plan, int32_t slot, double value, void*) {
   return ST_OK;
 }
 
-struct Sweep {
-  const Plan& plan;
+// A bound kernel and its functions.
+struct Pass {
   const Binding& binding;
   const ChunkFunctions& functions;
-  double* chunkSums;
+};
+
+struct Sweep {
+  const Plan& plan;
+  Pass first;
+  const Pass* follower;  // takes each chunk after the first; mostly null
+  double* chunkSums;     // of the first
   bool beyondCaches;
 };
 
-void sweepChunks(void* context, int64_t begin, int64_t end) {
-  const Sweep& sweep = *static_cast<const Sweep*>(context);
-  const Binding& binding = sweep.binding;
-  double none[1];
-  for (int64_t c = begin; c < end; ++c) {
+// What a pass has to do for a chunk.
+struct Task {
+  ChunkFunction function;
+  ChunkWork work;
+
+  Task(const Sweep& sweep, const Pass& pass, int64_t c, double* sums) {
+    const Binding& binding = pass.binding;
     const Chunk& chunk = sweep.plan.chunks[static_cast<size_t>(c)];
     const Tensor& tensor = sweep.plan.tensors[static_cast<size_t>(chunk.tensor)];
-    ChunkWork work;
     for (int o = 0; o < binding.operands; ++o) {
       work.type[o] = operandType(tensor, binding.operand[o].place);
       char* const base = operandBase(sweep.plan, binding, tensor, o);
@@ -163,10 +170,42 @@ void sweepChunks(void* context, int64_t begin, int64_t end) {
     }
     work.count = chunk.count;
     work.begin = chunk.begin;
-    work.beyondCaches = sweep.beyondCaches;
+    // Where another pass follows, x must stay in the cache, and fetching for the first one would run into the next chunk too early.
+    work.beyondCaches = sweep.beyondCaches && !sweep.follower;
     work.coefficients = binding.coefficientRows + int64_t(tensor.segment) * binding.coefficients;
-    work.sums = binding.sums > 0 ? sweep.chunkSums + c * binding.sums : none;
-    (tensor.stateType == FLOAT64 ? sweep.functions.float64 : sweep.functions.float32)(work);
+    work.sums = sums;
+    work.next = nullptr;
+    work.nextBytes = 0;
+    function = tensor.stateType == FLOAT64 ? pass.functions.float64 : pass.functions.float32;
+  }
+
+  void run() const { function(work); }
+};
+
+// The state that the follower reads comes into the cache while the first pass works; without that it would wait for memory at the
+// beginning of every page. What both read is there already.
+void takeChunkTwice(const Sweep& sweep, int64_t c, double* sums) {
+  Task first(sweep, sweep.first, c, sums);
+  const Task second(sweep, *sweep.follower, c, nullptr);
+  const Binding& binding = sweep.follower->binding;
+  for (int o = 0; o < binding.operands && sweep.beyondCaches; ++o) {
+    if (binding.operand[o].place != STATE || !reads(binding.operand[o])) continue;
+    first.work.next = second.work.memory[o];
+    first.work.nextBytes = bytesOf(second.work.type[o]);
+  }
+  first.run();
+  second.run();
+}
+
+void sweepChunks(void* context, int64_t begin, int64_t end) {
+  const Sweep& sweep = *static_cast<const Sweep*>(context);
+  double none[1];
+  for (int64_t c = begin; c < end; ++c) {
+    double* const sums = sweep.first.binding.sums > 0 ? sweep.chunkSums + c * sweep.first.binding.sums : none;
+    if (sweep.follower)
+      takeChunkTwice(sweep, c, sums);
+    else
+      Task(sweep, sweep.first, c, sums).run();
   }
   if (sweep.beyondCaches) _mm_sfence();  // once for all chunks: each would wait for its stores
 }
@@ -188,7 +227,7 @@ void addChunks(const double* chunkSums, const Segment& segment, int sums, double
   }
 }
 
-st_status sweep(void* device, Plan& plan, Binding& binding, void*) {
+st_status sweep(void* device, Plan& plan, Binding& binding, const Binding* follower, void*) {
   CpuDevice& on = cpu(device);
   const int64_t chunks = static_cast<int64_t>(plan.chunks.size());
   if (!plan.device) plan.device = new CpuPlan;
@@ -197,7 +236,9 @@ st_status sweep(void* device, Plan& plan, Binding& binding, void*) {
   if (chunkSums.size() < sums) chunkSums.resize(sums);
   // Half of it: others have their share, the trainer first of all.
   const bool beyondCaches = footprint(plan) > on.lastLevelCache / 2;
-  Sweep work = {plan, binding, on.functions[binding.kernel], chunkSums.data(), beyondCaches};
+  const Binding& second = follower ? *follower : binding;
+  const Pass after = {second, on.functions[second.kernel]};
+  Sweep work = {plan, {binding, on.functions[binding.kernel]}, follower ? &after : nullptr, chunkSums.data(), beyondCaches};
   // A backward sweep takes pieces from the end to the start, and goes forward within a piece: the processor's prefetchers lose their
   // place at every jump.
   parallelFor(on.threads, chunks, backwards(plan) ? Order::BACKWARDS : Order::FORWARDS, sweepChunks, &work);

@@ -177,6 +177,11 @@ bool streams(const ChunkWork& work, int o) {
   return work.type[o] == typeOf<T>() && reinterpret_cast<uintptr_t>(work.memory[o]) % VECTOR_BYTES == 0;
 }
 
+// Asks for what comes after this chunk, while the formula works on a strip: for all of it at once the processor would have to wait.
+inline void fetchNext(const ChunkWork& work, int begin, int count) {
+  for (int at = 0; at < count * work.nextBytes; at += LINE) __builtin_prefetch(work.next + begin * work.nextBytes + at);
+}
+
 template <class K, class T>
 void runChunk(const ChunkWork& work) {
   alignas(64) T staging[OPERANDS<K>][STRIP];
@@ -194,6 +199,7 @@ void runChunk(const ChunkWork& work) {
 
   for (int begin = 0; begin < work.count; begin += STRIP) {
     const int count = work.count - begin < STRIP ? work.count - begin : STRIP;
+    if (work.next) fetchNext(work, begin, count);
     T* strip[OPERANDS<K>];
     for (int o = 0; o < OPERANDS<K>; ++o) {
       if (o == SELECTION_AT<K>) continue;

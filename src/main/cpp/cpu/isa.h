@@ -16,6 +16,9 @@ struct ChunkWork {
   bool beyondCaches;  // a step goes through more than the caches hold
   const double* coefficients;
   double* sums;
+  // Memory to ask for meanwhile, because it is wanted next, and how much of it for each element; mostly null.
+  const char* next;
+  int32_t nextBytes;
 };
 
 using ChunkFunction = void (*)(const ChunkWork&);

@@ -3,7 +3,7 @@
 // Vectors of the size of the parameters, kept in slots: what several tuners and the instruments of curvature need.
 //
 // Words per element: reference 2; trial 3; vector_scale 2; vector_products 2; vector_combination 4; vector_precondition 3;
-// evaluating 4; training 2.
+// evaluating 4; training 2; exponential_average 3, of which 2 are new to the cache where it follows a sweep over x.
 #pragma once
 #include "../core/kernel.h"
 #include "../core/lists.h"
@@ -83,6 +83,21 @@ struct VectorScale : Kernel {
   }
 };
 
+// a <- a + intake (x - a), that is (1 - intake) a + intake x: an average that x is equal to stays as it is, which two weights that are
+// rounded each for itself would not give.
+struct ExponentialAverage : Kernel {
+  static constexpr Name SWEEP = "exponential_average";
+  enum { X, AVERAGE };
+  static constexpr auto OPERANDS = operands(parameter(READ), state("exponentialAverage", READ_WRITE));
+  enum { INTAKE };
+  static constexpr auto COEFFICIENTS = names("intake");
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T* c, T*) {
+    r[AVERAGE] = r[AVERAGE] + c[INTAKE] * (r[X] - r[AVERAGE]);
+  }
+};
+
 // <a, b>, |a|^2, |b|^2.
 struct VectorProducts : Kernel {
   static constexpr Name SWEEP = "vector_products";
@@ -132,7 +147,8 @@ struct VectorPrecondition : Kernel {
 };
 
 namespace families {
-using vectors = List<Reference, Trial, Evaluating, Training, VectorScale, VectorProducts, VectorCombination, VectorPrecondition>;
+using vectors =
+    List<Reference, Trial, Evaluating, Training, ExponentialAverage, VectorScale, VectorProducts, VectorCombination, VectorPrecondition>;
 }
 
 }  // namespace steptuner

@@ -167,8 +167,12 @@ inline double coefficient(int segment, int number, Values values) {
   return numbers[random.below(10)];
 }
 
+// Whether the exponential average comes after each sweep of a kernel, and how.
+enum Follower { NONE, FOLLOWS, SWEEP_OF_ITS_OWN };
+
 // Two sweeps of a kernel, the second one the other way.
-inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t gradientType, Values values = PLAIN) {
+inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t gradientType, Values values = PLAIN,
+                  Follower follower = NONE) {
   const std::vector<std::string> parts = split(st_kernel_describe(kernel), '|');
   const int operands = static_cast<int>(split(parts[2], ',').size());
   const int coefficients = static_cast<int>(split(parts[3], ',').size());
@@ -187,8 +191,9 @@ inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t
     segment[t] = t * SEGMENTS / TENSORS;
   }
   int64_t plan = 0;
-  require(st_plan_create(device, TENSORS, p, pt, g, gt, u, COUNTS, segment, operands, 0, &plan), "st_plan_create");
-  for (int slot = 0; slot < operands; ++slot)
+  const int slotCount = follower == NONE ? operands : operands + 1;
+  require(st_plan_create(device, TENSORS, p, pt, g, gt, u, COUNTS, segment, slotCount, 0, &plan), "st_plan_create");
+  for (int slot = 0; slot < slotCount; ++slot)
     for (int t = 0; t < TENSORS; ++t)
       require(st_plan_write(plan, slot, t, 0, slotContents(stateType, slot, t, values).data(), st_plan_bytes(plan, slot, t), 0),
               "st_plan_write");
@@ -199,15 +204,25 @@ inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t
   double* const row = reinterpret_cast<double*>(st_binding_coefficients(plan, binding));
   for (int s = 0; s < SEGMENTS; ++s)
     for (int i = 0; i < coefficients; ++i) row[s * coefficients + i] = coefficient(s, i, values);
+  int32_t average = 0;
+  if (follower != NONE) {
+    const int32_t averageSlots[] = {-1, operands};
+    require(st_plan_bind(plan, st_kernel_find("exponential_average", ""), averageSlots, 2, &average), "st_plan_bind");
+    for (int s = 0; s < SEGMENTS; ++s) reinterpret_cast<double*>(st_binding_coefficients(plan, average))[s] = 0.1 + 0.3 * s;
+  }
   for (int times = 0; times < 2; ++times) {
-    require(st_sweep(plan, binding, 0), "st_sweep");
+    if (follower == FOLLOWS)
+      require(st_sweep_followed(plan, binding, average, 0), "st_sweep_followed");
+    else
+      require(st_sweep(plan, binding, 0), "st_sweep");
+    if (follower == SWEEP_OF_ITS_OWN) require(st_sweep(plan, average, 0), "st_sweep");
     require(st_wait(plan, 0), "st_wait");
   }
   Result result;
   const double* const sumRow = reinterpret_cast<const double*>(st_binding_sums(plan, binding));
   result.sums.assign(sumRow, sumRow + SEGMENTS * sums);
   CHECK(parameters.guardsIntact() && gradients.guardsIntact() && updates.guardsIntact());
-  for (int slot = 0; slot < operands; ++slot)
+  for (int slot = 0; slot < slotCount; ++slot)
     for (int t = 0; t < TENSORS; ++t) {
       std::vector<char> bytes(static_cast<size_t>(st_plan_bytes(plan, slot, t)));
       require(st_plan_read(plan, slot, t, 0, bytes.data(), static_cast<int64_t>(bytes.size()), 0), "st_plan_read");

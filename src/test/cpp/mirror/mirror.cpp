@@ -181,10 +181,8 @@ st_status copyAll(MirrorDevice& on, const Mirrored& mirrored, const bool (&wante
   return ST_OK;
 }
 
-st_status sweep(void* device, Plan& plan, Binding& binding, void* stream) {
-  MirrorDevice& on = mirror(device);
-  Mirrored& mirrored = on.plans[&plan];
-  bool used[3] = {}, written[3] = {};
+// Which parameters, gradients and updates a bound kernel uses, and which of them it writes.
+void note(const Binding& binding, bool (&used)[3], bool (&written)[3]) {
   for (int o = 0; o < binding.operands; ++o)
     for (const Place place : {PARAMETER, GRADIENT, UPDATE})
       if (binding.operand[o].place == place) {
@@ -192,12 +190,20 @@ st_status sweep(void* device, Plan& plan, Binding& binding, void* stream) {
         used[at] = true;
         written[at] |= (binding.operand[o].access & WRITE) != 0;
       }
+}
+
+st_status sweep(void* device, Plan& plan, Binding& binding, const Binding* follower, void* stream) {
+  MirrorDevice& on = mirror(device);
+  Mirrored& mirrored = on.plans[&plan];
+  bool used[3] = {}, written[3] = {};
+  note(binding, used, written);
+  if (follower) note(*follower, used, written);
   st_status status = prepare(on, plan, mirrored);
   if (status == ST_OK) status = copyAll(on, mirrored, used, Copy::HOST_TO_DEVICE, stream);
   if (status != ST_OK) return status;
   {
     const Swapped swapped(plan, mirrored);
-    status = behind->sweep(on.device, plan, binding, stream);
+    status = behind->sweep(on.device, plan, binding, follower, stream);
     if (status == ST_OK) status = behind->wait(on.device, plan, stream);
   }
   return status == ST_OK ? copyAll(on, mirrored, written, Copy::DEVICE_TO_HOST, stream) : status;

@@ -20,8 +20,8 @@ public interface Optimizer extends AutoCloseable {
    *
    * @return what it did; the same object every time, see {@link StepReport#copy}
    * @throws IllegalStateException if the tuner needs the loss, see {@link #step(double)}, or the schedule gives a factor that is negative
-   *     or not finite, or the parameters are those to evaluate, see {@link #evaluating}, or processes that train together do not agree,
-   *     see {@link SumReducer}
+   *     or not finite, or the parameters are not those of training, see {@link #evaluating} and {@link #swapAverages}, or processes that
+   *     train together do not agree, see {@link SumReducer}
    * @throws NonFiniteException if the optimizer was built with {@link NonFinite#THROW}
    * @throws DeviceException if the device fails
    */
@@ -60,20 +60,39 @@ public interface Optimizer extends AutoCloseable {
    * element, on the stream of the steps. While evaluating, a step is refused, and {@link #rebind} moves a tensor as always. {@link #close}
    * leaves the parameters as they are.
    *
+   * @throws IllegalStateException if the parameters are their averages, see {@link #swapAverages}
    * @throws DeviceException if the device fails, or has no memory for the training parameters
    */
   void evaluating();
 
   /**
-   * Puts the training parameters back where they were before {@link #evaluating}, bit for bit. What has been written to the parameters in
+   * Puts the training parameters back where they were before {@link #evaluating} or {@link #swapAverages}, bit for bit. What has been written to the parameters in
    * between is lost. Moves 2 words per element; does nothing if they are in their place.
    *
    * @throws DeviceException if the device fails
    */
   void training();
 
-  /** Whether the parameters are those to evaluate, and not those of training: since {@link #evaluating}, where that changes them. */
+  /**
+   * Whether the parameters are not those of training: since {@link #evaluating}, where that changes them, or since {@link #swapAverages},
+   * until the training parameters are back.
+   */
   boolean isEvaluating();
+
+  /**
+   * Exchanges the parameters and their exponential averages, for an optimizer built with {@code exponentialAverage(decay)}: the first call
+   * puts the averages in the place of the parameters, rounded to their type, and the next one puts the training parameters back, bit for
+   * bit. {@link #training} does that too. What has been written to the parameters in between is lost. Before the first step the averages
+   * are the parameters.
+   *
+   * <p>The averages themselves stay in their slot. The training parameters are kept in the same scratch memory as by {@link #evaluating}: 4
+   * words per element there, 2 back. The same holds meanwhile: a step is refused, and {@link #save} saves the training parameters. Only one
+   * of the two can be on at a time, and the other is refused.
+   *
+   * @throws IllegalStateException if the optimizer keeps no exponential average, or the parameters are those of {@link #evaluating}
+   * @throws DeviceException if the device fails, or has no memory for the training parameters
+   */
+  void swapAverages();
 
   /**
    * Sets the factor by which a step multiplies every gradient, such as the inverse of a loss scale. It costs no pass of its own.

@@ -31,6 +31,7 @@ import org.steptuner.tuner.MetaCurvature;
 import org.steptuner.tuner.MetaOptimize;
 import org.steptuner.tuner.NewtonRate;
 import org.steptuner.tuner.Polyak;
+import org.steptuner.tuner.Prodigy;
 import org.steptuner.tuner.TunerBuilder;
 
 /** A step allocates nothing on the Java heap: a training loop in production gives the collector no work. */
@@ -48,6 +49,9 @@ class AllocationTest {
             new Configuration(
                 "Hypergradient, released",
                 () -> Hypergradient.tuning(Adam.defaults(), 0.01, 1e-9).variant(Hypergradient.Variant.ADDITIVE_RELEASED)),
+            new Configuration("an exponential average", () -> FixedRate.of(0.01, AdamW.defaults()).exponentialAverage(0.9)),
+            new Configuration(
+                "an exponential average by itself", () -> Prodigy.tuning(AdamW.defaults()).exponentialAverage(0.9).baseRate(0)),
             new Configuration("MetaOptimize per weight", () -> MetaOptimize.tuning(Lion.defaults()).perWeight()),
             new Configuration(
                 "MetaOptimize, 2x2",

@@ -121,6 +121,9 @@ public final class Natives {
   @Name("st_sweep")
   public static native int sweep(long plan, int binding, long stream);
 
+  @Name("st_sweep_followed")
+  public static native int sweepFollowed(long plan, int binding, int follower, long stream);
+
   @Name("st_wait")
   public static native int await(long plan, long stream);
 

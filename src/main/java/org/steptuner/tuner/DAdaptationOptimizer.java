@@ -106,7 +106,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
       }
       sweep.set(segment);
     }
-    sweep.run();
+    sweep.runLast();
     sumsWaiting = true;
     // Every process must add its sums at the same point of the step.
     if (reduces()) settle();

@@ -134,7 +134,7 @@ abstract class DirectedOptimizer extends TunedOptimizer {
       if (startsGroup(segment)) putGroupRule(apply, group, multiplies ? rateFactor(group) : rate * rateFactor(group));
       apply.set(segment);
     }
-    apply.run();
+    apply.runLast();
   }
 
   @Override

@@ -87,7 +87,7 @@ final class DistanceOptimizer extends TunedOptimizer {
     if (!referenced) reference.run();
     referenced = true;
     for (int segment = 0; segment < plan.segments(); ++segment) put(segment);
-    apply.run();
+    apply.runLast();
     sumsWaiting = !early;
     lastScale = guard.scale();
     lastRate = report.rate();

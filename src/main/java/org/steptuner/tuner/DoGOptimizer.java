@@ -62,7 +62,7 @@ final class DoGOptimizer extends TunedOptimizer {
     for (int scope = 0; scope < scalars.length; ++scope)
       scalars[scope].update(Math.sqrt(distance.of(scope)), gradient.square(scope, guard.scale(), decayFactor()));
     putStep(step);
-    apply.run();
+    apply.runLast();
     distanceWaiting = true;
     return true;
   }

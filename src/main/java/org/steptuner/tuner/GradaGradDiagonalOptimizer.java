@@ -52,7 +52,7 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
       if (averages) sweep.put("intake", 1 - rule(group).momentum() * momentumFactor());
       sweep.set(segment);
     }
-    sweep.run();
+    sweep.runLast();
     sumsWaiting = true;
     // With several processes all must take their sums at the same point.
     if (reduces()) settle();

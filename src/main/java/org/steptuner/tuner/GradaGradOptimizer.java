@@ -56,7 +56,7 @@ final class GradaGradOptimizer extends TunedOptimizer {
       put(group, rate(group) * scalars[plan.scope(segment)].rate(), step == 1);
       apply.set(segment);
     }
-    apply.run();
+    apply.runLast();
     return true;
   }
 

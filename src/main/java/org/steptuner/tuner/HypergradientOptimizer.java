@@ -42,7 +42,7 @@ final class HypergradientOptimizer extends TunedOptimizer {
     if (!guard.accept(gradient.total.of(0))) return false;
     updateRates();
     setApply(step);
-    apply.run();
+    apply.runLast();
     return true;
   }
 

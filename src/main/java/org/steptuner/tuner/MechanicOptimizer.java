@@ -137,7 +137,7 @@ final class MechanicOptimizer extends TunedOptimizer {
     for (int scope = 0; scope < scalars.length; ++scope)
       if (Double.isFinite(feedback[scope])) scalars[scope].update(feedback[scope]);
     setSecond();
-    second.run();
+    second.runLast();
     sumsWaiting = arrangement == Arrangement.OBSERVE_APPLY;
     return true;
   }

@@ -113,7 +113,7 @@ final class MetaOptimizer extends TunedOptimizer {
       if (takesBase && startsGroup(segment)) putBase(plan.group(segment));
       sweep.set(segment);
     }
-    sweep.run();
+    sweep.runLast();
     sumsWaiting = true;
     sweptStep = step;
     // With several processes all must take their sums at the same point.

@@ -72,7 +72,7 @@ final class MoMoOptimizer extends TunedOptimizer {
         loss(), parameterGradient.of(0), parameterAverage.of(0), averageSquare.of(0), report.rate(), weightDecay * decayFactor());
     putDecay();
     apply.setAll();
-    apply.run();
+    apply.runLast();
     return true;
   }
 

@@ -55,7 +55,7 @@ final class MovingTargetOptimizer extends TunedOptimizer implements Parted {
     putGroupRule(sweep, 0, 1 - momentum);
     if (settings.momentum != 0) sweep.put("momentum", step == 1 ? momentum : settings.momentum * momentumFactor(step - 1));
     sweep.setAll();
-    sweep.run();
+    sweep.runLast();
     return true;
   }
 

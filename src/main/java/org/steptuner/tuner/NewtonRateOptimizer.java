@@ -52,7 +52,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
       putGroupRule(sweep, group, rate(group) * scalars[plan.scope(segment)].rate);
       sweep.set(segment);
     }
-    sweep.run();
+    sweep.runLast();
     for (int scope = 0; scope < scalars.length; ++scope) {
       used[scope] = scalars[scope].rate;
       scalars[scope].factor = 0;

@@ -105,7 +105,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
     }
     if (!moves) return true;
     setApply();
-    apply.run();
+    apply.runLast();
     return true;
   }
 

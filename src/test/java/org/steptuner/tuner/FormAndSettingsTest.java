@@ -95,6 +95,12 @@ class FormAndSettingsTest {
   static {
     may(() -> FixedRate.of(0.01, AdamW.defaults()), b -> FixedRate.of(0.02, AdamW.defaults()), "rate");
     may(() -> FixedRate.of(0.01, AdamW.defaults()), b -> b.clipNorm(0.5), "clipNorm");
+    may(
+        () -> FixedRate.of(0.01, AdamW.defaults()).exponentialAverage(0.9), b -> b.exponentialAverage(0.5), "exponentialAverage.decay");
+    never(() -> FixedRate.of(0.01, AdamW.defaults()), b -> b.exponentialAverage(0.9), "exponentialAverage");
+    never(
+        () -> FixedRate.of(0.01, AdamW.defaults()).exponentialAverage(0.9), b -> FixedRate.of(0.01, AdamW.defaults()),
+        "exponentialAverage");
 
     final Supplier<Mechanic> mechanic = () -> Mechanic.tuning(AdamW.defaults());
     may(

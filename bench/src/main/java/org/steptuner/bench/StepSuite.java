@@ -21,6 +21,7 @@ import org.steptuner.tuner.TunerBuilder;
 final class StepSuite {
   static final String ADAMW = "AdamW";
   static final String ADAMW_GUARDED = "AdamW, guarded";
+  static final String ADAMW_AVERAGED = "AdamW, averaged";
   static final String MECHANIC = "Mechanic over AdamW";
   static final String PRODIGY = "Prodigy";
   static final String SCHEDULE_FREE = "Schedule-Free AdamW";
@@ -35,6 +36,11 @@ final class StepSuite {
 
   static TunerBuilder<?> adamWGuarded() {
     return FixedRate.of(Torch.RATE, AdamW.defaults());
+  }
+
+  /** With an exponential average of the weights. */
+  static TunerBuilder<?> adamWAveraged() {
+    return FixedRate.of(Torch.RATE, AdamW.defaults()).nonFinite(NonFinite.UNCHECKED).exponentialAverage(0.999);
   }
 
   static TunerBuilder<?> mechanic() {
@@ -81,6 +87,8 @@ final class StepSuite {
         group.run("step/adamw", true,
             List.of(ADAMW, ADAMW_GUARDED, MECHANIC), List.of(adamW(), adamWGuarded(), mechanic()), Torch.FusedAdamW::new);
         if (settings.quick() && (size != 10_000_000 || threads == 1)) continue;
+        group.run("step/adamw-averaged", true, List.of(ADAMW_AVERAGED), List.of(adamWAveraged()),
+            model -> Step.of("AdamW without an average", Device.cpu(threads), model, adamW()));
         group.run("step/adamw-class", true, List.of(ADAMW), List.of(adamW()), Torch.Native::adamW);
         group.run("step/sgd", true, List.of("SGD, momentum"), List.of(momentum()), Torch.Native::sgd);
         group.run("step/lion", true, List.of("Lion"), List.of(lion()), Torch.Lion::new);

@@ -55,7 +55,7 @@ final class SweepSuite {
           "hypergradient_apply/adam", "gradient_norm_decay", "gradagrad_average/sgd", "adagrad_norm_average/sgd", "gradagrad_diagonal/sgd",
           "gradagrad_diagonal_average/sgd", "dog_apply/sgd", "dog_apply_averaged/sgd", "dog_apply_recomputed/sgd",
           "dog_apply_recomputed_averaged/sgd", "direction/adam", "direction/lion", "direction/madgrad", "direction/supplied", "trial",
-          "newton_window", "vector_products", "vector_combination", "evaluating", "training");
+          "newton_window", "vector_products", "vector_combination", "evaluating", "training", "exponential_average");
   private static final Set<Long> SIZES_OF_OTHERS = Set.of(100_000L, 10_000_000L);
 
   private static final Set<String> QUICK =

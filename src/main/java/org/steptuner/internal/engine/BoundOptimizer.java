@@ -132,7 +132,7 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground, Chan
 
   @Override
   public final double wordsPerElement() {
-    return steps.tuned().wordsPerElement();
+    return steps.wordsPerElement();
   }
 
   @Override
@@ -211,6 +211,11 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground, Chan
   @Override
   public final void training() {
     exclusively(evaluation::training);
+  }
+
+  @Override
+  public final void swapAverages() {
+    exclusively(evaluation::swapAverages);
   }
 
   @Override

@@ -59,6 +59,7 @@ public final class Engine {
   private List<StateSlot> slots() {
     final List<StateSlot> slots = new ArrayList<>(groups.slots(settings.ruleSlots()));
     slots.addAll(settings.tunerSlots());
+    if (settings.averagesParameters()) slots.add(new StateSlot(ExponentialAverage.SLOT, 0, true));
     return slots;
   }
 

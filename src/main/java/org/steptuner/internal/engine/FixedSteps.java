@@ -61,7 +61,7 @@ public final class FixedSteps extends TunedOptimizer {
       else putFrozen(segment);
       sweep.set(segment);
     }
-    sweep.run();
+    sweep.runLast();
     return true;
   }
 

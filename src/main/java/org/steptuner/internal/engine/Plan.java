@@ -40,6 +40,7 @@ public final class Plan implements AutoCloseable {
   private final Map<String, Integer> scratchUses = new HashMap<>();
   private Owned owner; // of what is being made; mostly null
   private long stream;
+  private Sweep follower; // waits for a sweep to go along with; mostly null
   private final Memory memory;
   private long handle;
 
@@ -178,6 +179,18 @@ public final class Plan implements AutoCloseable {
     final Sweep bound = new Sweep(this, binding[0], kernel);
     if (owner != null) owner.sweeps.add(bound);
     return bound;
+  }
+
+  /** Lets a sweep without sums go along with the next {@link Sweep#runLast}, in the same pass over memory where the device can. */
+  void follow(Sweep by) {
+    follower = by;
+  }
+
+  /** What is to follow and has not yet; nothing is from then on. */
+  Sweep takeFollower() {
+    final Sweep taken = follower;
+    follower = null;
+    return taken;
   }
 
   /** The state slots that a rule's formula needs. */

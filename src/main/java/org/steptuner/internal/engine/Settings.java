@@ -31,6 +31,7 @@ import org.steptuner.rule.Rule;
  * @param tuneFor the number of steps after which tuning ends
  * @param guarded whether a read of the gradients must come before the tuner's sweeps
  * @param observesL1 whether the tuner's first sweep has a form that sums |g|_1
+ * @param averageDecay the decay of the exponential average of the parameters; NaN for none
  */
 public record Settings(
     Rule rule,
@@ -50,7 +51,8 @@ public record Settings(
     List<StateSlot> tunerSlots,
     long tuneFor,
     boolean guarded,
-    boolean observesL1) {
+    boolean observesL1,
+    double averageDecay) {
   /** More steps than any run has: tuning does not end. */
   public static final long ALWAYS = Long.MAX_VALUE;
 
@@ -84,6 +86,12 @@ public record Settings(
     final boolean needsNorm = nonFinite != NonFinite.UNCHECKED || clipNorm != Double.POSITIVE_INFINITY;
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, scope, nonFinite, gradientMultiplier, clipNorm, sumReducer, gradientL1,
-        stream, description.frozen(), Plan.slotsOf(rule.kernel()), List.of(), tuneFor, needsNorm, false);
+        stream, description.frozen(), Plan.slotsOf(rule.kernel()), List.of(), tuneFor, needsNorm, false,
+        averageDecay);
+  }
+
+  /** Whether there is an exponential average of the parameters. */
+  boolean averagesParameters() {
+    return !Double.isNaN(averageDecay);
   }
 }

@@ -21,6 +21,7 @@ final class Steps {
   private final Groups groups;
   private final Processes processes; // null: one process
   private final TunedOptimizer tuned;
+  private final ExponentialAverage average; // of the parameters; null for none
   private final Scalars named = new Scalars();
   private final Map<String, double[]> freshScalars;
 
@@ -34,6 +35,7 @@ final class Steps {
     processes = engine.processes;
     this.tuned = tuned;
     checkSchedules();
+    average = settings.averagesParameters() ? new ExponentialAverage(plan, settings.averageDecay()) : null;
     if (tuned.averages() != null) tuned.averages().name(named);
     tuned.name(named);
     freshScalars = named.saveParts();
@@ -91,7 +93,9 @@ final class Steps {
     // One process cannot stop alone: where there are several, its bad loss goes with the sums, and all of them skip the step.
     final boolean stops = badLoss && processes == null;
     if (stops) report.skip = Skip.NON_FINITE_LOSS;
+    if (average != null) average.begin(number);
     final boolean made = !stops && tuned.advance(number);
+    if (average != null) average.end(number, made);
     if (made) {
       report.step = number;
       if (tuned.averages() != null) tuned.averages().made();
@@ -113,6 +117,11 @@ final class Steps {
     processes.note(Processes.Now.DECAY, tuned.decayFactor());
     for (int scope = 0; scope < plan.scopes(); ++scope) processes.noteScale(scope, tuned.learnedScale(scope));
     processes.agree();
+  }
+
+  /** Words of a step per element. */
+  double wordsPerElement() {
+    return tuned.wordsPerElement() + ExponentialAverage.words(settings, plan.parameters());
   }
 
   private void reportStep() {

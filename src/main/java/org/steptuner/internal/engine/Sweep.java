@@ -83,6 +83,13 @@ public final class Sweep implements Coefficients {
     Natives.check(Natives.sweep(plan.handle(), binding, plan.stream()));
   }
 
+  /** The last pass of a step that writes parameters: what is to follow it goes along. */
+  public void runLast() {
+    final Sweep follower = plan.takeFollower();
+    if (follower == null) run();
+    else Natives.check(Natives.sweepFollowed(plan.handle(), binding, follower.binding, plan.stream()));
+  }
+
   /**
    * Frees the coefficients and sums, for a sweep that is not needed any more. The sums of the last pass that was waited for stay; a call
    * that would use the memory throws {@link IllegalStateException}.
