@@ -50,6 +50,12 @@ public interface StepReport {
   /** The base rate times the schedule, before the learned scale and the factor of a group. */
   double rate();
 
+  /**
+   * Whether the decoupled weight decay of this step was lowered, in any group or scope, because the rate times the decay was more than 1:
+   * it would have turned parameters around and not only shrunk them. See {@code TunerBuilder.boundedDecay}. False if the step was skipped.
+   */
+  boolean decayBounded();
+
   /** The number of learned scales: one for all tensors, or one per group or tensor. */
   int scopes();
 

@@ -59,7 +59,7 @@ public record AdaGrad(double rateDecay, double epsilon, double weightDecay, doub
   @Override
   public void coefficients(RuleStep step, Coefficients to) {
     to.put("rate", step.rate() / (1 + (step.number() - 1) * rateDecay)).put("weightDecay", weightDecay * step.decayFactor());
-    to.put("epsilon", epsilon);
+    to.put("epsilon", Math.max(epsilon, step.leastEpsilon()));
   }
 
   @Override

@@ -60,7 +60,7 @@ public record MADGRAD(double momentum, double epsilon, double weightDecay) imple
   public void coefficients(RuleStep step, Coefficients to) {
     final double rate = step.rate();
     to.put("weight", rate == 0 ? 0 : (rate + epsilon) * Math.sqrt(step.number()));
-    to.put("weightDecay", weightDecay * step.decayFactor()).put("epsilon", epsilon);
+    to.put("weightDecay", weightDecay * step.decayFactor()).put("epsilon", epsilon < step.leastEpsilon() ? 0 : epsilon);
     to.put("intake", 1 - momentum * step.momentumFactor()).put("first", step.number() == 1 ? 1 : 0);
   }
 

@@ -57,7 +57,7 @@ public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay)
     final double rate = step.rate();
     final long t = step.number();
     to.put("rate", rate == 0 ? 0 : (rate + epsilon) * StrictMath.cbrt(t)).put("weightDecay", weightDecay * step.decayFactor());
-    to.put("squareRetention", Math.sqrt((t - 1.0) / t)).put("epsilon", epsilon);
+    to.put("squareRetention", Math.sqrt((t - 1.0) / t)).put("epsilon", epsilon < step.leastEpsilon() ? 0 : epsilon);
     to.put("intake", 1 - momentum * step.momentumFactor()).put("first", t == 1 ? 1 : 0);
   }
 

@@ -72,7 +72,7 @@ public record ScheduleFreeAdamW(double beta1, double beta2, double epsilon, doub
   public void coefficients(RuleStep step, Coefficients to) {
     averageCoefficients(step, to);
     to.put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
-    to.put("rootCorrection", Adam.rootCorrection(beta2, step.number())).put("epsilon", epsilon);
+    to.put("rootCorrection", Adam.rootCorrection(beta2, step.number())).put("epsilon", Math.max(epsilon, step.leastEpsilon()));
   }
 
   @Override
@@ -93,6 +93,6 @@ public record ScheduleFreeAdamW(double beta1, double beta2, double epsilon, doub
   @Override
   public void preconditioner(RuleStep step, Coefficients to) {
     to.put("factor", 1).put("rootCorrection", Adam.rootCorrection(beta2, step.number()));
-    to.put("epsilonInside", 0).put("epsilonOutside", epsilon);
+    to.put("epsilonInside", 0).put("epsilonOutside", Math.max(epsilon, step.leastEpsilon()));
   }
 }

@@ -39,7 +39,7 @@ final class ArmijoOptimizer extends DirectedOptimizer {
     double guess = scalars.guess(step);
     int trials = 0;
     try {
-      while (!accepts(report.rate() * guess) && trials + 1 < settings.maxTrials) {
+      while (!accepts(bounded(report.rate() * guess)) && trials + 1 < settings.maxTrials) {
         guess = scalars.next(guess);
         ++trials;
       }

@@ -80,7 +80,7 @@ final class MoMoOptimizer extends TunedOptimizer {
     sweep.put("squareRetention", form.squareRetention()).put("squareGain", form.squareGain());
     if (form.corrects()) sweep.put("rootCorrection", 1 / Math.sqrt(1 - Math.pow(form.squareRetention(), scalars.t + 1)));
     else sweep.put("epsilonInside", form.epsilonInside());
-    sweep.put("epsilon", form.epsilon());
+    sweep.put("epsilon", form.epsilonOutside(leastEpsilon()));
   }
 
   private void putDecay() {
@@ -88,7 +88,7 @@ final class MoMoOptimizer extends TunedOptimizer {
     final boolean optax = settings.variant == MoMo.Variant.OPTAX;
     final double decay = weightDecay * decayFactor();
     final double k = 1 + report.rate() * decay;
-    apply.put("scale", multiplies ? 1 - report.rate() * decay : optax ? 1 / k : 1);
+    apply.put("scale", multiplies ? 1 - boundedShrinkage(report.rate() * decay) : optax ? 1 / k : 1);
     apply.put("rate", scalars.tau).put("divisor", multiplies || optax ? 1 : k);
   }
 

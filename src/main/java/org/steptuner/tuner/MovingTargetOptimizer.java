@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import org.steptuner.StepReport.Skip;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Parted;
 import org.steptuner.internal.engine.Scalars;
@@ -48,7 +49,7 @@ final class MovingTargetOptimizer extends TunedOptimizer implements Parted {
     final double momentum = settings.momentum * momentumFactor();
     final double gamma = report.rate() / (1 - momentum);
     final double rate = scalars.rate(gamma, report.loss(), report.gradientNorm(), part);
-    if (guard.refuses(rate)) return false;
+    if (guard.refusesRate(rate, Skip.NON_FINITE_GRADIENT)) return false;
     scalars.update(gamma, rate, part);
     sweep.put("gradientScale", guard.scale() * rate);
     putGroupRule(sweep, 0, 1 - momentum);

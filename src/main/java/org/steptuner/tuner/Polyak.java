@@ -2,6 +2,7 @@
 package org.steptuner.tuner;
 
 import org.steptuner.Optimizer;
+import org.steptuner.StepReport.Skip;
 import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Scalars;
@@ -156,7 +157,7 @@ public final class Polyak extends TunerBuilder<Polyak> {
       if (!guard.guard() || settings.alongUpdate && !observe()) return false;
       final double decrease = settings.alongUpdate ? -slope() : report.gradientNorm() * report.gradientNorm();
       final double found = settings.rate(report.loss(), decrease, limit);
-      if (guard.refuses(found)) return false;
+      if (guard.refusesRate(found, Skip.NON_FINITE_GRADIENT)) return false;
       eta = found;
       if (settings.smooths() && eta > 0) limit = settings.growth * eta;
       apply(report.rate() * eta);

@@ -41,6 +41,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   double clipNorm = Double.POSITIVE_INFINITY;
   SumReducer sumReducer;
   boolean gradientL1;
+  boolean boundedDecay = true;
   long stream;
 
   TunerBuilder(Rule rule) {
@@ -83,6 +84,17 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   /** A factor on every gradient, see {@link Optimizer#setGradientMultiplier}. The default is 1. */
   public B gradientMultiplier(double value) {
     gradientMultiplier = GradientGuard.checkMultiplier(value);
+    return self();
+  }
+
+  /**
+   * Whether decoupled weight decay is bounded: a step shrinks a parameter by the rate times the decay, and where that is more than 1, as
+   * a tuner's rate may make it, the parameter would change its sign and might grow. It is then shrunk by 1, to 0, before the rule's
+   * direction is added, and {@link org.steptuner.StepReport#decayBounded} is true. On by default; off, the decay is that of the papers and
+   * of their authors' releases, whatever becomes of it. Decay that is added to the gradient is not meant: it is part of the direction.
+   */
+  public B boundedDecay(boolean value) {
+    boundedDecay = value;
     return self();
   }
 
@@ -185,7 +197,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   private Settings settings() {
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, planScope(), nonFinite, gradientMultiplier, clipNorm, sumReducer,
-        gradientL1, stream, described(), ruleSlots(), stateSlots(), guarded(), observesL1());
+        gradientL1, stream, described(), ruleSlots(), stateSlots(), guarded(), observesL1(), boundedDecay);
   }
 
   private List<StateSlot> stateSlots() {

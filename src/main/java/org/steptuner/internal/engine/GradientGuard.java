@@ -147,6 +147,11 @@ public final class GradientGuard {
     return true;
   }
 
+  /** Skips a step if a rate is not finite, or is more than the type that the sweeps compute in can hold. */
+  public boolean refusesRate(double rate, Skip why) {
+    return refuses(Math.abs(rate) <= plan.largestNumber() ? rate : Double.NaN, why);
+  }
+
   /** The same for a value that the gradients brought. */
   public boolean refuses(double value) {
     return refuses(value, Skip.NON_FINITE_GRADIENT);

@@ -14,6 +14,7 @@ public final class Report implements StepReport {
   double gradientL1 = Double.NaN;
   double clipFactor = 1;
   double rate = Double.NaN;
+  boolean decayBounded;
   final double[] learnedScale;
   final double[] effectiveRate;
   // Where an optimizer takes the last step's sums late, this takes them now.
@@ -67,6 +68,11 @@ public final class Report implements StepReport {
   }
 
   @Override
+  public boolean decayBounded() {
+    return decayBounded;
+  }
+
+  @Override
   public int scopes() {
     return learnedScale.length;
   }
@@ -93,6 +99,7 @@ public final class Report implements StepReport {
     copy.gradientL1 = gradientL1;
     copy.clipFactor = clipFactor;
     copy.rate = rate;
+    copy.decayBounded = decayBounded;
     pending.run();
     System.arraycopy(learnedScale, 0, copy.learnedScale, 0, learnedScale.length);
     System.arraycopy(effectiveRate, 0, copy.effectiveRate, 0, effectiveRate.length);

@@ -29,6 +29,7 @@ import org.steptuner.rule.Rule;
  * @param tunerSlots the tuner's own state slots
  * @param guarded whether a read of the gradients must come before the tuner's sweeps
  * @param observesL1 whether the tuner's first sweep has a form that sums |g|_1
+ * @param boundedDecay whether decoupled decay is lowered where it would shrink parameters to less than nothing
  */
 public record Settings(
     Rule rule,
@@ -47,7 +48,8 @@ public record Settings(
     List<String> ruleSlots,
     List<StateSlot> tunerSlots,
     boolean guarded,
-    boolean observesL1) {
+    boolean observesL1,
+    boolean boundedDecay) {
   /** The hyperparameters of a group. */
   public record Group(Rule rule, double rateFactor) {}
 

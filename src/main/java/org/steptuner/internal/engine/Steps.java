@@ -75,6 +75,7 @@ final class Steps {
     report.loss = loss;
     report.skip = Skip.NONE;
     report.rate = rate;
+    report.decayBounded = false;
     final boolean badLoss = hasLoss && guard.nonFinite() != NonFinite.UNCHECKED && !Double.isFinite(loss);
     guard.begin(badLoss);
     // One process cannot stop alone: where there are several, its bad loss goes into the sums, and all of them skip the step.
@@ -93,6 +94,7 @@ final class Steps {
 
   private void reportStep() {
     reportScales();
+    report.decayBounded = tuned.isDecayBounded();
     for (int scope = 0; scope < plan.scopes(); ++scope) report.effectiveRate[scope] = tuned.effectiveRate(scope);
   }
 
