@@ -22,7 +22,7 @@ package org.steptuner.rule;
  * @param beta3 in [0, 1); below beta1 it has no warm-up
  * @param alpha the weight of the slow momentum, not negative
  * @param warmup T, the steps until alpha and beta3 have their full values; 0 for none
- * @param epsilon not negative
+ * @param epsilon not negative; 0 is safe, see {@link RuleStep#leastEpsilon}
  * @param weightDecay not negative
  */
 public record AdEMAMix(double beta1, double beta2, double beta3, double alpha, long warmup, double epsilon, double weightDecay)

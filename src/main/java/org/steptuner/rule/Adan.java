@@ -31,7 +31,7 @@ package org.steptuner.rule;
  * @param beta1 in [0, 1)
  * @param beta2 in [0, 1)
  * @param beta3 in [0, 1)
- * @param epsilon not negative
+ * @param epsilon not negative; 0 is safe, see {@link RuleStep#leastEpsilon}
  * @param weightDecay not negative
  * @param noProx whether decay shrinks x as AdamW's does, before the step, and not by the division, which is the proximal step
  */

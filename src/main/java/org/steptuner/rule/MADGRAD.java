@@ -20,7 +20,7 @@ package org.steptuner.rule;
  * Optimization" (2021), algorithm 1; epsilon in w as in the authors' release.
  *
  * @param momentum in [0, 1)
- * @param epsilon not negative
+ * @param epsilon not negative; one below {@link RuleStep#leastEpsilon} counts as 0
  * @param weightDecay added to the gradient, not negative; the method needs much less of it than SGD with momentum
  */
 public record MADGRAD(double momentum, double epsilon, double weightDecay) implements Rule {

@@ -15,7 +15,7 @@ package org.steptuner.rule;
  * that it comes from is that of Defazio and Jelassi (2021).
  *
  * @param momentum in [0, 1)
- * @param epsilon not negative
+ * @param epsilon not negative; one below {@link RuleStep#leastEpsilon} counts as 0
  * @param weightDecay added to the gradient, not negative
  */
 public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay) implements Rule {

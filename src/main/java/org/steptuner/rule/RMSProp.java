@@ -15,7 +15,7 @@ package org.steptuner.rule;
  * State: one word per element, two with momentum. Tieleman and Hinton, lecture 6.5 of "Neural Networks for Machine Learning" (2012).
  *
  * @param alpha in [0, 1)
- * @param epsilon not negative; with 0, the step of an element whose gradients have all been 0 is 0/0
+ * @param epsilon not negative; 0 is safe, see {@link RuleStep#leastEpsilon}
  * @param weightDecay added to the gradient, not negative
  * @param momentum in [0, 1)
  * @param epsilonInsideRoot whether epsilon is inside of the root, the second form of e

@@ -19,7 +19,7 @@ package org.steptuner.rule;
  *
  * @param beta1 in (0, 1)
  * @param beta2 in [0, 1)
- * @param epsilon not negative
+ * @param epsilon not negative; 0 is safe, see {@link RuleStep#leastEpsilon}
  * @param stepPower r, the power of the step's number in the weight of an iterate; not negative
  * @param ratePower weight_lr_power, the power of the largest rate in it; not negative
  * @param weightDecay not negative

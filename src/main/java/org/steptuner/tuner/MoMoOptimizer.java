@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import org.steptuner.StepReport.Hold;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
@@ -90,6 +91,11 @@ final class MoMoOptimizer extends TunedOptimizer {
     final double k = 1 + report.rate() * decay;
     apply.put("scale", multiplies ? 1 - boundedShrinkage(report.rate() * decay) : optax ? 1 / k : 1);
     apply.put("rate", scalars.tau).put("divisor", multiplies || optax ? 1 : k);
+  }
+
+  @Override
+  protected Hold hold() {
+    return scalars.modelAtBound ? Hold.LOSS_AT_BOUND : Hold.RATE_IS_ZERO;
   }
 
   @Override

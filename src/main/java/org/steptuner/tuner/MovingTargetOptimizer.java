@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import org.steptuner.StepReport.Hold;
 import org.steptuner.StepReport.Skip;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Parted;
@@ -57,6 +58,12 @@ final class MovingTargetOptimizer extends TunedOptimizer implements Parted {
     sweep.setAll();
     sweep.run();
     return true;
+  }
+
+  // The rate is a multiple of the distance of the loss to its target.
+  @Override
+  protected Hold hold() {
+    return Hold.LOSS_AT_BOUND;
   }
 
   @Override

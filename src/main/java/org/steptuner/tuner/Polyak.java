@@ -2,6 +2,7 @@
 package org.steptuner.tuner;
 
 import org.steptuner.Optimizer;
+import org.steptuner.StepReport.Hold;
 import org.steptuner.StepReport.Skip;
 import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
@@ -32,8 +33,8 @@ import org.steptuner.rule.Rule;
  * word of scratch memory. Over a rule whose step is not a multiple of the rate, such as MADGRAD, 1 more, and that scratch memory in any
  * case; along a supplied update 1 more.
  *
- * <p>Known to fail: with a bound above the least loss of a batch, steps stop too early; with one below it, they are too long, and only the
- * limit holds them.
+ * <p>Known to fail: with a bound above the least loss of a batch, steps stop too early, and {@link org.steptuner.StepReport#hold} says so;
+ * with one below it, they are too long, and only the limit holds them.
  *
  * <p>{@link org.steptuner.StepReport#learnedScale()} is eta, as {@link Optimizer#scalars} has it; with smoothing there is also eta_max, the
  * limit of the next step.
@@ -145,6 +146,12 @@ public final class Polyak extends TunerBuilder<Polyak> {
     @Override
     void setEta(double value) {
       eta = value;
+    }
+
+    // Along the update the slope may be the reason too.
+    @Override
+    protected Hold hold() {
+      return report.loss() <= settings.bound ? Hold.LOSS_AT_BOUND : Hold.RATE_IS_ZERO;
     }
 
     @Override

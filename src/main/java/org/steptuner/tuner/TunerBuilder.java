@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.bytedeco.javacpp.Pointer;
+import org.steptuner.LossScale;
 import org.steptuner.NonFinite;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
@@ -41,6 +42,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   double clipNorm = Double.POSITIVE_INFINITY;
   SumReducer sumReducer;
   boolean gradientL1;
+  LossScale lossScale; // null: none
   boolean boundedDecay = true;
   long stream;
 
@@ -95,6 +97,17 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
    */
   public B boundedDecay(boolean value) {
     boundedDecay = value;
+    return self();
+  }
+
+  /**
+   * Scales the loss, so that small gradients do not underflow: the trainer multiplies it by {@link Optimizer#lossScale} before the backward
+   * pass, and gradients are divided by that within the sweeps. The loss given to {@code step(loss)} is not scaled, and clipping and reports
+   * are about gradients that are not. Null, the default, is for none. {@link #build} refuses it with {@link NonFinite#UNCHECKED}, which
+   * does not notice an overflow.
+   */
+  public B lossScale(LossScale value) {
+    lossScale = value;
     return self();
   }
 
@@ -178,6 +191,8 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
     if (rule.averageSlot() != null && !takesAverages())
       throw new IllegalArgumentException(
           getClass().getSimpleName() + " does not go over rules that keep an average of iterates, as " + rule + " does");
+    if (lossScale != null && nonFinite == NonFinite.UNCHECKED)
+      throw new IllegalArgumentException("lossScale needs nonFinite SKIP or THROW: with UNCHECKED no overflow is noticed");
     frozen.check(parameters);
     return Engine.build(frozen.settings(), parameters, frozen::optimizer);
   }
@@ -197,7 +212,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   private Settings settings() {
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, planScope(), nonFinite, gradientMultiplier, clipNorm, sumReducer,
-        gradientL1, stream, described(), ruleSlots(), stateSlots(), guarded(), observesL1(), boundedDecay);
+        gradientL1, stream, described(), ruleSlots(), stateSlots(), guarded(), observesL1(), lossScale, boundedDecay);
   }
 
   private List<StateSlot> stateSlots() {

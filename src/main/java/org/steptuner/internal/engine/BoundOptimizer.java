@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.steptuner.NonFiniteTensor;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.RestoreOptions;
@@ -110,6 +111,21 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
     use.begin(); // without a lambda, which would be an object: trainers call this at every step
     try {
       engine.guard.setMultiplier(value);
+    } finally {
+      use.end();
+    }
+  }
+
+  @Override
+  public final double lossScale() {
+    return engine.guard.lossScale();
+  }
+
+  @Override
+  public final List<NonFiniteTensor> nonFiniteTensors() {
+    use.begin();
+    try {
+      return new Diagnosis(plan).tensors();
     } finally {
       use.end();
     }

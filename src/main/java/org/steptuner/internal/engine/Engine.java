@@ -14,6 +14,7 @@ public final class Engine {
   final Plan plan;
   final Groups groups;
   final Report report;
+  final LossScaling lossScaling; // null: none
   final GradientGuard guard;
   final FreshState fresh;
 
@@ -28,7 +29,8 @@ public final class Engine {
       plan.setStream(settings.stream());
       fresh.initialise();
       report = new Report(plan.scopes());
-      guard = new GradientGuard(settings, plan, report, new Reduction(plan, settings.sumReducer()));
+      lossScaling = settings.lossScale() == null ? null : new LossScaling(settings.lossScale());
+      guard = new GradientGuard(settings, plan, report, new Reduction(plan, settings.sumReducer()), lossScaling);
     } catch (RuntimeException | Error e) {
       plan.close();
       throw e;

@@ -15,6 +15,9 @@ public final class Report implements StepReport {
   double clipFactor = 1;
   double rate = Double.NaN;
   boolean decayBounded;
+  Hold hold = Hold.NONE;
+  double lossScale = 1;
+  boolean lossScaleExhausted;
   final double[] learnedScale;
   final double[] effectiveRate;
   // Where an optimizer takes the last step's sums late, this takes them now.
@@ -68,6 +71,21 @@ public final class Report implements StepReport {
   }
 
   @Override
+  public Hold hold() {
+    return hold;
+  }
+
+  @Override
+  public double lossScale() {
+    return lossScale;
+  }
+
+  @Override
+  public boolean lossScaleExhausted() {
+    return lossScaleExhausted;
+  }
+
+  @Override
   public boolean decayBounded() {
     return decayBounded;
   }
@@ -100,6 +118,9 @@ public final class Report implements StepReport {
     copy.clipFactor = clipFactor;
     copy.rate = rate;
     copy.decayBounded = decayBounded;
+    copy.hold = hold;
+    copy.lossScale = lossScale;
+    copy.lossScaleExhausted = lossScaleExhausted;
     pending.run();
     System.arraycopy(learnedScale, 0, copy.learnedScale, 0, learnedScale.length);
     System.arraycopy(effectiveRate, 0, copy.effectiveRate, 0, effectiveRate.length);
@@ -109,7 +130,8 @@ public final class Report implements StepReport {
   @Override
   public String toString() {
     pending.run();
-    return "step " + step + (skipped() ? " skipped (" + skip + ")" : "") + ", loss " + loss + ", gradient norm " + gradientNorm
+    final String outcome = skipped() ? " skipped (" + skip + ")" : standsStill() ? " stands still (" + hold + ")" : "";
+    return "step " + step + outcome + ", loss " + loss + ", gradient norm " + gradientNorm
         + ", learned scale " + Arrays.toString(learnedScale) + ", effective rate " + Arrays.toString(effectiveRate);
   }
 }

@@ -3,6 +3,7 @@ package org.steptuner.internal.engine;
 
 import java.util.List;
 import java.util.Map;
+import org.steptuner.LossScale;
 import org.steptuner.NonFinite;
 import org.steptuner.Schedule;
 import org.steptuner.Scope;
@@ -29,6 +30,7 @@ import org.steptuner.rule.Rule;
  * @param tunerSlots the tuner's own state slots
  * @param guarded whether a read of the gradients must come before the tuner's sweeps
  * @param observesL1 whether the tuner's first sweep has a form that sums |g|_1
+ * @param lossScale how gradients are scaled; null for not at all
  * @param boundedDecay whether decoupled decay is lowered where it would shrink parameters to less than nothing
  */
 public record Settings(
@@ -49,6 +51,7 @@ public record Settings(
     List<StateSlot> tunerSlots,
     boolean guarded,
     boolean observesL1,
+    LossScale lossScale,
     boolean boundedDecay) {
   /** The hyperparameters of a group. */
   public record Group(Rule rule, double rateFactor) {}

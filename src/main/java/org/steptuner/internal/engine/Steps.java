@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.Map;
 import org.steptuner.NonFinite;
 import org.steptuner.NonFiniteException;
+import org.steptuner.StepReport.Hold;
 import org.steptuner.StepReport.Skip;
 
 /**
@@ -16,6 +17,8 @@ final class Steps {
   private final Plan plan;
   private final Report report;
   private final GradientGuard guard;
+  private final SkipReason skipReason; // null: nobody checks
+  private final LossScaling lossScaling; // null: none
   private final TunedOptimizer tuned;
   private final Scalars named = new Scalars();
   private final Map<String, double[]> freshScalars;
@@ -26,9 +29,12 @@ final class Steps {
     plan = engine.plan;
     report = engine.report;
     guard = engine.guard;
+    lossScaling = engine.lossScaling;
+    skipReason = guard.nonFinite() == NonFinite.UNCHECKED ? null : new SkipReason(engine);
     this.tuned = tuned;
     checkSchedules();
     if (tuned.averages() != null) tuned.averages().name(named);
+    if (lossScaling != null) lossScaling.name(named);
     tuned.name(named);
     freshScalars = named.saveParts();
     if (tuned.learnsLate()) report.pending = this::settleAndReport;
@@ -76,6 +82,8 @@ final class Steps {
     report.skip = Skip.NONE;
     report.rate = rate;
     report.decayBounded = false;
+    report.hold = Hold.NONE;
+    report.lossScaleExhausted = false;
     final boolean badLoss = hasLoss && guard.nonFinite() != NonFinite.UNCHECKED && !Double.isFinite(loss);
     guard.begin(badLoss);
     // One process cannot stop alone: where there are several, its bad loss goes into the sums, and all of them skip the step.
@@ -86,16 +94,29 @@ final class Steps {
       report.step = number;
       if (tuned.averages() != null) tuned.averages().made();
       reportStep();
+      if (lossScaling != null) lossScaling.made();
     } else {
       ++report.skippedSteps;
+      if (skipReason != null) skipReason.find();
+      if (lossScaling != null && report.skip == Skip.NON_FINITE_GRADIENT) report.lossScaleExhausted = !lossScaling.overflowed();
       if (guard.nonFinite() == NonFinite.THROW) throw new NonFiniteException("step " + number + ": " + whySkipped());
     }
+  }
+
+  private String whySkipped() {
+    final String exhausted = "; the loss scale is " + report.lossScale + ", its smallest";
+    return skipReason.inWords() + (report.lossScaleExhausted ? exhausted : "");
   }
 
   private void reportStep() {
     reportScales();
     report.decayBounded = tuned.isDecayBounded();
-    for (int scope = 0; scope < plan.scopes(); ++scope) report.effectiveRate[scope] = tuned.effectiveRate(scope);
+    boolean still = report.rate != 0;
+    for (int scope = 0; scope < plan.scopes(); ++scope) {
+      report.effectiveRate[scope] = tuned.effectiveRate(scope);
+      still &= report.effectiveRate[scope] == 0;
+    }
+    if (still) report.hold = report.gradientNorm == 0 ? Hold.NO_GRADIENT : tuned.hold();
   }
 
   private void checkSchedules() {
@@ -107,15 +128,6 @@ final class Steps {
     }
     if (!momentum) throw new IllegalArgumentException("momentumSchedule: there is no momentum in " + settings.description());
     if (!decay) throw new IllegalArgumentException("decaySchedule: there is no weight decay in " + settings.description());
-  }
-
-  private String whySkipped() {
-    return switch (report.skip) {
-      case NON_FINITE_LOSS ->
-          "the loss is " + report.loss + (Double.isFinite(report.loss) ? ", and those on trial are not finite" : "");
-      case NON_FINITE_CURVATURE -> "the curvature is not finite, or a rate made of it";
-      default -> "a gradient is not finite, |g| = " + report.gradientNorm;
-    };
   }
 
   /**

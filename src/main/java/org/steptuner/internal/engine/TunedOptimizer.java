@@ -3,6 +3,7 @@ package org.steptuner.internal.engine;
 
 import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
+import org.steptuner.StepReport.Hold;
 import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.RuleStep;
@@ -107,6 +108,11 @@ public abstract class TunedOptimizer implements Inspected {
    */
   protected double effectiveRate(int scope) {
     return report.rate * learnedScale(scope);
+  }
+
+  /** Why a step with gradients was made at a rate of 0 that is the tuner's own. */
+  protected Hold hold() {
+    return Hold.RATE_IS_ZERO;
   }
 
   /** The name of a tuner that cannot make a step without the loss; null for the others. */
