@@ -3,7 +3,7 @@
 // Vectors of the size of the parameters, kept in slots: what several tuners and the instruments of curvature need.
 //
 // Words per element: reference 2; trial 3; vector_scale 2; vector_products 2; vector_combination 4; vector_precondition 3;
-// evaluating 4; training 2; exponential_average 3, of which 2 are new to the cache where it follows a sweep over x.
+// evaluating 4; training 2; non_finite 2; exponential_average 3, of which 2 are new to the cache where it follows a sweep over x.
 #pragma once
 #include "../core/kernel.h"
 #include "../core/lists.h"
@@ -98,6 +98,30 @@ struct ExponentialAverage : Kernel {
   }
 };
 
+// How many parameters and gradients are infinite or not a number, and a small multiple of |g|_1 over the finite ones, which cannot overflow.
+// 2 words per element.
+struct NonFinite : Kernel {
+  static constexpr Name SWEEP = "non_finite";
+  enum { G, X };
+  static constexpr auto OPERANDS = operands(gradient(), parameter(READ));
+  enum { PARAMETERS, GRADIENTS, GRADIENT_SIZE };
+  static constexpr auto SUMS = names("parameters", "gradients", "gradientSize");
+
+  // 0 of a finite number, and NaN of the others, which no comparison holds for.
+  template <class T>
+  STEPTUNER_HD static T count(T value) {
+    return select(value - value < T(1), T(0), T(1));
+  }
+
+  template <class T>
+  STEPTUNER_HD static void apply(T* r, const T*, T* s) {
+    const T gradients = count(r[G]);
+    s[PARAMETERS] = count(r[X]);
+    s[GRADIENTS] = gradients;
+    s[GRADIENT_SIZE] = select(gradients > T(0), T(0), absolute(r[G]) * T(0x1p-40));
+  }
+};
+
 // <a, b>, |a|^2, |b|^2.
 struct VectorProducts : Kernel {
   static constexpr Name SWEEP = "vector_products";
@@ -147,8 +171,8 @@ struct VectorPrecondition : Kernel {
 };
 
 namespace families {
-using vectors =
-    List<Reference, Trial, Evaluating, Training, ExponentialAverage, VectorScale, VectorProducts, VectorCombination, VectorPrecondition>;
+using vectors = List<Reference, Trial, Evaluating, Training, ExponentialAverage, NonFinite, VectorScale, VectorProducts, VectorCombination,
+                     VectorPrecondition>;
 }
 
 }  // namespace steptuner

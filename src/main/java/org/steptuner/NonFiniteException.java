@@ -2,8 +2,8 @@
 package org.steptuner;
 
 /**
- * A gradient, a loss or a curvature is infinite or not a number, and the optimizer was built with {@link NonFinite#THROW}. Parameters and
- * state are as before the step.
+ * A gradient, a parameter, an element of the state, a loss or a curvature is infinite or not a number, and the optimizer was built with
+ * {@link NonFinite#THROW}. The message says which, and names the first tensors. Parameters and state are as before the step.
  */
 public final class NonFiniteException extends RuntimeException {
   private static final long serialVersionUID = 1;

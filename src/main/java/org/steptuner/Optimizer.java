@@ -103,6 +103,22 @@ public interface Optimizer extends AutoCloseable {
   void setGradientMultiplier(double multiplier);
 
   /**
+   * The factor to multiply the loss by before the coming backward pass; 1 unless the optimizer was built with a {@link LossScale}. A step
+   * may change it. Gradients are divided by it in addition to {@link #setGradientMultiplier}.
+   */
+  double lossScale();
+
+  /**
+   * The tensors in which a parameter, a gradient or an element of the state is infinite or not a number, as they are now: after a skipped
+   * step, before the trainer writes new gradients, it says what was wrong. Empty where everything is finite; a step may be skipped then
+   * because a sum is too large for its type. It reads all of this memory once, and allocates on the device for that time.
+   *
+   * @return the tensors, in the order in which they were added
+   * @throws DeviceException if the device fails
+   */
+  List<NonFiniteTensor> nonFiniteTensors();
+
+  /**
    * Sets the stream of a GPU that steps run on. The CPU ignores it.
    *
    * @param stream a raw handle ({@code CUstream}); 0 is the default stream

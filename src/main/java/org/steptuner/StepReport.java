@@ -3,16 +3,39 @@ package org.steptuner;
 
 /** What a step did. An optimizer has one report and overwrites it at the next step; {@link #copy} makes one that stays. */
 public interface StepReport {
+  /** Why a step that was made has moved nothing by the rule's direction, though the schedule gave it a rate. */
+  enum Hold {
+    /** It has a rate that is not 0, in some scope; or it was skipped, or the base rate and the schedule are 0. */
+    NONE,
+    /** Every gradient is 0. */
+    NO_GRADIENT,
+    /** The loss, or the tuner's model of it, is not above the lower bound or the target that the tuner was given. */
+    LOSS_AT_BOUND,
+    /** The tuner's own rate is 0 for another reason: it has learned nothing yet, or its rate has fallen to a limit of 0. */
+    RATE_IS_ZERO
+  }
+
   /** Why a step was skipped: it then changed nothing. */
   enum Skip {
     /** The step was made. */
     NONE,
-    /** A gradient is infinite or not a number, or a sum that the tuner needs (its squared norm first) overflows the state's type. */
+    /**
+     * A gradient is infinite or not a number; or a sum that the tuner needs (the squared norm first), or a rate made of it, is too large
+     * for the state's type.
+     */
     NON_FINITE_GRADIENT,
     /** The loss, or the loss at the last trial parameters, is infinite or not a number. */
     NON_FINITE_LOSS,
     /** The curvature that a tuner asked for, or the rate computed from it, is infinite or not a number. */
-    NON_FINITE_CURVATURE
+    NON_FINITE_CURVATURE,
+    /**
+     * A parameter is infinite or not a number, whether or not the gradients are too: smaller steps or another batch do not help. Noticed
+     * where a sum of the step has the parameters or the gradients in it. A {@code FixedRate} whose gradients are finite does not look at
+     * parameters: there such a parameter stays what it is, and harms no other.
+     */
+    NON_FINITE_PARAMETER,
+    /** An element of the optimizer's state is infinite or not a number, and the parameters and gradients are finite. */
+    NON_FINITE_STATE
   }
 
   /** Steps made so far, this one included unless it was skipped. */
@@ -49,6 +72,32 @@ public interface StepReport {
 
   /** The base rate times the schedule, before the learned scale and the factor of a group. */
   double rate();
+
+  /**
+   * Why this step stood still: it was made, and its effective rate is 0 in every scope. A run whose every step does is at its end, or has a
+   * wrong lower bound. Decoupled weight decay may still act. A rate of 0 by the schedule, the base rate or a group's factor is not meant.
+   */
+  Hold hold();
+
+  /** Whether this step stood still, see {@link #hold}. */
+  default boolean standsStill() {
+    return hold() != Hold.NONE;
+  }
+
+  /** The loss scale that the gradients of this step had been multiplied by; 1 without a {@link LossScale}. */
+  double lossScale();
+
+  /**
+   * Whether this step was skipped for its gradients though the {@link LossScale} was at its smallest already: making it smaller cannot help
+   * any more.
+   */
+  boolean lossScaleExhausted();
+
+  /**
+   * Whether the decoupled weight decay of this step was lowered, in any group or scope, because the rate times the decay was more than 1:
+   * it would have turned parameters around and not only shrunk them. See {@code TunerBuilder.boundedDecay}. False if the step was skipped.
+   */
+  boolean decayBounded();
 
   /** The number of learned scales: one for all tensors, or one per group or tensor. */
   int scopes();

@@ -22,7 +22,7 @@ package org.steptuner.rule;
  * @param beta3 in [0, 1); below beta1 it has no warm-up
  * @param alpha the weight of the slow momentum, not negative
  * @param warmup T, the steps until alpha and beta3 have their full values; 0 for none
- * @param epsilon not negative
+ * @param epsilon not negative; 0 is safe, see {@link RuleStep#leastEpsilon}
  * @param weightDecay not negative
  */
 public record AdEMAMix(double beta1, double beta2, double beta3, double alpha, long warmup, double epsilon, double weightDecay)
@@ -78,11 +78,11 @@ public record AdEMAMix(double beta1, double beta2, double beta3, double alpha, l
     final double part = t < warmup ? (double) t / warmup : 1; // half-lives, as 1 / ln b, rise evenly from beta1's to beta3's
     final double warm = t < warmup ? Math.exp(1 / ((1 - part) / Math.log(beta1) + part / Math.log(beta3))) : beta3;
     final double b3 = Math.min(warm, beta3);
-    to.put("rate", step.rate()).put("shrinkage", step.rate() * (weightDecay * step.decayFactor()));
+    to.put("rate", step.rate()).put("shrinkage", step.rate() * step.decay(weightDecay));
     to.put("beta1", b1).put("oneMinusBeta1", 1 - b1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
     to.put("beta3", b3).put("oneMinusBeta3", 1 - b3).put("alpha", alpha * part);
     to.put("momentumCorrection", 1 / (1 - Math.pow(b1, t))).put("rootCorrection", 1 / Math.sqrt(1 - Math.pow(beta2, t)));
-    to.put("epsilon", epsilon);
+    to.put("epsilon", Math.max(epsilon, step.leastEpsilon()));
   }
 
   @Override

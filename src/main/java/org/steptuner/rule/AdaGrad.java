@@ -13,7 +13,7 @@ package org.steptuner.rule;
  * State: one word per element. Duchi, Hazan and Singer (2011), algorithm 1.
  *
  * @param rateDecay by which the rate falls as 1 / (1 + (t - 1) rateDecay), not negative
- * @param epsilon not negative
+ * @param epsilon not negative; 0 is safe, see {@link RuleStep#leastEpsilon}
  * @param weightDecay added to the gradient, not negative
  * @param initialAccumulator what v starts at, not negative
  */
@@ -59,7 +59,7 @@ public record AdaGrad(double rateDecay, double epsilon, double weightDecay, doub
   @Override
   public void coefficients(RuleStep step, Coefficients to) {
     to.put("rate", step.rate() / (1 + (step.number() - 1) * rateDecay)).put("weightDecay", weightDecay * step.decayFactor());
-    to.put("epsilon", epsilon);
+    to.put("epsilon", Math.max(epsilon, step.leastEpsilon()));
   }
 
   @Override

@@ -17,7 +17,7 @@ package org.steptuner.rule;
  *
  * @param beta1 in [0, 1)
  * @param beta2 in [0, 1)
- * @param epsilon not negative
+ * @param epsilon not negative; 0 is safe, see {@link RuleStep#leastEpsilon}
  * @param weightDecay not negative
  */
 public record Adam(double beta1, double beta2, double epsilon, double weightDecay) implements Rule {
@@ -91,17 +91,16 @@ public record Adam(double beta1, double beta2, double epsilon, double weightDeca
   static void put(
       RuleStep step, double beta1, double beta2, double epsilon, double coupled, double decoupled, Coefficients to) {
     final double b1 = beta1 * step.momentumFactor();
-    final double decay = step.decayFactor();
     to.put("stepSize", stepSize(step.rate(), b1, step.number()));
-    to.put("shrinkage", step.rate() * (decoupled * decay)).put("coupledDecay", coupled * decay);
+    to.put("shrinkage", step.rate() * step.decay(decoupled)).put("coupledDecay", coupled * step.decayFactor());
     to.put("beta1", b1).put("oneMinusBeta1", 1 - b1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
-    to.put("rootCorrection", rootCorrection(beta2, step.number())).put("epsilon", epsilon);
+    to.put("rootCorrection", rootCorrection(beta2, step.number())).put("epsilon", Math.max(epsilon, step.leastEpsilon()));
   }
 
   static void putPreconditioner(RuleStep step, double beta1, double beta2, double epsilon, Coefficients to) {
     to.put("factor", 1 / stepSize(1, beta1 * step.momentumFactor(), step.number()));
     to.put("rootCorrection", rootCorrection(beta2, step.number()));
-    to.put("epsilonInside", 0).put("epsilonOutside", epsilon);
+    to.put("epsilonInside", 0).put("epsilonOutside", Math.max(epsilon, step.leastEpsilon()));
   }
 
   private static double stepSize(double rate, double beta1, long step) {

@@ -16,7 +16,7 @@ package org.steptuner.rule;
  *
  * @param beta1 in [0, 1)
  * @param beta2 in [0, 1)
- * @param epsilon not negative
+ * @param epsilon not negative; 0 is safe, see {@link RuleStep#leastEpsilon}
  * @param weightDecay not negative
  */
 public record AdamW(double beta1, double beta2, double epsilon, double weightDecay) implements Rule {

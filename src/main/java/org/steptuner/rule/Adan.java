@@ -17,7 +17,7 @@ package org.steptuner.rule;
  * g' is the gradient after clipping and scaling. Its betas are those of the release; the paper's are 1 minus them.
  *
  * <p>State: four words per element, {@code momentum} (m), {@code difference} (q), {@code square} (v) and {@code previous} (g'); a step
- * alone moves 11. With epsilon 0, the step of an element whose gradients have all been 0 is 0/0.
+ * alone moves 11.
  *
  * <p>A schedule of the momentum multiplies beta1. The bias correction is 1 - beta1^t with the present beta1.
  *
@@ -31,7 +31,7 @@ package org.steptuner.rule;
  * @param beta1 in [0, 1)
  * @param beta2 in [0, 1)
  * @param beta3 in [0, 1)
- * @param epsilon not negative
+ * @param epsilon not negative; 0 is safe, see {@link RuleStep#leastEpsilon}
  * @param weightDecay not negative
  * @param noProx whether decay shrinks x as AdamW's does, before the step, and not by the division, which is the proximal step
  */
@@ -76,14 +76,14 @@ public record Adan(double beta1, double beta2, double beta3, double epsilon, dou
   public void coefficients(RuleStep step, Coefficients to) {
     final long t = step.number();
     final double b1 = beta1 * step.momentumFactor();
-    final double shrinkage = step.rate() * (weightDecay * step.decayFactor());
+    final double shrinkage = step.rate() * (noProx ? step.decay(weightDecay) : step.proximalDecay(weightDecay));
     final double divisor = noProx ? 1 : 1 + shrinkage;
     final double rate = step.rate() / divisor;
     to.put("stepSize", rate / (1 - Math.pow(b1, t))).put("differenceStepSize", rate * beta2 / (1 - Math.pow(beta2, t)));
     to.put("shrinkage", shrinkage / divisor);
     to.put("beta1", b1).put("oneMinusBeta1", 1 - b1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
     to.put("beta3", beta3).put("oneMinusBeta3", 1 - beta3).put("rootCorrection", Adam.rootCorrection(beta3, t));
-    to.put("epsilon", epsilon).put("first", t == 1 ? 1 : 0);
+    to.put("epsilon", Math.max(epsilon, step.leastEpsilon())).put("first", t == 1 ? 1 : 0);
   }
 
   @Override

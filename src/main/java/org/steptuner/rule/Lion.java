@@ -49,7 +49,7 @@ public record Lion(double beta1, double beta2, double weightDecay) implements Ru
   @Override
   public void coefficients(RuleStep step, Coefficients to) {
     final double b1 = beta1 * step.momentumFactor();
-    to.put("rate", step.rate()).put("shrinkage", step.rate() * (weightDecay * step.decayFactor()));
+    to.put("rate", step.rate()).put("shrinkage", step.rate() * step.decay(weightDecay));
     to.put("beta1", b1).put("oneMinusBeta1", 1 - b1).put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
   }
 

@@ -20,7 +20,7 @@ package org.steptuner.rule;
  * Optimization" (2021), algorithm 1; epsilon in w as in the authors' release.
  *
  * @param momentum in [0, 1)
- * @param epsilon not negative
+ * @param epsilon not negative; one below {@link RuleStep#leastEpsilon} counts as 0
  * @param weightDecay added to the gradient, not negative; the method needs much less of it than SGD with momentum
  */
 public record MADGRAD(double momentum, double epsilon, double weightDecay) implements Rule {
@@ -60,7 +60,7 @@ public record MADGRAD(double momentum, double epsilon, double weightDecay) imple
   public void coefficients(RuleStep step, Coefficients to) {
     final double rate = step.rate();
     to.put("weight", rate == 0 ? 0 : (rate + epsilon) * Math.sqrt(step.number()));
-    to.put("weightDecay", weightDecay * step.decayFactor()).put("epsilon", epsilon);
+    to.put("weightDecay", weightDecay * step.decayFactor()).put("epsilon", epsilon < step.leastEpsilon() ? 0 : epsilon);
     to.put("intake", 1 - momentum * step.momentumFactor()).put("first", step.number() == 1 ? 1 : 0);
   }
 

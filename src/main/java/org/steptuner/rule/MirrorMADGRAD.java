@@ -15,7 +15,7 @@ package org.steptuner.rule;
  * that it comes from is that of Defazio and Jelassi (2021).
  *
  * @param momentum in [0, 1)
- * @param epsilon not negative
+ * @param epsilon not negative; one below {@link RuleStep#leastEpsilon} counts as 0
  * @param weightDecay added to the gradient, not negative
  */
 public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay) implements Rule {
@@ -57,7 +57,7 @@ public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay)
     final double rate = step.rate();
     final long t = step.number();
     to.put("rate", rate == 0 ? 0 : (rate + epsilon) * StrictMath.cbrt(t)).put("weightDecay", weightDecay * step.decayFactor());
-    to.put("squareRetention", Math.sqrt((t - 1.0) / t)).put("epsilon", epsilon);
+    to.put("squareRetention", Math.sqrt((t - 1.0) / t)).put("epsilon", epsilon < step.leastEpsilon() ? 0 : epsilon);
     to.put("intake", 1 - momentum * step.momentumFactor()).put("first", t == 1 ? 1 : 0);
   }
 

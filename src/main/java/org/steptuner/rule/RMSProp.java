@@ -15,7 +15,7 @@ package org.steptuner.rule;
  * State: one word per element, two with momentum. Tieleman and Hinton, lecture 6.5 of "Neural Networks for Machine Learning" (2012).
  *
  * @param alpha in [0, 1)
- * @param epsilon not negative; with 0, the step of an element whose gradients have all been 0 is 0/0
+ * @param epsilon not negative; 0 is safe, see {@link RuleStep#leastEpsilon}
  * @param weightDecay added to the gradient, not negative
  * @param momentum in [0, 1)
  * @param epsilonInsideRoot whether epsilon is inside of the root, the second form of e
@@ -68,8 +68,14 @@ public record RMSProp(double alpha, double epsilon, double weightDecay, double m
   @Override
   public void coefficients(RuleStep step, Coefficients to) {
     to.put("rate", step.rate()).put("weightDecay", weightDecay * step.decayFactor()).put("alpha", alpha).put("oneMinusAlpha", 1 - alpha);
-    to.put("epsilonInside", epsilonInsideRoot ? epsilon : 0).put("epsilonOutside", epsilonInsideRoot ? 0 : epsilon);
+    to.put("epsilonInside", epsilonInsideRoot ? epsilon : 0).put("epsilonOutside", outside(step));
     if (momentum != 0) to.put("momentum", momentum * step.momentumFactor());
+  }
+
+  // One that is inside of the root and too small for the state's type is as good as the least one outside.
+  private double outside(RuleStep step) {
+    final double least = step.leastEpsilon();
+    return epsilonInsideRoot ? Math.sqrt(epsilon) < least ? least : 0 : Math.max(epsilon, least);
   }
 
   @Override
@@ -90,6 +96,6 @@ public record RMSProp(double alpha, double epsilon, double weightDecay, double m
   @Override
   public void preconditioner(RuleStep step, Coefficients to) {
     to.put("factor", 1).put("rootCorrection", 1);
-    to.put("epsilonInside", epsilonInsideRoot ? epsilon : 0).put("epsilonOutside", epsilonInsideRoot ? 0 : epsilon);
+    to.put("epsilonInside", epsilonInsideRoot ? epsilon : 0).put("epsilonOutside", outside(step));
   }
 }

@@ -24,6 +24,35 @@ public interface RuleStep {
   }
 
   /**
+   * The least number that a rule may add to a root of squares, and so the least that its epsilon means in this step; 0 for no limit. An
+   * optimizer gives the root of the least positive number of the state's type: a root that is not 0 is at least as large, and where all
+   * squares are 0, or have become 0 by underflow, the quotient stays finite. It is 3.7e-23 for float32 and 2.2e-162 for float64.
+   */
+  default double leastEpsilon() {
+    return 0;
+  }
+
+  /**
+   * The decoupled weight decay of this step: that of the rule times {@link #decayFactor}. An optimizer lowers it where it would shrink a
+   * parameter to less than nothing: what the rate, and whatever a tuner multiplies the rule's step by, make of it is at most 1.
+   *
+   * @param weightDecay of the rule, 0 or more
+   */
+  default double decay(double weightDecay) {
+    return weightDecay * decayFactor();
+  }
+
+  /**
+   * The same for a decay that divides the parameter by 1 + rate x decay, which cannot turn it around: it is lowered only where a tuner
+   * multiplies the step.
+   *
+   * @param weightDecay of the rule, 0 or more
+   */
+  default double proximalDecay(double weightDecay) {
+    return weightDecay * decayFactor();
+  }
+
+  /**
    * The weight c of this step's iterate in the average that the rule keeps: {@link Rule#iterateWeight} relative to the sum of these weights
    * over all steps so far, this one included. 0 for rules that keep none, and while that sum is 0.
    */

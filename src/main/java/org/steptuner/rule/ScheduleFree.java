@@ -43,7 +43,7 @@ sealed interface ScheduleFree extends Rule permits ScheduleFreeSGD, ScheduleFree
     final double c = step.averagingWeight();
     final double kept = beta1() * (1 - c);
     to.put("averaging", c).put("offsetRetention", 1 - c).put("offsetRate", step.rate() * kept);
-    to.put("parameterRate", step.rate() * (1 - kept)).put("weightDecay", weightDecay() * step.decayFactor());
+    to.put("parameterRate", step.rate() * (1 - kept)).put("weightDecay", step.decay(weightDecay()));
   }
 
   @Override

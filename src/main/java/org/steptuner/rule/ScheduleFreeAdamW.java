@@ -19,7 +19,7 @@ package org.steptuner.rule;
  *
  * @param beta1 in (0, 1)
  * @param beta2 in [0, 1)
- * @param epsilon not negative
+ * @param epsilon not negative; 0 is safe, see {@link RuleStep#leastEpsilon}
  * @param stepPower r, the power of the step's number in the weight of an iterate; not negative
  * @param ratePower weight_lr_power, the power of the largest rate in it; not negative
  * @param weightDecay not negative
@@ -72,7 +72,7 @@ public record ScheduleFreeAdamW(double beta1, double beta2, double epsilon, doub
   public void coefficients(RuleStep step, Coefficients to) {
     averageCoefficients(step, to);
     to.put("beta2", beta2).put("oneMinusBeta2", 1 - beta2);
-    to.put("rootCorrection", Adam.rootCorrection(beta2, step.number())).put("epsilon", epsilon);
+    to.put("rootCorrection", Adam.rootCorrection(beta2, step.number())).put("epsilon", Math.max(epsilon, step.leastEpsilon()));
   }
 
   @Override
@@ -93,6 +93,6 @@ public record ScheduleFreeAdamW(double beta1, double beta2, double epsilon, doub
   @Override
   public void preconditioner(RuleStep step, Coefficients to) {
     to.put("factor", 1).put("rootCorrection", Adam.rootCorrection(beta2, step.number()));
-    to.put("epsilonInside", 0).put("epsilonOutside", epsilon);
+    to.put("epsilonInside", 0).put("epsilonOutside", Math.max(epsilon, step.leastEpsilon()));
   }
 }

@@ -44,7 +44,7 @@ final class ArmijoOptimizer extends DirectedOptimizer {
     double guess = scalars.guess(step);
     int made = 0;
     try {
-      while (!accepts(report.rate() * guess) && made + 1 < settings.maxTrials) {
+      while (!accepts(bounded(report.rate() * guess)) && made + 1 < settings.maxTrials) {
         guess = scalars.next(guess);
         ++made;
       }

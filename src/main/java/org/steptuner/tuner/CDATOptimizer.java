@@ -66,7 +66,7 @@ final class CDATOptimizer extends DirectedOptimizer {
     double found = curvature.of(0);
     if (source instanceof CurvatureSource.Difference) found = still ? 0 : (found - slope()) / difference();
     if (guard.refuses(found, Skip.NON_FINITE_CURVATURE)) return false;
-    if (guard.refuses(scalars.found(slope(), found), Skip.NON_FINITE_CURVATURE)) return false;
+    if (guard.refusesRate(scalars.found(slope(), found), Skip.NON_FINITE_CURVATURE)) return false;
     scalars.accept(slope(), found);
     return true;
   }

@@ -134,17 +134,11 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
         if (of.orZero("gradientWeight") != 0)
           throw new IllegalArgumentException("D-Adaptation has no form with Nesterov's momentum: " + rule);
       }
-      case ADAM, ADAN -> {
-        if (of.get("epsilon") == 0)
-          throw new IllegalArgumentException("D-Adaptation divides by epsilon alone at first: it must be positive in " + rule);
-      }
       case ADAGRAD -> {
-        if (of.get("epsilon") == 0 && rule.initialValue("square") == 0)
-          throw new IllegalArgumentException("epsilon or initialAccumulator must be positive in " + rule);
         if (Hyperparameters.of(rule, 2).get("rate") != 1)
           throw new IllegalArgumentException("D-Adaptation has no rate decay, and is given " + rule);
       }
-      case LION -> {}
+      case ADAM, ADAN, LION -> {}
     }
   }
 

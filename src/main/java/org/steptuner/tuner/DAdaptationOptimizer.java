@@ -159,7 +159,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     sweep.put("averageRetention", stays ? 1 : beta1).put("averageGain", scale * r * (1 - beta1));
     sweep.put("squareRetention", stays ? 1 : rule.beta2()).put("squareGain", stays ? 0 : 1 - rule.beta2());
     sweep.put("sumRetention", stays ? 1 : retention).put("sumGain", r * (1 - retention));
-    sweep.put("epsilon", rule.epsilon()).put("shrinkage", rule.decoupledDecay() * decayFactor() * r).put("step", stays ? 0 : 1);
+    sweep.put("epsilon", Math.max(rule.epsilon(), leastEpsilon())).put("shrinkage", boundedShrinkage(rule.decoupledDecay() * decayFactor() * r)).put("step", stays ? 0 : 1);
   }
 
   /** @param still whether the group does not move: the average of x and x0 would be x0 up to rounding only */
@@ -167,7 +167,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     final double momentum = settings.momentum * momentumFactor();
     sweep.put("coupledDecay", rule.coupledDecay() * decayFactor()).put("sumGain", r);
     sweep.put("retention", still ? 1 : momentum).put("intake", still ? 0 : 1 - momentum);
-    sweep.put("epsilon", of.get("epsilon"));
+    sweep.put("epsilon", Math.max(of.get("epsilon"), leastEpsilon()));
   }
 
   private void putLion(Rule rule, Hyperparameters of, double r) {
@@ -175,7 +175,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     sweep.put("beta1", beta1).put("oneMinusBeta1", 1 - beta1);
     sweep.put("averageRetention", of.get("beta2")).put("averageGain", r * (1 - of.get("beta2")));
     sweep.put("sumRetention", retention).put("sumGain", r * (1 - retention));
-    sweep.put("rate", r).put("shrinkage", r * (rule.decoupledDecay() * decayFactor()));
+    sweep.put("rate", r).put("shrinkage", boundedShrinkage(r * (rule.decoupledDecay() * decayFactor())));
   }
 
   private void putAdan(Rule rule, Hyperparameters of, double r, boolean first) {
@@ -184,11 +184,12 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     final double beta3 = of.get("beta3");
     final double shrinkage = r * rule.decoupledDecay() * decayFactor();
     // A proximal decay divides the step by 1 + shrinkage.
-    final double divisor = rule.stepIsMultipleOfRate() ? 1 : 1 + shrinkage;
+    final boolean proximal = !rule.stepIsMultipleOfRate();
+    final double divisor = proximal ? 1 + shrinkage : 1;
     sweep.put("first", first ? 1 : 0).put("beta2", beta2);
     sweep.put("averageRetention", beta1).put("averageGain", r * (1 - beta1)).put("differenceGain", r * (1 - beta2));
     sweep.put("squareRetention", beta3).put("squareGain", 1 - beta3).put("sumRetention", retention).put("sumGain", r * (1 - retention));
-    sweep.put("epsilon", of.get("epsilon")).put("shrinkage", shrinkage / divisor).put("step", 1 / divisor);
+    sweep.put("epsilon", Math.max(of.get("epsilon"), leastEpsilon())).put("shrinkage", proximal ? shrinkage / divisor : boundedShrinkage(shrinkage)).put("step", 1 / divisor);
   }
 
   /** Whether a step at the rate 0 leaves all as it is. */

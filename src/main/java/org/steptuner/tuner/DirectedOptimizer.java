@@ -32,6 +32,7 @@ abstract class DirectedOptimizer extends TunedOptimizer {
   private final Reduction.Term directionSquare;
   private final Reduction.Term parameterSquare;
   private SlotVector vector;
+  private double applied; // the rate of the last step
 
   /**
    * @param directed whether u is needed at all
@@ -125,8 +126,24 @@ abstract class DirectedOptimizer extends TunedOptimizer {
     trial.await(); // the trainer's work may be on another stream
   }
 
-  /** Makes the step {@code x + rate u}. */
-  final void apply(double rate) {
+  /**
+   * A rate that keeps decoupled decay from shrinking parameters to less than nothing, where u is multiplied by it and has the decay of the
+   * rate 1: lowered to 1 / decay. Rules that take the rate for their own lower the decay instead.
+   */
+  final double bounded(double rate) {
+    if (!multiplies || !boundsDecay()) return rate;
+    double largest = 0;
+    for (int group = 0; group < parameters().groups().size(); ++group)
+      largest = Math.max(largest, rateFactor(group) * (rule(group).decoupledDecay() * decayFactor()));
+    if (rate * largest <= 1) return rate;
+    noteBoundedDecay();
+    return 1 / largest;
+  }
+
+  /** Makes the step {@code x + rate u}, with the rate within its {@linkplain #bounded bound}. */
+  final void apply(double wanted) {
+    final double rate = bounded(wanted);
+    applied = rate;
     apply.put("gradientScale", sourceScale());
     if (multiplies) apply.put("learnedRate", rate);
     for (int segment = 0; segment < plan.segments(); ++segment) {
@@ -140,6 +157,11 @@ abstract class DirectedOptimizer extends TunedOptimizer {
   @Override
   protected final double learnedScale(int scope) {
     return eta();
+  }
+
+  @Override
+  protected double effectiveRate(int scope) {
+    return applied;
   }
 
   /** Words of a step without u. */

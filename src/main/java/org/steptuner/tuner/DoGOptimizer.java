@@ -94,7 +94,8 @@ final class DoGOptimizer extends TunedOptimizer {
     }
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
-      putGroupRule(apply, group, rate(group) * scalars[plan.scope(segment)].eta);
+      // Before there was a gradient, and with an epsilon next to 0, the rate may be more than the sweep can hold.
+      putGroupRule(apply, group, Math.min(rate(group) * scalars[plan.scope(segment)].eta, plan.largestNumber()));
       apply.set(segment);
     }
   }

@@ -137,7 +137,7 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
         final double found = largest.find();
         if (guard.refuses(found, Skip.NON_FINITE_CURVATURE)) return false;
         final double wanted = found > 0 ? Math.min(settings.sigma / found, settings.maxRate) : settings.maxRate;
-        if (guard.refuses(wanted, Skip.NON_FINITE_CURVATURE)) return false;
+        if (guard.refusesRate(wanted, Skip.NON_FINITE_CURVATURE)) return false;
         sharpness = found;
         eta = wanted;
       }

@@ -61,14 +61,14 @@ final class HypergradientOptimizer extends TunedOptimizer {
   private void setApply(long step) {
     apply.put("gradientScale", sourceScale());
     for (int segment = 0; segment < plan.segments(); ++segment) {
-      apply.put("learnedRate", rate(plan.group(segment)) * scalars[plan.scope(segment)].rate);
-      if (startsGroup(segment)) putRule(plan.group(segment), step);
+      final double learned = rate(plan.group(segment)) * scalars[plan.scope(segment)].rate;
+      apply.put("learnedRate", learned);
+      if (putRule(apply, segment, 1, learned)) putReleased(plan.group(segment), step);
       apply.set(segment);
     }
   }
 
-  private void putRule(int group, long step) {
-    putGroupRule(apply, group, 1);
+  private void putReleased(int group, long step) {
     if (released.length == 0) return;
     final AdamForm adam = released[group];
     apply.put("stepSize", 1 / (1 - Math.pow(adam.beta1() * momentumFactor(), step)) * Math.sqrt(1 - Math.pow(adam.beta2(), step)));

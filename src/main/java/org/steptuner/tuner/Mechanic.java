@@ -72,6 +72,8 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
   double[] betas = {0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999};
   double decay = 0.01;
   double initialScale = Double.NaN;
+  private static final double LARGEST_FIRST_SCALE = 1e15;
+
   double epsilon = 1e-8;
   boolean allowFreezing;
 
@@ -140,7 +142,10 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
     return this;
   }
 
-  /** Added to divisors so that they are not 0; finite and positive. The default is 1e-8. */
+  /**
+   * Added to divisors so that they are not 0; finite and positive. The default is 1e-8. Variant TORCH divides by it alone in its first
+   * step, to the scale {@code 1e-6 initialScale / epsilon}: {@link #build} refuses an epsilon that makes this more than 1e15.
+   */
   public Mechanic epsilon(double value) {
     if (!(value > 0 && value <= Double.MAX_VALUE))
       throw new IllegalArgumentException("epsilon must be finite and positive, not " + value);
@@ -160,6 +165,10 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
 
   @Override
   void check(ParameterSet parameters) {
+    final double first = MechanicScalars.FIRST_MAXIMUM * initialScale() / epsilon;
+    if (variant == Variant.TORCH && !(first <= LARGEST_FIRST_SCALE))
+      throw new IllegalArgumentException(
+          "epsilon " + epsilon + " is too small: variant TORCH begins with the scale 1e-6 initialScale / epsilon, which would be " + first);
     if (variant == Variant.THEORETICAL && delta() != Delta.STORED)
       throw new IllegalArgumentException(
           "variant THEORETICAL needs delta STORED, not " + delta() + ": its first scale is 0, which the other two never leave");

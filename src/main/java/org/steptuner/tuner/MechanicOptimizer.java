@@ -159,9 +159,14 @@ final class MechanicOptimizer extends TunedOptimizer {
       if (arrangement.ruleInFirst) first.put("gradientScale", guard.scale());
       if (arrangement == Arrangement.ACCUMULATE_SCALE) first.put("retention", retention(plan.scope(segment)));
       else if (arrangement != Arrangement.OBSERVE_APPLY) first.put("inverseScale", inverseScale(plan.scope(segment)));
-      if (arrangement.ruleInFirst) putRule(first, segment);
+      if (arrangement.ruleInFirst) putRule(first, segment, rate(plan.group(segment)), scaleAhead(plan.scope(segment)));
       first.set(segment);
     }
+  }
+
+  // Where the rule's step comes before the new scale, decay is bounded by the old one, or by the first there can be.
+  private double scaleAhead(int scope) {
+    return oldScale[scope] > 0 ? oldScale[scope] : MechanicScalars.FIRST_MAXIMUM * settings.initialScale() / settings.epsilon;
   }
 
   private void setSecond() {
@@ -172,7 +177,7 @@ final class MechanicOptimizer extends TunedOptimizer {
       else if (arrangement.ruleInSecond) second.put("inverseScale", inverseScale(scope));
       second.put("newScale", learnedScale(scope));
       if (arrangement == Arrangement.OBSERVE_APPLY) second.put("retention", retention(scope));
-      if (arrangement.ruleInSecond) putRule(second, segment);
+      if (arrangement.ruleInSecond) putRule(second, segment, rate(plan.group(segment)), learnedScale(scope));
       second.set(segment);
     }
   }
@@ -228,6 +233,8 @@ final class MechanicOptimizer extends TunedOptimizer {
   /** h = &lt;Delta, g&gt; + c &lt;Delta, y&gt;. */
   private double feedback(int scope) {
     if (settings.decay == 0) return deltaGradient.of(scope);
+    // Without a direction of decay there is none, however small epsilon is.
+    if (pointSquare.of(scope) == 0) return deltaGradient.of(scope) + 0.0;
     final double length = Math.sqrt(pointSquare.of(scope)) + settings.epsilon;
     final double c = settings.decay * oldScale[scope] * Math.sqrt(gradientSquare.of(scope)) / length;
     return deltaGradient.of(scope) + c * deltaPoint.of(scope);

@@ -10,6 +10,9 @@ import java.util.Arrays;
  * <p>h = &lt;Delta, g + decay term&gt; is the derivative of the loss by the scale: negative where a larger scale would do better.
  */
 final class MechanicScalars {
+  /** What variant TORCH has for the largest |h| before there was any. */
+  static final double FIRST_MAXIMUM = 1e-6;
+
   private final Mechanic.Variant variant;
   private final double[] beta;
   private final double initialScale; // s_init, and for the theoretical variant the initial wealth
@@ -34,7 +37,7 @@ final class MechanicScalars {
     m = new double[n];
     q = new double[n];
     switch (variant) {
-      case TORCH -> Arrays.fill(m, 1e-6);
+      case TORCH -> Arrays.fill(m, FIRST_MAXIMUM);
       case OPTAX -> Arrays.fill(s, initialScale);
       case THEORETICAL -> {}
     }
@@ -86,7 +89,7 @@ final class MechanicScalars {
     v[i] = beta[i] * beta[i] * v[i] + clipped * clipped;
     final double root = Math.sqrt(4 * m[i] * m[i] + v[i]);
     final double confidence = root > 0 ? Math.min(1, Math.max(0, -q[i] / root)) : 0;
-    s[i] = (initialScale + r[i]) / (root + epsilon) * confidence;
+    s[i] = root > 0 ? (initialScale + r[i]) / (root + epsilon) * confidence : 0;
   }
 
   private static double clip(double value, double bound) {

@@ -41,7 +41,7 @@ final class MetaOptimizer extends TunedOptimizer {
   private final Reduction.Term logRatioSum; // with a step size for every weight; else null
   private final Reduction.Term elements;
   private final double[] used; // by scope: the step size of this step, or the geometric mean over the weights
-  private final ScheduledStep metaStep = new ScheduledStep(); // schedules are not for the meta rule
+  private final ScheduledStep metaStep = newStep(); // schedules are not for the meta rule
   private boolean sumsWaiting;
   private long sweptStep;
 
@@ -53,7 +53,7 @@ final class MetaOptimizer extends TunedOptimizer {
     curved = settings.curved();
     takesBase = MetaForm.takesBase(settings);
     gamma = settings.gamma();
-    epsilon = settings.epsilon();
+    epsilon = Math.max(settings.epsilon(), leastEpsilon() * leastEpsilon()); // inside of the root
     initialStepSize = settings.initialStepSize();
     final int groups = parameters().groups().size();
     decay = new double[groups];
@@ -86,7 +86,6 @@ final class MetaOptimizer extends TunedOptimizer {
     if (perWeight) {
       sweep.put("gamma", gamma).put("metaStepSize", settings.metaStepSize).put("largestChange", Math.log(settings.largestChange));
       sweep.put("leastLogRatio", Math.log(settings.smallestStepSize / initialStepSize));
-      sweep.put("mostLogRatio", Math.log(settings.largestStepSize / initialStepSize));
     }
     if (!curved) return;
     final boolean product = settings.curvature == MetaCurvature.PRODUCT;
@@ -126,14 +125,21 @@ final class MetaOptimizer extends TunedOptimizer {
     final double factor = rate(group);
     if (perWeight) {
       sweep.put("initialRate", factor * initialStepSize).put("decay", decay[group] * decayFactor());
+      sweep.put("mostLogRatio", mostLogRatio(factor * initialStepSize * (decay[group] * decayFactor())));
       return;
     }
     final MetaScalars scalar = scalars[plan.scope(segment)];
     final double alpha = factor * scalar.stepSize();
-    final double shrinkage = alpha * (decay[group] * decayFactor());
+    final double shrinkage = boundedShrinkage(alpha * (decay[group] * decayFactor()));
     sweep.put("learnedRate", alpha).put("learnedShrinkage", shrinkage);
     if (curved) sweep.put("stepWeight", scalar.stepWeight());
     else sweep.put("retention", gamma * (1 - shrinkage));
+  }
+
+  // Decay is bounded by a limit of the step sizes themselves, which are known to the sweep alone.
+  private double mostLogRatio(double firstShrinkage) {
+    final double most = Math.log(settings.largestStepSize / initialStepSize);
+    return boundsDecay() ? Math.min(most, -Math.log(firstShrinkage)) : most;
   }
 
   private void putBase(int group) {

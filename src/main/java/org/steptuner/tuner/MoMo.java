@@ -44,7 +44,8 @@ import org.steptuner.rule.Rule;
  * <p>Where the rate is 0, tau is 0: x stays, and the averages are still updated, as in the release. A momentumSchedule multiplies beta. It
  * is for MoMo without bias correction: c is the weight that averages have in all, and 1 - beta^t is that only for a constant beta.
  *
- * <p>Known to fail: with a bound above the least loss, steps are too short; with one far below it (the default, 0, where the loss cannot
+ * <p>Known to fail: with a bound above the least loss, steps are too short, and 0 once the loss is below the bound ({@link
+ * org.steptuner.StepReport#hold} says so); with one far below it (the default, 0, where the loss cannot
  * reach 0), tau is only the upper limit, {@code rate}. Over AdaGrad D only grows, so tau reaches that limit sooner or later.
  * {@link #estimateBound} stalls on full-batch iris (loss 0.84 instead of 0.08 in the recorded runs).
  */

@@ -15,19 +15,20 @@ record MoMoForm(String kernel, double beta, double squareRetention, double squar
   /** @throws IllegalArgumentException if MoMo has no form for the rule */
   static MoMoForm of(Rule rule) {
     final Hyperparameters of = Hyperparameters.of(rule);
-    final MoMoForm form =
-        switch (rule.kernel()) {
-          case "sgd", "momentum" -> momentum(rule, of);
-          case "adam" -> adam(rule, of);
-          case "rmsprop", "rmsprop_momentum" ->
-              new MoMoForm("rmsprop", of.orZero("momentum"), of.get("alpha"), of.get("oneMinusAlpha"), of.get("epsilonInside"),
-                  of.get("epsilonOutside"));
-          case "adagrad" -> adaGrad(rule, of);
-          default -> throw new IllegalArgumentException("MoMo knows SGD, RMSProp, AdaGrad, Adam and AdamW, not " + rule);
-        };
-    if (form.divides() && form.epsilonInside + form.epsilon == 0)
-      throw new IllegalArgumentException("MoMo needs a positive epsilon, and is given " + rule);
-    return form;
+    return switch (rule.kernel()) {
+      case "sgd", "momentum" -> momentum(rule, of);
+      case "adam" -> adam(rule, of);
+      case "rmsprop", "rmsprop_momentum" ->
+          new MoMoForm("rmsprop", of.orZero("momentum"), of.get("alpha"), of.get("oneMinusAlpha"), of.get("epsilonInside"),
+              of.get("epsilonOutside"));
+      case "adagrad" -> adaGrad(rule, of);
+      default -> throw new IllegalArgumentException("MoMo knows SGD, RMSProp, AdaGrad, Adam and AdamW, not " + rule);
+    };
+  }
+
+  /** What is added to the root: epsilon, or the least one where that, or the one inside of the root, is less. */
+  double epsilonOutside(double least) {
+    return Math.sqrt(epsilonInside) < least ? Math.max(epsilon, least) : epsilon;
   }
 
   private static MoMoForm momentum(Rule rule, Hyperparameters of) {

@@ -2,6 +2,7 @@
 package org.steptuner.tuner;
 
 import java.util.List;
+import org.steptuner.StepReport.Hold;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
@@ -82,7 +83,7 @@ final class MoMoOptimizer extends TunedOptimizer {
     sweep.put("squareRetention", form.squareRetention()).put("squareGain", form.squareGain());
     if (form.corrects()) sweep.put("rootCorrection", 1 / Math.sqrt(1 - Math.pow(form.squareRetention(), scalars.t + 1)));
     else sweep.put("epsilonInside", form.epsilonInside());
-    sweep.put("epsilon", form.epsilon());
+    sweep.put("epsilon", form.epsilonOutside(leastEpsilon()));
   }
 
   private void putDecay() {
@@ -90,7 +91,7 @@ final class MoMoOptimizer extends TunedOptimizer {
     final boolean optax = settings.variant == MoMo.Variant.OPTAX;
     final double decay = weightDecay * decayFactor();
     final double k = 1 + report.rate() * decay;
-    apply.put("scale", multiplies ? 1 - report.rate() * decay : optax ? 1 / k : 1);
+    apply.put("scale", multiplies ? 1 - boundedShrinkage(report.rate() * decay) : optax ? 1 / k : 1);
     apply.put("rate", scalars.tau).put("divisor", multiplies || optax ? 1 : k);
   }
 
@@ -111,6 +112,11 @@ final class MoMoOptimizer extends TunedOptimizer {
   protected List<Sweep> stateOfRule() {
     if (form.divides() || settings.beta == 0) return List.of();
     return List.of(scaling("momentum", segment -> 1 / ((1 - settings.beta) * scalars.correction())));
+  }
+
+  @Override
+  protected Hold hold() {
+    return scalars.modelAtBound ? Hold.LOSS_AT_BOUND : Hold.RATE_IS_ZERO;
   }
 
   @Override

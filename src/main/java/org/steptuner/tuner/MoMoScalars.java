@@ -17,6 +17,7 @@ final class MoMoScalars {
   double product; // gamma, the average of <x, g>
   double bound;
   double tau;
+  boolean modelAtBound; // of the last step: the model of the loss is not above the bound
   double limit = Double.NaN; // what tau would be without an upper limit
   long t;
 
@@ -75,7 +76,9 @@ final class MoMoScalars {
       final double most = k * loss + parameterAverage - k * product;
       if (most < k * c * bound) bound = Math.max(most / (2 * k * c), leastBound);
     }
-    limit = length > leastLength ? Math.max(k * (loss - c * bound) + parameterAverage - k * product, 0) / length : 0;
+    final double above = Math.max(k * (loss - c * bound) + parameterAverage - k * product, 0);
+    modelAtBound = above == 0;
+    limit = length > leastLength ? above / length : 0;
     tau = Math.min(rate / c, limit);
     if (estimateBound) bound = Math.max((loss + parameterAverage - product - tau / 2 * length) / c, leastBound);
   }

@@ -2,6 +2,8 @@
 package org.steptuner.tuner;
 
 import java.util.List;
+import org.steptuner.StepReport.Hold;
+import org.steptuner.StepReport.Skip;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Parted;
 import org.steptuner.internal.engine.Scalars;
@@ -49,7 +51,7 @@ final class MovingTargetOptimizer extends TunedOptimizer implements Parted {
     final double momentum = settings.momentum * momentumFactor();
     final double gamma = report.rate() / (1 - momentum);
     final double rate = scalars.rate(gamma, loss(), report.gradientNorm(), part);
-    if (guard.refuses(rate)) return false;
+    if (guard.refusesRate(rate, Skip.NON_FINITE_GRADIENT)) return false;
     scalars.update(gamma, rate, part);
     sweep.put("gradientScale", guard.scale() * rate);
     putGroupRule(sweep, 0, 1 - momentum);
@@ -69,6 +71,12 @@ final class MovingTargetOptimizer extends TunedOptimizer implements Parted {
   @Override
   protected List<Sweep> stateOfRule() {
     return settings.momentum == 0 ? List.of() : List.of(scaling("momentum", segment -> 1 / scalars.rate));
+  }
+
+  // The rate is a multiple of the distance of the loss to its target.
+  @Override
+  protected Hold hold() {
+    return Hold.LOSS_AT_BOUND;
   }
 
   @Override

@@ -2,6 +2,8 @@
 package org.steptuner.tuner;
 
 import org.steptuner.Optimizer;
+import org.steptuner.StepReport.Hold;
+import org.steptuner.StepReport.Skip;
 import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Scalars;
@@ -31,8 +33,8 @@ import org.steptuner.rule.Rule;
  * word of scratch memory. Over a rule whose step is not a multiple of the rate, such as MADGRAD, 1 more, and that scratch memory in any
  * case; along a supplied update 1 more.
  *
- * <p>Known to fail: with a bound above the least loss of a batch, steps stop too early; with one below it, they are too long, and only the
- * limit holds them.
+ * <p>Known to fail: with a bound above the least loss of a batch, steps stop too early, and {@link org.steptuner.StepReport#hold} says so;
+ * with one below it, they are too long, and only the limit holds them.
  *
  * <p>{@link org.steptuner.StepReport#learnedScale()} is eta, as {@link Optimizer#scalars} has it; with smoothing there is also eta_max, the
  * limit of the next step.
@@ -146,6 +148,12 @@ public final class Polyak extends TunerBuilder<Polyak> {
       eta = value;
     }
 
+    // Along the update the slope may be the reason too.
+    @Override
+    protected Hold hold() {
+      return report.loss() <= settings.bound ? Hold.LOSS_AT_BOUND : Hold.RATE_IS_ZERO;
+    }
+
     @Override
     protected String lossNeededBy() {
       return "Polyak";
@@ -156,7 +164,7 @@ public final class Polyak extends TunerBuilder<Polyak> {
       if (!guard.guard() || settings.alongUpdate && !observe()) return false;
       final double decrease = settings.alongUpdate ? -slope() : report.gradientNorm() * report.gradientNorm();
       final double found = settings.rate(loss(), decrease, limit);
-      if (guard.refuses(found)) return false;
+      if (guard.refusesRate(found, Skip.NON_FINITE_GRADIENT)) return false;
       eta = found;
       if (settings.smooths() && eta > 0) limit = settings.growth * eta;
       apply(report.rate() * eta);

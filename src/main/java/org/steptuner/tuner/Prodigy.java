@@ -100,8 +100,7 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
   }
 
   private static void checkRule(Rule rule) {
-    if (AdamForm.orScheduleFree(rule).epsilon() == 0)
-      throw new IllegalArgumentException("Prodigy needs a positive epsilon, and is given " + rule);
+    AdamForm.orScheduleFree(rule);
   }
 
   @Override

@@ -163,14 +163,14 @@ final class ProdigyOptimizer extends TunedOptimizer {
       final double gain = beta1 == 0 ? scalars[scope].d : d * (1 - beta1);
       apply.put("sumRetention", stays ? 1 : beta3).put("sumGain", stays ? 0 : sumGain(segment));
       apply.put("squareRetention", stays ? 1 : form.beta2()).put("squareGain", stays ? 0 : d * d * (1 - form.beta2()));
-      apply.put("epsilon", stays ? 1 : scalars[scope].d * form.epsilon());
+      apply.put("epsilon", stays ? 1 : Math.max(scalars[scope].d * form.epsilon(), leastEpsilon()));
       if (scheduleFree) {
         apply.put("gain", stays ? 0 : gain).put("rate", stays ? 0 : r);
         rule(plan.group(segment)).averageCoefficients(stays ? ruleStep(0, 0) : ruleStep(r, averages().weight(segment)), apply);
       } else {
         apply.put("coupledDecay", stays ? 0 : form.coupledDecay() * decayFactor());
         apply.put("rate", stays ? 0 : momentum ? r : r * gain);
-        apply.put("shrinkage", stays ? 0 : form.decoupledDecay() * decayFactor() * r);
+        apply.put("shrinkage", stays ? 0 : boundedShrinkage(form.decoupledDecay() * decayFactor() * r));
         if (momentum) apply.put("averageRetention", stays ? 1 : beta1).put("averageGain", stays ? 0 : gain);
       }
       apply.set(segment);

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.bytedeco.javacpp.Pointer;
+import org.steptuner.LossScale;
 import org.steptuner.NonFinite;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
@@ -44,6 +45,8 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   boolean gradientL1;
   long tuneFor = Settings.ALWAYS;
   double averageDecay = Double.NaN; // no exponential average
+  LossScale lossScale; // null: none
+  boolean boundedDecay = true;
   long stream;
 
   TunerBuilder(Rule rule) {
@@ -86,6 +89,28 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   /** A factor on every gradient, see {@link Optimizer#setGradientMultiplier}. The default is 1. */
   public B gradientMultiplier(double value) {
     gradientMultiplier = GradientGuard.checkMultiplier(value);
+    return self();
+  }
+
+  /**
+   * Whether decoupled weight decay is bounded: a step shrinks a parameter by the rate times the decay, and where that is more than 1, as
+   * a tuner's rate may make it, the parameter would change its sign and might grow. It is then shrunk by 1, to 0, before the rule's
+   * direction is added, and {@link org.steptuner.StepReport#decayBounded} is true. On by default; off, the decay is that of the papers and
+   * of their authors' releases, whatever becomes of it. Decay that is added to the gradient is not meant: it is part of the direction.
+   */
+  public B boundedDecay(boolean value) {
+    boundedDecay = value;
+    return self();
+  }
+
+  /**
+   * Scales the loss, so that small gradients do not underflow: the trainer multiplies it by {@link Optimizer#lossScale} before the backward
+   * pass, and gradients are divided by that within the sweeps. The loss given to {@code step(loss)} is not scaled, and clipping and reports
+   * are about gradients that are not. Null, the default, is for none. {@link #build} refuses it with {@link NonFinite#UNCHECKED}, which
+   * does not notice an overflow.
+   */
+  public B lossScale(LossScale value) {
+    lossScale = value;
     return self();
   }
 
@@ -231,6 +256,8 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
     if (rule.averageSlot() != null && !takesAverages())
       throw new IllegalArgumentException(
           getClass().getSimpleName() + " does not go over rules that keep an average of iterates, as " + rule + " does");
+    if (lossScale != null && nonFinite == NonFinite.UNCHECKED)
+      throw new IllegalArgumentException("lossScale needs nonFinite SKIP or THROW: with UNCHECKED no overflow is noticed");
     frozen.check(parameters);
     return frozen;
   }
@@ -250,7 +277,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   private Settings settings() {
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, planScope(), nonFinite, gradientMultiplier, clipNorm, sumReducer,
-        gradientL1, stream, described(), ruleSlots(), stateSlots(), tuneFor, guarded(), observesL1(), averageDecay);
+        gradientL1, stream, described(), ruleSlots(), stateSlots(), tuneFor, guarded(), observesL1(), averageDecay, lossScale, boundedDecay);
   }
 
   private List<StateSlot> stateSlots() {
@@ -277,6 +304,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
     final Description all = describe().form("scope", scope).setting("clipNorm", clipNorm).rule("rule", rule);
     // Where there is none nothing is said, as in files of versions that had none.
     if (!Double.isNaN(averageDecay)) all.form("exponentialAverage", true).setting("exponentialAverage.decay", averageDecay);
+    if (!boundedDecay) all.setting("boundedDecay", false);
     if (tuneFor != Settings.ALWAYS) all.setting("tuneFor", tuneFor);
     return all;
   }

@@ -70,7 +70,8 @@ final class Trial {
     try (Tensors tensors = new Tensors(problem.sizes(), type)) {
       tensors.setParameters(start);
       if (candidate.trainer() != null) candidate.trainer().begin(problem, tensors);
-      try (Optimizer optimizer = candidate.builder().build(tensors.bind(device, candidate.blocks()))) {
+      // As the implementations that were recorded have it.
+      try (Optimizer optimizer = candidate.builder().boundedDecay(false).build(tensors.bind(device, candidate.blocks()))) {
         for (int step = 1; step <= lastStep; ++step) {
           tensors.getParameters(x);
           final double loss = problem.evaluate(step, x, gradient);

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Function;
+import org.steptuner.NonFiniteTensor;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.RestoreOptions;
@@ -150,6 +151,21 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground, Chan
     use.begin(); // without a lambda, which would be an object: trainers call this at every step
     try {
       engine.guard.setMultiplier(value);
+    } finally {
+      use.end();
+    }
+  }
+
+  @Override
+  public final double lossScale() {
+    return engine.guard.lossScale();
+  }
+
+  @Override
+  public final List<NonFiniteTensor> nonFiniteTensors() {
+    use.begin();
+    try {
+      return new Diagnosis(plan).tensors();
     } finally {
       use.end();
     }

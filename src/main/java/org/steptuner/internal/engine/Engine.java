@@ -15,6 +15,7 @@ public final class Engine {
   final Groups groups;
   final Report report;
   final Processes processes; // null: one process
+  final LossScaling lossScaling; // null: none
   final GradientGuard guard;
   final FreshState fresh;
   private final Plan.Owned owned; // sweeps and scratch slots of the steps
@@ -31,6 +32,7 @@ public final class Engine {
       fresh.initialise();
       report = new Report(plan.scopes());
       processes = processes(settings, parameters);
+      lossScaling = settings.lossScale() == null ? null : new LossScaling(settings.lossScale());
       guard = owned.collect(this::guard);
     } catch (RuntimeException | Error e) {
       plan.close();
@@ -38,7 +40,7 @@ public final class Engine {
     }
   }
 
-  /** An engine that goes on where another one ends: over its plan, with its report and its gradient multiplier. */
+  /** An engine that goes on where another one ends: over its plan, with its report, its gradient multiplier and its loss scale. */
   Engine(Settings settings, Engine before) {
     this.settings = settings;
     plan = before.plan;
@@ -46,10 +48,11 @@ public final class Engine {
     groups = new Groups(settings, plan.parameters());
     fresh = new FreshState(plan, slots());
     processes = processes(settings, plan.parameters());
+    lossScaling = settings.lossScale() == null ? null : new LossScaling(settings.lossScale(), before.lossScaling);
     owned = plan.new Owned();
     try {
       guard = owned.collect(this::guard);
-      guard.setMultiplier(before.guard.multiplier());
+      guard.setMultiplier(before.guard.given());
     } catch (RuntimeException | Error e) {
       owned.release();
       throw e;
@@ -69,7 +72,7 @@ public final class Engine {
   }
 
   private GradientGuard guard() {
-    return new GradientGuard(settings, plan, report, processes);
+    return new GradientGuard(settings, plan, report, processes, lossScaling);
   }
 
   /** The steps of a tuner. Nothing is left behind if making them fails. */

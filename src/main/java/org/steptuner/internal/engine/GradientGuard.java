@@ -27,10 +27,12 @@ public final class GradientGuard {
   private final Reduction.Term square;
   private Sweep companion; // runs with it; mostly null
   private Reduction.Term l1; // null if it is not summed
-  private double multiplier;
+  private final LossScaling scaling; // null: none
+  private double multiplier; // the trainer's, over the loss scale
+  private double given; // the trainer's
   private boolean badLoss;
 
-  GradientGuard(Settings settings, Plan plan, Report report, Processes processes) {
+  GradientGuard(Settings settings, Plan plan, Report report, Processes processes, LossScaling scaling) {
     this.plan = plan;
     this.report = report;
     this.processes = processes;
@@ -38,7 +40,9 @@ public final class GradientGuard {
     nonFinite = settings.nonFinite();
     clipNorm = settings.clipNorm();
     wantsL1 = settings.gradientL1();
-    multiplier = settings.gradientMultiplier();
+    this.scaling = scaling;
+    given = settings.gradientMultiplier();
+    multiplier = given;
     final boolean reads = settings.guarded() || wantsL1 && !settings.observesL1();
     sweep = reads ? plan.bind(wantsL1 ? "gradient_norm_l1" : "gradient_norm", "") : null;
     square = reads ? reduction.overall(sweep.sum("gradientSquare")) : null;
@@ -52,6 +56,8 @@ public final class GradientGuard {
    */
   void begin(boolean badLossOfStep) {
     badLoss = badLossOfStep;
+    report.lossScale = lossScale();
+    multiplier = given / report.lossScale;
     report.gradientNorm = Double.NaN;
     report.gradientL1 = Double.NaN;
     report.clipFactor = 1;
@@ -152,6 +158,11 @@ public final class GradientGuard {
     return true;
   }
 
+  /** Skips a step if a rate is not finite, or is more than the type that the sweeps compute in can hold. */
+  public boolean refusesRate(double rate, Skip why) {
+    return refuses(Math.abs(rate) <= plan.largestNumber() ? rate : Double.NaN, why);
+  }
+
   /** The same for a value that the gradients brought. */
   public boolean refuses(double value) {
     return refuses(value, Skip.NON_FINITE_GRADIENT);
@@ -162,13 +173,28 @@ public final class GradientGuard {
     return !sums.isFinite() && refuses(Double.NaN);
   }
 
-  /** The factor on the gradients in memory, without clipping. */
+  /** The factor on the gradients in memory, without clipping; known once a step has begun. */
   public double multiplier() {
     return multiplier;
   }
 
+  /** The factor that the trainer has set. */
+  double given() {
+    return given;
+  }
+
   void setMultiplier(double value) {
-    multiplier = checkMultiplier(value);
+    given = checkMultiplier(value);
+  }
+
+  /** The loss scale of the coming step; 1 for none. */
+  double lossScale() {
+    return scaling == null ? 1 : scaling.scale();
+  }
+
+  /** Whether this process's loss is why the step must be skipped. */
+  boolean hasBadLoss() {
+    return badLoss;
   }
 
   /** The factor by which sweeps multiply gradients. */

@@ -199,7 +199,8 @@ final class Match {
     here.scalars().forEach((name, wanted) -> scalars.put(name, scalars(name, wanted, fresh.get(name))));
     if (saved.structured())
       for (String name : saved.scalars().keySet())
-        if (!scalars.containsKey(name)) throw refused("it has a scalar " + name + ", which is not known here");
+        if (!scalars.containsKey(name) && !Scalars.OPTIONAL.contains(name))
+          throw refused("it has a scalar " + name + ", which is not known here");
     return scalars;
   }
 
@@ -207,7 +208,7 @@ final class Match {
     final Scalars.Values found = saved.scalars().get(name);
     final boolean whole = wanted.kind() == Scalars.Kind.WHOLE;
     // Version 1 had not yet all of them.
-    if (found == null && saved.version() == 1 && !whole) return fresh.clone();
+    if (found == null && (saved.version() == 1 && !whole || Scalars.OPTIONAL.contains(name))) return fresh.clone();
     if (found == null) throw refused("it has 0 values of scalar " + name + ", not " + wanted.values().length);
     if (saved.structured() && (found.kind() != wanted.kind() || found.per() != wanted.per()))
       throw refused(

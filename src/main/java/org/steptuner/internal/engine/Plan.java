@@ -36,6 +36,7 @@ public final class Plan implements AutoCloseable {
   private final int[] groupOfSegment;
   private final int[] scopeOfSegment;
   private final int scopes;
+  private final boolean narrow; // some tensors have a float32 state
   private final Addresses addresses;
   private final Map<String, Integer> scratchUses = new HashMap<>();
   private Owned owner; // of what is being made; mostly null
@@ -54,6 +55,7 @@ public final class Plan implements AutoCloseable {
     this.slots = new ArrayList<>(slots);
     stateSlots = List.copyOf(slots);
     addresses = new Addresses(tensors);
+    narrow = tensors.stream().anyMatch(tensor -> tensor.parameterType().stateType() == DataType.FLOAT32);
     final List<Integer> sorted = new ArrayList<>();
     for (int t = 0; t < tensors.size(); ++t) sorted.add(t);
     sorted.sort(Comparator.comparingInt(t -> parameters.groups().indexOf(tensors.get(t).group())));
@@ -229,6 +231,16 @@ public final class Plan implements AutoCloseable {
     if (moved) parameters = addresses.applyTo(parameters);
     moved = false;
     return parameters;
+  }
+
+  /** See {@link org.steptuner.rule.RuleStep#leastEpsilon}; where some tensors have a float32 state, it is that for all. */
+  double leastEpsilon() {
+    return Math.sqrt(narrow ? Float.MIN_VALUE : Double.MIN_VALUE);
+  }
+
+  /** The largest number that the sweeps of all tensors can compute with. */
+  public double largestNumber() {
+    return narrow ? Float.MAX_VALUE : Double.MAX_VALUE;
   }
 
   public int segments() {

@@ -14,6 +14,10 @@ public final class Report implements StepReport {
   double gradientL1 = Double.NaN;
   double clipFactor = 1;
   double rate = Double.NaN;
+  boolean decayBounded;
+  Hold hold = Hold.NONE;
+  double lossScale = 1;
+  boolean lossScaleExhausted;
   final double[] learnedScale;
   final double[] effectiveRate;
   // Where an optimizer takes the last step's sums late, this takes them now.
@@ -67,6 +71,26 @@ public final class Report implements StepReport {
   }
 
   @Override
+  public Hold hold() {
+    return hold;
+  }
+
+  @Override
+  public double lossScale() {
+    return lossScale;
+  }
+
+  @Override
+  public boolean lossScaleExhausted() {
+    return lossScaleExhausted;
+  }
+
+  @Override
+  public boolean decayBounded() {
+    return decayBounded;
+  }
+
+  @Override
   public int scopes() {
     return learnedScale.length;
   }
@@ -93,6 +117,10 @@ public final class Report implements StepReport {
     copy.gradientL1 = gradientL1;
     copy.clipFactor = clipFactor;
     copy.rate = rate;
+    copy.decayBounded = decayBounded;
+    copy.hold = hold;
+    copy.lossScale = lossScale;
+    copy.lossScaleExhausted = lossScaleExhausted;
     pending.run();
     System.arraycopy(learnedScale, 0, copy.learnedScale, 0, learnedScale.length);
     System.arraycopy(effectiveRate, 0, copy.effectiveRate, 0, effectiveRate.length);
@@ -102,7 +130,8 @@ public final class Report implements StepReport {
   @Override
   public String toString() {
     pending.run();
-    return "step " + step + (skipped() ? " skipped (" + skip + ")" : "") + ", loss " + loss + ", gradient norm " + gradientNorm
+    final String outcome = skipped() ? " skipped (" + skip + ")" : standsStill() ? " stands still (" + hold + ")" : "";
+    return "step " + step + outcome + ", loss " + loss + ", gradient norm " + gradientNorm
         + ", learned scale " + Arrays.toString(learnedScale) + ", effective rate " + Arrays.toString(effectiveRate);
   }
 }

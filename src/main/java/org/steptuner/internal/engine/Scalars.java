@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.BiConsumer;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
@@ -42,6 +43,9 @@ public final class Scalars {
 
   private record Entry(String name, boolean shown, Kind kind, int per, int count, BiConsumer<double[], Boolean> move) {}
 
+  /** Names of numbers that checkpoints may have or lack, see {@link #optional}. */
+  static final Set<String> OPTIONAL = Set.of("lossScale", "lossScaleSteps");
+
   private final List<Entry> entries = new ArrayList<>();
   private boolean shown = true;
 
@@ -57,6 +61,15 @@ public final class Scalars {
       if (restores) set.accept(values[0]);
       else values[0] = get.getAsDouble();
     });
+  }
+
+  /** One number that checkpoints may lack, as those of older versions, and then is as before the first step; never shown. */
+  Scalars optional(String name, DoubleSupplier get, DoubleConsumer set) {
+    final boolean before = shown;
+    shown = false;
+    one(name, get, set);
+    shown = before;
+    return this;
   }
 
   /** A flag of the optimizer, as 1 or 0. */
@@ -138,10 +151,10 @@ public final class Scalars {
     return saved;
   }
 
-  /** Those of scopes and segments: taken before the first step, they are what a scope or a segment starts with. */
+  /** Those of scopes and segments, and optional ones: taken before the first step, they are what a scope or a segment starts with. */
   Map<String, double[]> saveParts() {
     final Map<String, double[]> saved = new LinkedHashMap<>();
-    for (Entry entry : entries) if (entry.kind != Kind.WHOLE) saved.put(entry.name, values(entry));
+    for (Entry entry : entries) if (entry.kind != Kind.WHOLE || OPTIONAL.contains(entry.name)) saved.put(entry.name, values(entry));
     return saved;
   }
 

@@ -4,6 +4,7 @@ package org.steptuner.internal.engine;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.steptuner.LossScale;
 import org.steptuner.NonFinite;
 import org.steptuner.Schedule;
 import org.steptuner.Scope;
@@ -32,6 +33,8 @@ import org.steptuner.rule.Rule;
  * @param guarded whether a read of the gradients must come before the tuner's sweeps
  * @param observesL1 whether the tuner's first sweep has a form that sums |g|_1
  * @param averageDecay the decay of the exponential average of the parameters; NaN for none
+ * @param lossScale how gradients are scaled; null for not at all
+ * @param boundedDecay whether decoupled decay is lowered where it would shrink parameters to less than nothing
  */
 public record Settings(
     Rule rule,
@@ -52,7 +55,9 @@ public record Settings(
     long tuneFor,
     boolean guarded,
     boolean observesL1,
-    double averageDecay) {
+    double averageDecay,
+    LossScale lossScale,
+    boolean boundedDecay) {
   /** More steps than any run has: tuning does not end. */
   public static final long ALWAYS = Long.MAX_VALUE;
 
@@ -87,7 +92,7 @@ public record Settings(
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, scope, nonFinite, gradientMultiplier, clipNorm, sumReducer, gradientL1,
         stream, description.frozen(), Plan.slotsOf(rule.kernel()), List.of(), tuneFor, needsNorm, false,
-        averageDecay);
+        averageDecay, lossScale, boundedDecay);
   }
 
   /** Whether there is an exponential average of the parameters. */

@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.Map;
 import org.steptuner.NonFinite;
 import org.steptuner.NonFiniteException;
+import org.steptuner.StepReport.Hold;
 import org.steptuner.StepReport.Skip;
 import org.steptuner.rule.Rule;
 
@@ -20,6 +21,8 @@ final class Steps {
   private final GradientGuard guard;
   private final Groups groups;
   private final Processes processes; // null: one process
+  private final SkipReason skipReason; // null: nobody checks
+  private final LossScaling lossScaling; // null: none
   private final TunedOptimizer tuned;
   private final ExponentialAverage average; // of the parameters; null for none
   private final Scalars named = new Scalars();
@@ -33,10 +36,13 @@ final class Steps {
     guard = engine.guard;
     groups = engine.groups;
     processes = engine.processes;
+    lossScaling = engine.lossScaling;
+    skipReason = guard.nonFinite() == NonFinite.UNCHECKED ? null : new SkipReason(engine);
     this.tuned = tuned;
     checkSchedules();
     average = settings.averagesParameters() ? new ExponentialAverage(plan, settings.averageDecay()) : null;
     if (tuned.averages() != null) tuned.averages().name(named);
+    if (lossScaling != null) lossScaling.name(named);
     tuned.name(named);
     freshScalars = named.saveParts();
   }
@@ -87,6 +93,9 @@ final class Steps {
     report.loss = loss;
     report.skip = Skip.NONE;
     report.rate = rate;
+    report.decayBounded = false;
+    report.hold = Hold.NONE;
+    report.lossScaleExhausted = false;
     final boolean badLoss = hasLoss && guard.nonFinite() != NonFinite.UNCHECKED && !Double.isFinite(loss);
     guard.begin(badLoss);
     if (processes != null) meet(hasLoss ? loss : 0, badLoss);
@@ -100,8 +109,11 @@ final class Steps {
       report.step = number;
       if (tuned.averages() != null) tuned.averages().made();
       reportStep();
+      if (lossScaling != null) lossScaling.made();
     } else {
       ++report.skippedSteps;
+      if (skipReason != null) skipReason.find();
+      if (lossScaling != null && report.skip == Skip.NON_FINITE_GRADIENT) report.lossScaleExhausted = !lossScaling.overflowed();
       if (guard.nonFinite() == NonFinite.THROW) throw new NonFiniteException("step " + number + ": " + whySkipped());
     }
   }
@@ -124,9 +136,20 @@ final class Steps {
     return tuned.wordsPerElement() + ExponentialAverage.words(settings, plan.parameters());
   }
 
+  private String whySkipped() {
+    final String exhausted = "; the loss scale is " + report.lossScale + ", its smallest";
+    return skipReason.inWords() + (report.lossScaleExhausted ? exhausted : "");
+  }
+
   private void reportStep() {
     reportScales();
-    for (int scope = 0; scope < plan.scopes(); ++scope) report.effectiveRate[scope] = tuned.effectiveRate(scope);
+    report.decayBounded = tuned.isDecayBounded();
+    boolean still = report.rate != 0;
+    for (int scope = 0; scope < plan.scopes(); ++scope) {
+      report.effectiveRate[scope] = tuned.effectiveRate(scope);
+      still &= report.effectiveRate[scope] == 0;
+    }
+    if (still) report.hold = report.gradientNorm == 0 ? Hold.NO_GRADIENT : tuned.hold();
   }
 
   private void checkSchedules() {
@@ -140,17 +163,6 @@ final class Steps {
     if (!decay) throw new IllegalArgumentException("decaySchedule: there is no weight decay in " + settings.description());
   }
 
-  private String whySkipped() {
-    return switch (report.skip) {
-      case NON_FINITE_LOSS ->
-          "the loss is " + report.loss
-              + (!Double.isFinite(report.loss) ? "" : anotherLossIsBad() ? ", and that of another process is not finite"
-                  : ", and those on trial are not finite");
-      case NON_FINITE_CURVATURE -> "the curvature is not finite, or a rate made of it";
-      default -> "a gradient is not finite, |g| = " + report.gradientNorm;
-    };
-  }
-
   /** Goes on where other steps of the same tuner and form end: with their scalars. */
   void take(Map<String, Scalars.Values> scalars) {
     tuned.restored();
@@ -160,10 +172,6 @@ final class Steps {
       values.put(name, taken != null && taken.values().length == own.values().length ? taken.values() : own.values());
     });
     named.restore(values);
-  }
-
-  private boolean anotherLossIsBad() {
-    return processes != null && processes.badLoss();
   }
 
   /**

@@ -6,6 +6,7 @@ import java.util.Map;
 import java.util.function.IntToDoubleFunction;
 import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
+import org.steptuner.StepReport.Hold;
 import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.RuleStep;
@@ -28,10 +29,11 @@ public abstract class TunedOptimizer implements Inspected {
   private final Averages averages; // null where no rule keeps any
   private final Processes processes; // null: one process
   private final boolean supplied;
-  private final ScheduledStep ruleStep = new ScheduledStep();
-  private final ScheduledStep lastStep = new ScheduledStep();
+  private final ScheduledStep ruleStep;
+  private final ScheduledStep lastStep;
   private int part = NO_PART;
   private double scheduleFactor = 1;
+  private boolean putWithinBounds; // the coefficients that were put last have a decay that was lowered
 
   protected TunedOptimizer(Engine engine) {
     plan = engine.plan;
@@ -42,6 +44,8 @@ public abstract class TunedOptimizer implements Inspected {
     processes = engine.processes;
     averages = settings.rule().averageSlot() == null ? null : new Averages(plan.segments());
     supplied = Plan.takesUpdates(settings.rule().kernel());
+    ruleStep = newStep();
+    lastStep = newStep();
   }
 
   /** Names the scalars that make a resumed run equal an uninterrupted one. */
@@ -145,6 +149,11 @@ public abstract class TunedOptimizer implements Inspected {
     return scaling;
   }
 
+  /** Why a step with gradients was made at a rate of 0 that is the tuner's own. */
+  protected Hold hold() {
+    return Hold.RATE_IS_ZERO;
+  }
+
   /** The name of a tuner that cannot make a step without the loss; null for the others. */
   protected String lossNeededBy() {
     return null;
@@ -163,6 +172,11 @@ public abstract class TunedOptimizer implements Inspected {
   /** The part of the data that the step was given, or {@link #NO_PART}. */
   protected final int part() {
     return part;
+  }
+
+  /** A step for rules, without schedules. */
+  protected final ScheduledStep newStep() {
+    return new ScheduledStep(plan.leastEpsilon(), settings.boundedDecay());
   }
 
   /**
@@ -228,6 +242,26 @@ public abstract class TunedOptimizer implements Inspected {
     return ruleStep.decayFactor();
   }
 
+  /** The least epsilon of this optimizer's rules, see {@link RuleStep#leastEpsilon}. */
+  protected final double leastEpsilon() {
+    return ruleStep.leastEpsilon();
+  }
+
+  /** What decoupled decay shrinks parameters by in this step, lowered to 1 where it is more. */
+  protected final double boundedShrinkage(double shrinkage) {
+    return ruleStep.bounded(shrinkage);
+  }
+
+  /** Whether decay is kept from shrinking parameters to less than nothing. */
+  protected final boolean boundsDecay() {
+    return settings.boundedDecay();
+  }
+
+  /** Notes that this step's decay was kept within its bound by other means. */
+  protected final void noteBoundedDecay() {
+    ruleStep.noteBounded();
+  }
+
   /** This step for a rule, at a rate; good until the next call. */
   protected final RuleStep ruleStep(double rate) {
     return ruleStep.at(rate);
@@ -275,14 +309,36 @@ public abstract class TunedOptimizer implements Inspected {
 
   /** Puts the rule's coefficients of this step for a segment, where they are not those of the segment before. */
   protected final void putRule(Sweep sweep, int segment) {
+    putRule(sweep, segment, rate(plan.group(segment)), 1);
+  }
+
+  /**
+   * The same for a tuner that multiplies the rule's step.
+   *
+   * @param rate the rate of the segment's group
+   * @param multiplier what the step is multiplied by
+   * @return whether they were put
+   */
+  protected final boolean putRule(Sweep sweep, int segment, double rate, double multiplier) {
     final int group = plan.group(segment);
     if (averages != null) ruleStep.averaging(averages.weight(segment));
-    if (startsGroup(segment)) putGroupRule(sweep, group, rate(group));
+    ruleStep.at(rate).multiplied(multiplier);
+    final boolean bounds = ruleStep.outOfBounds(rule(group).decoupledDecay());
+    final boolean puts = bounds || putWithinBounds || startsGroup(segment);
+    if (puts) putGroupRule(sweep, group, rate);
+    putWithinBounds = bounds;
+    ruleStep.multiplied(1);
+    return puts;
   }
 
   /** Puts the coefficients of a group's rule in this step, at a rate. */
   protected final void putGroupRule(Sweep sweep, int group, double rate) {
     rule(group).coefficients(ruleStep.at(rate), sweep);
+  }
+
+  /** Whether the decay of this step was lowered. */
+  final boolean isDecayBounded() {
+    return ruleStep.isBounded();
   }
 
   /** Words of a step per element. */
