@@ -25,6 +25,7 @@ public abstract class TunedOptimizer implements Inspected {
   private final Groups groups;
   private final Averages averages; // null where no rule keeps any
   private final boolean supplied;
+  private final double[] decoupledDecay; // by group
   private final ScheduledStep ruleStep;
   private final ScheduledStep lastStep;
   private int part = NO_PART;
@@ -38,6 +39,8 @@ public abstract class TunedOptimizer implements Inspected {
     groups = engine.groups;
     averages = settings.rule().averageSlot() == null ? null : new Averages(plan.segments());
     supplied = Plan.takesUpdates(settings.rule().kernel());
+    decoupledDecay = new double[plan.parameters().groups().size()];
+    for (int group = 0; group < decoupledDecay.length; ++group) decoupledDecay[group] = groups.rule(group).decoupledDecay();
     ruleStep = newStep();
     lastStep = newStep();
   }
@@ -274,7 +277,7 @@ public abstract class TunedOptimizer implements Inspected {
     final int group = plan.group(segment);
     if (averages != null) ruleStep.averaging(averages.weight(segment));
     ruleStep.at(rate).multiplied(multiplier);
-    final boolean bounds = ruleStep.outOfBounds(rule(group).decoupledDecay());
+    final boolean bounds = ruleStep.outOfBounds(decoupledDecay[group]);
     final boolean puts = bounds || putWithinBounds || startsGroup(segment);
     if (puts) putGroupRule(sweep, group, rate);
     putWithinBounds = bounds;
