@@ -79,10 +79,26 @@ class AllocationTest {
   @ParameterizedTest
   @MethodSource("configurations")
   void nothingIsAllocated(Configuration configuration) {
+    assertNothingIsAllocated(configuration, null);
+  }
+
+  static Stream<Configuration> shared() {
+    return Stream.of(TestOptimizers.mechanicsOverAdamW(), TestOptimizers.others()).flatMap(List::stream);
+  }
+
+  /** Nor is anything for the sums over processes and what goes with them, after the first step. */
+  @ParameterizedTest
+  @MethodSource("shared")
+  void nothingIsAllocatedForOtherProcesses(Configuration configuration) {
+    assertNothingIsAllocated(configuration, (sums, count) -> {});
+  }
+
+  private static void assertNothingIsAllocated(Configuration configuration, SumReducer reducer) {
     Assumptions.assumeTrue(THREADS.isThreadAllocatedMemoryEnabled());
     final TestTensors tensors =
         new TestTensors().add("a", FLOAT32, 300).group("second").add("b", BFLOAT16, 10).add("c", FLOAT64, 10).gradients(i -> 1);
     final TunerBuilder<?> builder = configuration.builder().get().clipNorm(5).schedule(Schedule.linear(10, 1_000_000));
+    builder.sumReducer(reducer);
     if (builder instanceof Mechanic mechanic) mechanic.scope(Scope.GROUP);
     try (tensors; Optimizer optimizer = builder.build(tensors.on(Device.cpu(1)))) {
       steps(optimizer, 200);

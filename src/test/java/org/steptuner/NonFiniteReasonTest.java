@@ -21,6 +21,7 @@ import org.steptuner.StepReport.Skip;
 import org.steptuner.TestOptimizers.Configuration;
 import org.steptuner.rule.AdamW;
 import org.steptuner.rule.SGD;
+import org.steptuner.rule.SuppliedUpdate;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Hypergradient;
 import org.steptuner.tuner.Mechanic;
@@ -125,25 +126,43 @@ class NonFiniteReasonTest {
     }
   }
 
+  @ParameterizedTest
+  @MethodSource("org.steptuner.TestDevices#all")
+  void tensorsAreNamedOnEveryDeviceAndInEveryType(TestDevices.Candidate candidate) {
+    final Device device = candidate.open();
+    try (TestTensors tensors = tensors(); Optimizer optimizer = Mechanic.tuning(AdamW.defaults()).build(tensors.on(device))) {
+      assertEquals(List.of(), optimizer.nonFiniteTensors());
+      for (int t : new int[] {0, 2, 3, 4}) {
+        final TestTensors.Tensor tensor = tensors.all().get(t);
+        for (int at : new int[] {0, tensor.gradients().count() / 2, tensor.gradients().count() - 1})
+          for (double poison : new double[] {Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY}) {
+            final long good = tensor.gradients().bits(at);
+            tensor.gradients().set(at, poison);
+            assertTrue(optimizer.step().skipped());
+            final List<NonFiniteTensor> expected = List.of(new NonFiniteTensor(tensor.name(), false, true, List.of()));
+            assertEquals(expected, optimizer.nonFiniteTensors(), candidate.name());
+            tensor.gradients().setBits(at, good);
+          }
+      }
+      assertFalse(optimizer.step().skipped());
+    }
+  }
+
+  /** Updates that are supplied are not gradients, which there may be none of. */
   @Test
-  void tensorsAreNamedOnEveryDeviceAndInEveryType() {
-    for (TestDevices.Candidate candidate : TestDevices.all()) {
-      final Device device = candidate.open();
-      try (TestTensors tensors = tensors(); Optimizer optimizer = Mechanic.tuning(AdamW.defaults()).build(tensors.on(device))) {
+  void aTensorWithoutGradientsHasNoneThatAreNotFinite() {
+    try (TestTensors tensors = tensors()) {
+      final ParameterSet.Builder builder = ParameterSet.on(CPU);
+      for (TestTensors.Tensor tensor : tensors.all()) {
+        final TestArray x = tensor.parameters();
+        builder.add(tensor.name(), x.address(), x.type(), 0, x.type(), tensor.updates().address(), x.count());
+      }
+      final ParameterSet set = builder.build();
+      try (Optimizer optimizer = FixedRate.of(1, new SuppliedUpdate()).nonFinite(NonFinite.UNCHECKED).build(set)) {
+        tensors.updates(3).set(0, Double.NaN);
         assertEquals(List.of(), optimizer.nonFiniteTensors());
-        for (int t : new int[] {0, 2, 3, 4}) {
-          final TestTensors.Tensor tensor = tensors.all().get(t);
-          for (int at : new int[] {0, tensor.gradients().count() / 2, tensor.gradients().count() - 1})
-            for (double poison : new double[] {Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY}) {
-              final long good = tensor.gradients().bits(at);
-              tensor.gradients().set(at, poison);
-              assertTrue(optimizer.step().skipped());
-              final List<NonFiniteTensor> expected = List.of(new NonFiniteTensor(tensor.name(), false, true, List.of()));
-              assertEquals(expected, optimizer.nonFiniteTensors(), candidate.name());
-              tensor.gradients().setBits(at, good);
-            }
-        }
-        assertFalse(optimizer.step().skipped());
+        tensors.parameters(3).set(0, Double.NaN);
+        assertEquals(List.of(new NonFiniteTensor("c", true, false, List.of())), optimizer.nonFiniteTensors());
       }
     }
   }

@@ -4,6 +4,7 @@ package org.steptuner.internal;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Map;
+import java.util.function.DoubleSupplier;
 import org.steptuner.DataType;
 import org.steptuner.curvature.HessianVectorProduct;
 import org.steptuner.curvature.ParameterVector;
@@ -43,6 +44,7 @@ public final class LargestEigenvalue {
   private final Combination[] residual = new Combination[2]; // of w, v, and the vector before v
   private final Sweep[] intoScaled = new Sweep[2];
   private final Sweep outOfProduct;
+  private final DoubleSupplier[] multiplication = {() -> multiply(0), () -> multiply(1)};
   private final Combination[] intoEigenvector = new Combination[2];
   private final byte[] start = new byte[BUFFER];
   private final ByteBuffer startBuffer = ByteBuffer.wrap(start).order(ByteOrder.nativeOrder());
@@ -87,7 +89,7 @@ public final class LargestEigenvalue {
     begin();
     for (int k = 0;; ++k) {
       final int at = k % 2;
-      multiply(at);
+      overlap[at].sums.ask(multiplication[at]);
       final double alpha = overlap[at].product();
       final double beta = Math.sqrt(residual[at].combine(1, -alpha, k == 0 ? 0 : -tridiagonal.below(k - 1)));
       if (!Double.isFinite(alpha) || !Double.isFinite(beta)) return Double.NaN;
@@ -108,7 +110,7 @@ public final class LargestEigenvalue {
       final int at = k % 2;
       intoEigenvector[at].combine(tridiagonal.vector(k), 0, 1);
       if (k + 1 == count) return;
-      multiply(at);
+      residual[at].sums.ask(multiplication[at]);
       residual[at].combine(1, -tridiagonal.diagonal(k), k == 0 ? 0 : -tridiagonal.below(k - 1));
       residual[at].combine(0, 0, 1 / tridiagonal.below(k));
     }
@@ -129,16 +131,18 @@ public final class LargestEigenvalue {
     residual[1].combine(0, 0, 1 / Math.sqrt(square));
   }
 
-  private void multiply(int at) {
+  // A number that nobody needs: the trainer is asked for numbers.
+  private double multiply(int at) {
     if (!preconditioned) {
       plan.clearForTrainer("product");
       hessian.multiply(vectors[at], product);
-      return;
+      return 0;
     }
     precondition(intoScaled[at]);
     plan.clearForTrainer("product");
     hessian.multiply(scaled, product);
     precondition(outOfProduct);
+    return 0;
   }
 
   private void precondition(Sweep sweep) {

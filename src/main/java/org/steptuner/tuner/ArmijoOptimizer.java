@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import java.util.function.DoubleSupplier;
 import org.steptuner.StepReport.Skip;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
@@ -10,6 +11,7 @@ import org.steptuner.internal.engine.Scalars;
 final class ArmijoOptimizer extends DirectedOptimizer {
   private final Armijo settings;
   private final ArmijoScalars scalars;
+  private final DoubleSupplier loss;
   private final Reduction trials; // of the loss of a trial
   private final Reduction.Term trialLoss;
   private double found; // the loss of the last trial
@@ -17,6 +19,7 @@ final class ArmijoOptimizer extends DirectedOptimizer {
   ArmijoOptimizer(Engine engine, Armijo settings) {
     super(engine, true, true);
     this.settings = settings;
+    loss = settings.loss::loss;
     scalars = new ArmijoScalars(settings);
     trials = reduction();
     trialLoss = trials.overall();
@@ -59,7 +62,7 @@ final class ArmijoOptimizer extends DirectedOptimizer {
 
   private boolean accepts(double rate) {
     displace(rate);
-    final double own = settings.loss.loss();
+    final double own = trials.ask(loss);
     trials.collect();
     trialLoss.set(0, own);
     trials.reduce();

@@ -2,6 +2,7 @@
 package org.steptuner.tuner;
 
 import java.util.Map;
+import java.util.function.DoubleSupplier;
 import org.steptuner.DataType;
 import org.steptuner.StepReport.Skip;
 import org.steptuner.internal.engine.Engine;
@@ -20,6 +21,7 @@ final class CDATOptimizer extends DirectedOptimizer {
   private final Sweep products;
   private final Sweep.Sum along; // <u, product>
   private final Reduction sums;
+  private final DoubleSupplier alongUpdate = this::alongUpdate;
   private final Reduction.Term curvature;
 
   CDATOptimizer(Engine engine, CDAT settings) {
@@ -59,7 +61,7 @@ final class CDATOptimizer extends DirectedOptimizer {
   private boolean measure(long step) {
     if (!observe()) return false;
     final boolean still = directionSquare() == 0;
-    final double own = still ? 0 : alongUpdate();
+    final double own = still ? 0 : sums.ask(alongUpdate);
     sums.collect();
     curvature.set(0, own);
     sums.reduce();

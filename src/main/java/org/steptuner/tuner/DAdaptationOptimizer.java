@@ -159,7 +159,8 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     sweep.put("averageRetention", stays ? 1 : beta1).put("averageGain", scale * r * (1 - beta1));
     sweep.put("squareRetention", stays ? 1 : rule.beta2()).put("squareGain", stays ? 0 : 1 - rule.beta2());
     sweep.put("sumRetention", stays ? 1 : retention).put("sumGain", r * (1 - retention));
-    sweep.put("epsilon", Math.max(rule.epsilon(), leastEpsilon())).put("shrinkage", boundedShrinkage(rule.decoupledDecay() * decayFactor() * r)).put("step", stays ? 0 : 1);
+    sweep.put("epsilon", Math.max(rule.epsilon(), leastEpsilon()))
+        .put("shrinkage", boundedShrinkage(rule.decoupledDecay() * decayFactor() * r)).put("step", stays ? 0 : 1);
   }
 
   /** @param still whether the group does not move: the average of x and x0 would be x0 up to rounding only */
@@ -189,7 +190,8 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     sweep.put("first", first ? 1 : 0).put("beta2", beta2);
     sweep.put("averageRetention", beta1).put("averageGain", r * (1 - beta1)).put("differenceGain", r * (1 - beta2));
     sweep.put("squareRetention", beta3).put("squareGain", 1 - beta3).put("sumRetention", retention).put("sumGain", r * (1 - retention));
-    sweep.put("epsilon", Math.max(of.get("epsilon"), leastEpsilon())).put("shrinkage", proximal ? shrinkage / divisor : boundedShrinkage(shrinkage)).put("step", 1 / divisor);
+    sweep.put("epsilon", Math.max(of.get("epsilon"), leastEpsilon()))
+        .put("shrinkage", proximal ? shrinkage / divisor : boundedShrinkage(shrinkage)).put("step", 1 / divisor);
   }
 
   /** Whether a step at the rate 0 leaves all as it is. */

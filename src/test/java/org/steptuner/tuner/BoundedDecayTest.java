@@ -160,10 +160,11 @@ class BoundedDecayTest {
     for (boolean scoped : new boolean[] {false, true}) {
       final Rule rule = Lion.defaults().weightDecay(0.01);
       final TunerBuilder<?> builder =
-          scoped ? Hypergradient.tuning(rule, 40, 0).scope(Scope.TENSOR).group("fast", rule, 5) : FixedRate.of(40, rule).group("fast", rule, 5);
+          scoped ? Hypergradient.tuning(rule, 40, 0).scope(Scope.TENSOR).group("fast", rule, 5)
+              : FixedRate.of(40, rule).group("fast", rule, 5);
       try (TestTensors tensors = new TestTensors()
-              .add("a", DataType.FLOAT64, 1).group("fast").add("b", DataType.FLOAT64, 1).group("default").add("c", DataType.FLOAT64, 1)
-              .parameters(i -> 2);
+          .add("a", DataType.FLOAT64, 1).group("fast").add("b", DataType.FLOAT64, 1).group("default").add("c", DataType.FLOAT64, 1)
+          .parameters(i -> 2);
           Optimizer optimizer = builder.build(tensors.on(CPU))) {
         assertTrue(optimizer.step().decayBounded());
         assertEquals(2 - 0.4 * 2, tensors.parameters(0).get(0), 1e-15);

@@ -15,6 +15,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.DoublePointer;
 import org.bytedeco.javacpp.FloatPointer;
@@ -77,6 +78,12 @@ class CurvatureTunersTest extends TunerContract {
         "Newton released", () -> NewtonRate.tuning(Adam.defaults(), 1e-2).interval(1).variant(NewtonRate.Variant.RELEASED).gamma(0.01));
     forms.put("by tensor Newton", () -> NewtonRate.tuning(Lion.defaults(), 1e-2).interval(3).scope(Scope.TENSOR));
     return forms;
+  }
+
+  // Lion's steps are signs: those of two windows in a row are often the same.
+  @Override
+  Set<String> decidedByRounding() {
+    return Set.of("by tensor Newton");
   }
 
   // Two trials a step: one fails, one is accepted.

@@ -114,7 +114,8 @@ class EpsilonTest {
 
   private static NewtonRate newton(Rule rule, NewtonRate.Variant variant) {
     final boolean first = variant.name().startsWith("FIRST");
-    return first ? NewtonRate.firstOrder(rule, 0.01, variant, 1e-3).interval(2) : NewtonRate.tuning(rule, 0.01).variant(variant).interval(2);
+    return first ? NewtonRate.firstOrder(rule, 0.01, variant, 1e-3).interval(2)
+        : NewtonRate.tuning(rule, 0.01).variant(variant).interval(2);
   }
 
   private static Rule meta(String kernel) {

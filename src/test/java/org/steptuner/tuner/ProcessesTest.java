@@ -323,12 +323,13 @@ class ProcessesTest {
         }
   }
 
-  /** A callback that throws in one process: the others hear of it from their reducer. Nothing has changed, and the step can be made. */
+  /** A callback that throws in one process stops all of them. Nothing has changed, and the step can be made again. */
   @Test
   void aCallbackThatThrows() throws Exception {
     final boolean[] fails = {false};
     final List<IntFunction<Supplier<TunerBuilder<?>>>> builders = List.of(
         rank -> () -> CDAT.tuning(SGD.defaults()).maxRate(0.01).curvature(u -> answer(fails[0] && rank == 1, square(u))),
+        rank -> () -> ExactSharpness.tuning(SGD.defaults(), (v, product) -> answer(fails[0] && rank == 1, twice(v, product))).maxRate(0.01),
         rank -> () -> Armijo.tuning(SGD.defaults(), () -> answer(fails[0] && rank == 1, -1e300)).firstGuess(0.01));
     for (IntFunction<Supplier<TunerBuilder<?>>> builder : builders)
       try (Run run = new Run(Distribution.DIVIDED, builder)) {
@@ -337,7 +338,8 @@ class ProcessesTest {
         run.training.backward(3);
         fails[0] = true;
         final List<Throwable> failures = run.failures();
-        assertTrue(failures.get(0).getMessage().contains("a rank is missing"), failures.toString());
+        assertTrue(failures.get(0) instanceof IllegalStateException, failures.toString());
+        assertTrue(failures.get(0).getMessage().contains("trainer of another process"), failures.toString());
         assertTrue(failures.get(1) instanceof UnsupportedOperationException, failures.toString());
         fails[0] = false;
         assertArrayEquals(before, run.training.parameterBytes());
@@ -351,6 +353,12 @@ class ProcessesTest {
     for (int t = 0; t < u.parameters().tensors().size(); ++t)
       for (int i = 0; i < u.count(t); ++i) sum += u.doubles(t).get(i) * u.doubles(t).get(i);
     return sum;
+  }
+
+  private static double twice(ParameterVector vector, ParameterVector product) {
+    for (int t = 0; t < vector.parameters().tensors().size(); ++t)
+      for (int i = 0; i < vector.count(t); ++i) product.doubles(t).put(i, 2 * vector.doubles(t).get(i));
+    return 0;
   }
 
   private static double answer(boolean fails, double value) {

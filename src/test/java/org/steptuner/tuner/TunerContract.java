@@ -17,6 +17,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Supplier;
 import java.util.zip.ZipEntry;
@@ -276,7 +277,12 @@ abstract class TunerContract {
   @EnumSource
   void processesThatShareTensorsAreAsOne(Distribution distribution) throws Exception {
     for (Map.Entry<String, Supplier<TunerBuilder<?>>> form : forms().entrySet())
-      distribution.assertIsAsOne(form.getKey(), form.getValue(), STEPS);
+      if (!decidedByRounding().contains(form.getKey())) distribution.assertIsAsOne(form.getKey(), form.getValue(), STEPS);
+  }
+
+  /** Forms that subtract equal sums here, so that the order in which they were added decides the result. */
+  Set<String> decidedByRounding() {
+    return Set.of();
   }
 
   @Test

@@ -30,7 +30,7 @@ final class Processes {
 
   private static final Now[] ALL = Now.values();
   private static final int PIECES = 2;
-  private static final int CHECK = 2 * PIECES + 2; // the check, the loss, and how many losses are bad
+  private static final int CHECK = 2 * PIECES + 3; // the check, the loss, how many losses are bad, and how many processes have failed
   private static final long SCOPE_MASK = 0xFFFF; // squares of so many bits can be compared in a long
 
   private final SumReducer reducer;
@@ -154,20 +154,24 @@ final class Processes {
    *
    * @param values the sums, and room for what is carried
    * @param sums how many sums there are
-   * @throws IllegalStateException in all processes, if they are not at the same place
+   * @param failed whether this process has failed, and only tells the others
+   * @throws IllegalStateException in all processes, if they are not at the same place or one has failed
    */
-  void reduce(double[] values, int sums) {
+  void reduce(double[] values, int sums, boolean failed) {
     final int check = values.length - CHECK;
     final long place = hashOfPresent();
     putScopes(values, sums);
     Agreement.put(values, check, place, PIECES);
-    values[values.length - 2] = loss;
-    values[values.length - 1] = bad ? 1 : 0;
+    values[values.length - 3] = loss;
+    values[values.length - 2] = bad ? 1 : 0;
+    values[values.length - 1] = failed ? 1 : 0;
     reducer.reduce(values, values.length);
     if (!Agreement.same(values, check, place, PIECES, count)) tellWhatDiffers();
     checkScopes(values, sums);
-    meanLoss = values[values.length - 2] / count;
-    anyBad = values[values.length - 1] != 0;
+    if (values[values.length - 1] != 0)
+      throw new IllegalStateException("the trainer of another process has thrown an exception in this step, which no process makes");
+    meanLoss = values[values.length - 3] / count;
+    anyBad = values[values.length - 2] != 0;
     now[Now.CALL.ordinal()]++;
   }
 

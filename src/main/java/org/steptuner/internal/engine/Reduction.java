@@ -79,7 +79,29 @@ public final class Reduction {
 
   /** Adds all terms over all processes, where there are several. They have been collected. */
   public void reduce() {
-    if (processes != null) processes.reduce(values, used);
+    if (processes != null) processes.reduce(values, used, false);
+  }
+
+  /**
+   * Asks the trainer for something that goes into these sums. If it throws, the other processes, which wait for the sums, learn it with them
+   * and stop too.
+   */
+  public double ask(DoubleSupplier trainer) {
+    try {
+      return trainer.getAsDouble();
+    } catch (Throwable failure) {
+      if (processes != null) tellFailure(failure);
+      throw failure;
+    }
+  }
+
+  private void tellFailure(Throwable failure) {
+    try {
+      collect();
+      processes.reduce(values, used, true);
+    } catch (RuntimeException | Error e) {
+      if (e != failure) failure.addSuppressed(e);
+    }
   }
 
   /** Whether every value is finite. */

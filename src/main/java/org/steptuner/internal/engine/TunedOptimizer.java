@@ -29,6 +29,7 @@ public abstract class TunedOptimizer implements Inspected {
   private final Averages averages; // null where no rule keeps any
   private final Processes processes; // null: one process
   private final boolean supplied;
+  private final double[] decoupledDecay; // by group
   private final ScheduledStep ruleStep;
   private final ScheduledStep lastStep;
   private int part = NO_PART;
@@ -44,6 +45,8 @@ public abstract class TunedOptimizer implements Inspected {
     processes = engine.processes;
     averages = settings.rule().averageSlot() == null ? null : new Averages(plan.segments());
     supplied = Plan.takesUpdates(settings.rule().kernel());
+    decoupledDecay = new double[plan.parameters().groups().size()];
+    for (int group = 0; group < decoupledDecay.length; ++group) decoupledDecay[group] = groups.rule(group).decoupledDecay();
     ruleStep = newStep();
     lastStep = newStep();
   }
@@ -323,7 +326,7 @@ public abstract class TunedOptimizer implements Inspected {
     final int group = plan.group(segment);
     if (averages != null) ruleStep.averaging(averages.weight(segment));
     ruleStep.at(rate).multiplied(multiplier);
-    final boolean bounds = ruleStep.outOfBounds(rule(group).decoupledDecay());
+    final boolean bounds = ruleStep.outOfBounds(decoupledDecay[group]);
     final boolean puts = bounds || putWithinBounds || startsGroup(segment);
     if (puts) putGroupRule(sweep, group, rate);
     putWithinBounds = bounds;
