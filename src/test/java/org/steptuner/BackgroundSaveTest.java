@@ -16,6 +16,7 @@ import com.sun.management.ThreadMXBean;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
+import java.lang.ref.Reference;
 import java.nio.file.FileSystem;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -302,6 +303,7 @@ class BackgroundSaveTest {
       daemon.setDaemon(true);
       daemon.start();
       while (daemon.isAlive()) Thread.onSpinWait();
+      Reference.reachabilityFence(tensors); // JavaCPP frees memory whose pointers nobody has any more
     }
   }
 
