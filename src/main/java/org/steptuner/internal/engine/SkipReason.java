@@ -16,6 +16,7 @@ final class SkipReason {
 
   private final Plan plan;
   private final Report report;
+  private final GradientGuard guard;
   private final boolean reduces;
   private final Sweep sweep;
   private final Reduction found;
@@ -26,6 +27,7 @@ final class SkipReason {
   SkipReason(Engine engine) {
     plan = engine.plan;
     report = engine.report;
+    guard = engine.guard;
     reduces = engine.settings.sumReducer() != null;
     sweep = plan.bind("non_finite", "");
     found = new Reduction(plan, engine.processes);
@@ -57,7 +59,7 @@ final class SkipReason {
   String inWords() {
     switch (report.skip) {
       case NON_FINITE_LOSS:
-        final String others = reduces ? ", and that of another process or trial is not finite" : ", and those on trial are not finite";
+        final String others = guard.hasBadLoss() ? ", and that of another process is not finite" : ", and those on trial are not finite";
         return "the loss is " + report.loss + (Double.isFinite(report.loss) ? others : "");
       case NON_FINITE_CURVATURE:
         return "the curvature is not finite, or a rate made of it";
