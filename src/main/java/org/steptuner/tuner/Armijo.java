@@ -97,7 +97,7 @@ public final class Armijo extends TunerBuilder<Armijo> {
    * @param stepsPerEpoch n, 1 or more
    */
   public Armijo resetByEpoch(double gamma, long stepsPerEpoch) {
-    return increase(checkGrowth("gamma", gamma, stepsPerEpoch));
+    return increase(Check.growth("gamma", gamma, stepsPerEpoch));
   }
 
   /** c, the required part of the decrease that the slope predicts, in [0, 1). The default is 1e-4; the paper has 0, 1e-4, 0.5. */
@@ -109,7 +109,7 @@ public final class Armijo extends TunerBuilder<Armijo> {
 
   /** c+, the factor by which eta may grow from step to step, at least 1; infinity begins every search at firstGuess. The default is 4. */
   public Armijo increase(double value) {
-    increase = checkLimit("increase", value, 1);
+    increase = Check.limit("increase", value, 1);
     return this;
   }
 
@@ -122,13 +122,13 @@ public final class Armijo extends TunerBuilder<Armijo> {
 
   /** delta, the relative increase of the loss that is allowed, finite and not negative. The default is 0. */
   public Armijo allowedIncrease(double value) {
-    delta = checkNotNegative("allowedIncrease", value);
+    delta = Check.notNegative("allowedIncrease", value);
     return this;
   }
 
   /** The first and the largest eta to be tried, finite and positive. The default is 1. */
   public Armijo firstGuess(double value) {
-    firstGuess = checkPositive("firstGuess", value);
+    firstGuess = Check.positive("firstGuess", value);
     return this;
   }
 

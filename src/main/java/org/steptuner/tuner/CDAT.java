@@ -95,7 +95,7 @@ public final class CDAT extends TunerBuilder<CDAT> {
 
   /** sigma, positive: 1 aims at the minimum of the model, 2 at the edge of stability. The default is 2; the greedy form has 1. */
   public CDAT sigma(double value) {
-    sigma = checkPositive("sigma", value);
+    sigma = Check.positive("sigma", value);
     return this;
   }
 
@@ -108,13 +108,13 @@ public final class CDAT extends TunerBuilder<CDAT> {
 
   /** Added to the curvature; finite and not negative. The default is 0, as in the paper. The greedy form has none. */
   public CDAT epsilon(double value) {
-    epsilon = checkNotNegative("epsilon", value);
+    epsilon = Check.notNegative("epsilon", value);
     return this;
   }
 
   /** The largest eta, positive; infinity is no limit. The default is 1; the greedy form has no limit. */
   public CDAT maxRate(double value) {
-    maxRate = checkLimit("maxRate", value, 0);
+    maxRate = Check.limit("maxRate", value, 0);
     return this;
   }
 
@@ -161,7 +161,7 @@ public final class CDAT extends TunerBuilder<CDAT> {
    * @param step the length |h u|, positive
    */
   public CDAT finiteDifference(GradientFunction gradient, double step) {
-    source = new CurvatureSource.Difference(Objects.requireNonNull(gradient, "gradient"), checkPositive("step", step));
+    source = new CurvatureSource.Difference(Objects.requireNonNull(gradient, "gradient"), Check.positive("step", step));
     return this;
   }
 

@@ -153,25 +153,25 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
 
   /** A factor on the learned rate, finite and not negative. The default is 1, which is best. */
   public DAdaptation baseRate(double value) {
-    rate = checkRate(value);
+    rate = Check.rate(value);
     return this;
   }
 
   /** d0, the first estimate: finite, positive, and far below the right one. The default is 1e-6. */
   public DAdaptation initialRate(double value) {
-    initialRate = checkPositive("initialRate", value);
+    initialRate = Check.positive("initialRate", value);
     return this;
   }
 
   /** The largest d: positive and not less than {@link #initialRate}. The default is infinity, no limit. */
   public DAdaptation maxRate(double value) {
-    maxRate = checkLimit("maxRate", value, 0);
+    maxRate = Check.limit("maxRate", value, 0);
     return this;
   }
 
   /** The largest factor on d in a step, at least 1. The default is infinity, no limit. 1.02 may help where training is unstable. */
   public DAdaptation growthRate(double value) {
-    growthRate = checkLimit("growthRate", value, 1);
+    growthRate = Check.limit("growthRate", value, 1);
     return this;
   }
 
@@ -205,7 +205,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
     Objects.requireNonNull(group, "group");
     if (form != Form.ADAM) throw new IllegalArgumentException("layerScale is for Adam and AdamW, not for " + rule);
     final Map<String, Double> scales = new TreeMap<>(layerScales);
-    scales.put(group, checkPositive("layerScale of group '" + group + "'", scale));
+    scales.put(group, Check.positive("layerScale of group '" + group + "'", scale));
     layerScales = scales;
     return this;
   }
@@ -218,7 +218,7 @@ public final class DAdaptation extends TunerBuilder<DAdaptation> {
 
   @Override
   void check(ParameterSet parameters) {
-    checkMaxRate(maxRate, initialRate);
+    Check.maxRate(maxRate, initialRate);
     for (String group : layerScales.keySet())
       if (sumReducer == null && !parameters.groups().contains(group))
         throw new IllegalArgumentException("layerScale: the parameter set has no group '" + group + "'; it has " + parameters.groups());

@@ -99,25 +99,25 @@ public final class DistanceAdaptation extends TunerBuilder<DistanceAdaptation> {
 
   /** The rate r, finite and not negative. The default is 1, for which the theorems hold. */
   public DistanceAdaptation baseRate(double value) {
-    rate = checkRate(value);
+    rate = Check.rate(value);
     return this;
   }
 
   /** d0, the first bound: finite, positive, and below |x0 - x*|. The default is 1e-6. */
   public DistanceAdaptation initialRate(double value) {
-    initialRate = checkPositive("initialRate", value);
+    initialRate = Check.positive("initialRate", value);
     return this;
   }
 
   /** The largest d: positive and not less than {@link #initialRate}. The default is infinity, no limit. */
   public DistanceAdaptation maxRate(double value) {
-    maxRate = checkLimit("maxRate", value, 0);
+    maxRate = Check.limit("maxRate", value, 0);
     return this;
   }
 
   /** The largest factor on d in a step, at least 1, and above 2 with {@link #resetting}. The default is infinity, no limit. */
   public DistanceAdaptation growthRate(double value) {
-    growthRate = checkLimit("growthRate", value, 1);
+    growthRate = Check.limit("growthRate", value, 1);
     return this;
   }
 
@@ -126,7 +126,7 @@ public final class DistanceAdaptation extends TunerBuilder<DistanceAdaptation> {
    * that is not 0.
    */
   public DistanceAdaptation gradientBound(double value) {
-    gradientBound = checkNotNegative("gradientBound", value);
+    gradientBound = Check.notNegative("gradientBound", value);
     return this;
   }
 
@@ -163,7 +163,7 @@ public final class DistanceAdaptation extends TunerBuilder<DistanceAdaptation> {
 
   @Override
   void check(ParameterSet parameters) {
-    checkMaxRate(maxRate, initialRate);
+    Check.maxRate(maxRate, initialRate);
     if (resetting && growthRate <= 2)
       throw new IllegalArgumentException("growthRate must be above 2 with resetting, which waits for d to double, and is " + growthRate);
   }

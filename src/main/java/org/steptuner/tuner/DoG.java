@@ -112,7 +112,7 @@ public final class DoG extends TunerBuilder<DoG> {
 
   /** c, a factor on eta, finite and positive. The default is 1; the release advises against another. */
   public DoG factor(double value) {
-    factor = checkPositive("factor", value);
+    factor = Check.positive("factor", value);
     return this;
   }
 
@@ -121,7 +121,7 @@ public final class DoG extends TunerBuilder<DoG> {
    * normalization. It should be small enough for a harmless first step.
    */
   public DoG relativeDistance(double value) {
-    relativeDistance = checkPositive("relativeDistance", value);
+    relativeDistance = Check.positive("relativeDistance", value);
     return this;
   }
 
@@ -129,7 +129,7 @@ public final class DoG extends TunerBuilder<DoG> {
    * epsilon, which is added to G once; finite and not negative. The default is 1e-8. With 0, there is no step until there is a gradient.
    */
   public DoG epsilon(double value) {
-    epsilon = checkNotNegative("epsilon", value);
+    epsilon = Check.notNegative("epsilon", value);
     return this;
   }
 
@@ -138,7 +138,7 @@ public final class DoG extends TunerBuilder<DoG> {
    * unless its gradient is 0.
    */
   public DoG initialStep(double eta) {
-    initialStep = checkPositive("initialStep", eta);
+    initialStep = Check.positive("initialStep", eta);
     return this;
   }
 
@@ -153,7 +153,7 @@ public final class DoG extends TunerBuilder<DoG> {
    * @param power finite and not negative; 0 is the plain mean, and the release has 8
    */
   public DoG averaging(double power) {
-    averaging = checkNotNegative("power", power);
+    averaging = Check.notNegative("power", power);
     return this;
   }
 
@@ -171,7 +171,7 @@ public final class DoG extends TunerBuilder<DoG> {
 
   @Override
   void check(ParameterSet parameters) {
-    if (recomputes()) checkWide(parameters, "displacement RECOMPUTED", "while r is small, steps round to 0; use ACCUMULATED");
+    if (recomputes()) Check.wide(parameters, "displacement RECOMPUTED", "while r is small, steps round to 0; use ACCUMULATED");
   }
 
   @Override

@@ -61,13 +61,13 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
 
   /** The factor sigma, positive. The default is 2, the edge of stability of gradient descent. */
   public ExactSharpness sigma(double value) {
-    sigma = checkPositive("sigma", value);
+    sigma = Check.positive("sigma", value);
     return this;
   }
 
   /** The largest eta, positive; infinity is no limit. The default is 1. */
   public ExactSharpness maxRate(double value) {
-    maxRate = checkLimit("maxRate", value, 0);
+    maxRate = Check.limit("maxRate", value, 0);
     return this;
   }
 
@@ -87,7 +87,7 @@ public final class ExactSharpness extends TunerBuilder<ExactSharpness> {
    */
   public ExactSharpness tolerance(double relative, int mostProducts) {
     if (mostProducts < 1) throw new IllegalArgumentException("mostProducts must be 1 or more, not " + mostProducts);
-    tolerance = checkPositive("relative", relative);
+    tolerance = Check.positive("relative", relative);
     mostIterations = mostProducts;
     return this;
   }

@@ -18,7 +18,7 @@ public final class FixedRate extends TunerBuilder<FixedRate> {
 
   private FixedRate(double rate, Rule rule) {
     super(rule);
-    this.rate = checkRate(rate);
+    this.rate = Check.rate(rate);
   }
 
   /**

@@ -81,7 +81,7 @@ public final class GradaGrad extends TunerBuilder<GradaGrad> {
   private GradaGrad(Rule rule, double initialRate, double rho) {
     super(rule);
     checkRule(rule);
-    this.initialRate = checkPositive("initialRate", initialRate);
+    this.initialRate = Check.positive("initialRate", initialRate);
     this.rho = rho;
   }
 
@@ -128,7 +128,7 @@ public final class GradaGrad extends TunerBuilder<GradaGrad> {
 
   /** rho, the weight of the last gradient, finite and not negative. The default is 2. */
   public GradaGrad rho(double value) {
-    rho = checkNotNegative("rho", value);
+    rho = Check.notNegative("rho", value);
     return this;
   }
 
@@ -141,7 +141,7 @@ public final class GradaGrad extends TunerBuilder<GradaGrad> {
 
   /** alpha at first, finite and not negative; b_0^2 of AdaGrad-Norm. The default is 0. */
   public GradaGrad initialAccumulator(double value) {
-    initialAccumulator = checkNotNegative("initialAccumulator", value);
+    initialAccumulator = Check.notNegative("initialAccumulator", value);
     return this;
   }
 

@@ -57,8 +57,8 @@ public final class Hypergradient extends TunerBuilder<Hypergradient> {
 
   private Hypergradient(Rule rule, double initialRate, double hyperRate) {
     super(rule);
-    this.initialRate = checkNotNegative("initialRate", initialRate);
-    this.hyperRate = checkNotNegative("hyperRate", hyperRate);
+    this.initialRate = Check.notNegative("initialRate", initialRate);
+    this.hyperRate = Check.notNegative("hyperRate", hyperRate);
   }
 
   /**

@@ -110,7 +110,7 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
 
   /** The rate of the base rule, finite and not negative. The default is 1. */
   public Mechanic baseRate(double value) {
-    rate = checkRate(value);
+    rate = Check.rate(value);
     return this;
   }
 
@@ -130,7 +130,7 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
 
   /** lambda, the weight of the decay term in h; not negative, 0.01 by default. It is not the base rule's weight decay. */
   public Mechanic decay(double value) {
-    decay = checkNotNegative("decay", value);
+    decay = Check.notNegative("decay", value);
     return this;
   }
 

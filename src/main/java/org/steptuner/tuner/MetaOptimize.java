@@ -174,7 +174,7 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
 
   /** eta, the rate of the meta rule; not negative, 1e-3 by default as in all the paper's experiments. */
   public MetaOptimize metaStepSize(double value) {
-    metaStepSize = checkRate(value);
+    metaStepSize = Check.rate(value);
     return this;
   }
 

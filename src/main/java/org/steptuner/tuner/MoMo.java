@@ -102,7 +102,7 @@ public final class MoMo extends TunerBuilder<MoMo> {
 
   /** The largest rate, finite and not negative: tau is at most maxRate / c. The default is 1, and 0.01 where D is not 1. */
   public MoMo maxRate(double value) {
-    rate = checkRate(value);
+    rate = Check.rate(value);
     return this;
   }
 

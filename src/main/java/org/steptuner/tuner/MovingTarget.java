@@ -94,7 +94,7 @@ public final class MovingTarget extends TunerBuilder<MovingTarget> {
 
   /** The rate, which a schedule multiplies; finite and not negative, 1 by default. */
   public MovingTarget baseRate(double value) {
-    rate = checkRate(value);
+    rate = Check.rate(value);
     return this;
   }
 

@@ -74,7 +74,7 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
 
   private NewtonRate(Rule rule, double initialRate) {
     super(rule);
-    this.initialRate = checkPositive("initialRate", initialRate);
+    this.initialRate = Check.positive("initialRate", initialRate);
   }
 
   /**
@@ -116,7 +116,7 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
 
   /** The rate of the rate, finite and positive; only for the first-order variants, which need it. */
   public NewtonRate eta(double value) {
-    eta = checkPositive("eta", value);
+    eta = Check.positive("eta", value);
     return this;
   }
 
@@ -144,12 +144,12 @@ public final class NewtonRate extends TunerBuilder<NewtonRate> {
    */
   public NewtonRate epoch(long stepsPerEpoch, double share) {
     if (stepsPerEpoch < 1) throw new IllegalArgumentException("stepsPerEpoch must be 1 or more, not " + stepsPerEpoch);
-    return interval(Math.max(1, Math.round(checkPositive("share", share) * stepsPerEpoch)));
+    return interval(Math.max(1, Math.round(Check.positive("share", share) * stepsPerEpoch)));
   }
 
   /** The largest factor on the rate, at least 1; only for PAPER. The default is 100. */
   public NewtonRate maxFactor(double value) {
-    maxFactor = checkLimit("maxFactor", value, 1);
+    maxFactor = Check.limit("maxFactor", value, 1);
     return this;
   }
 

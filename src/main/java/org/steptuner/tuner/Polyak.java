@@ -74,7 +74,7 @@ public final class Polyak extends TunerBuilder<Polyak> {
 
   /** c, the factor on the decrease, finite and positive. The default is 1. */
   public Polyak coefficient(double value) {
-    c = checkPositive("coefficient", value);
+    c = Check.positive("coefficient", value);
     return this;
   }
 
@@ -87,13 +87,13 @@ public final class Polyak extends TunerBuilder<Polyak> {
    * @param stepsPerEpoch n, 1 or more: examples over the size of a batch
    */
   public Polyak smoothing(double gamma, long stepsPerEpoch) {
-    growth = checkGrowth("gamma", gamma, stepsPerEpoch);
+    growth = Check.growth("gamma", gamma, stepsPerEpoch);
     return this;
   }
 
   /** The largest eta, positive; infinity is no limit. The default is 1; the paper tries 1 and 100. */
   public Polyak maxRate(double value) {
-    maxRate = checkLimit("maxRate", value, 0);
+    maxRate = Check.limit("maxRate", value, 0);
     return this;
   }
 

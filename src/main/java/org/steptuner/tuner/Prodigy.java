@@ -131,7 +131,7 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
 
   /** A factor on the learned rate, finite and not negative. The default is 1, which is best; use {@link #coefficient} instead. */
   public Prodigy baseRate(double value) {
-    rate = checkRate(value);
+    rate = Check.rate(value);
     return this;
   }
 
@@ -144,25 +144,25 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
 
   /** d0, the first estimate: finite, positive, and far below the right one. The default is 1e-6. */
   public Prodigy initialRate(double value) {
-    initialRate = checkPositive("initialRate", value);
+    initialRate = Check.positive("initialRate", value);
     return this;
   }
 
   /** The largest d: positive and not less than {@link #initialRate}. The default is infinity, no limit. */
   public Prodigy maxRate(double value) {
-    maxRate = checkLimit("maxRate", value, 0);
+    maxRate = Check.limit("maxRate", value, 0);
     return this;
   }
 
   /** A factor on the estimate; positive, 1 by default. The release advises to tune this first, if anything, between 0.5 and 2. */
   public Prodigy coefficient(double value) {
-    coefficient = checkPositive("coefficient", value);
+    coefficient = Check.positive("coefficient", value);
     return this;
   }
 
   /** The largest factor on d in a step, at least 1. The default is infinity, no limit. 1.02 gives a kind of warm-up. */
   public Prodigy growthRate(double value) {
-    growthRate = checkLimit("growthRate", value, 1);
+    growthRate = Check.limit("growthRate", value, 1);
     return this;
   }
 
@@ -204,13 +204,13 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
 
   @Override
   void check(ParameterSet parameters) {
-    checkMaxRate(maxRate, initialRate);
+    Check.maxRate(maxRate, initialRate);
     if (displacement == Displacement.RECOMPUTED && scheduleFree())
       throw new IllegalArgumentException("displacement RECOMPUTED has no form over " + rule + ": use STORED or ACCUMULATED");
     if (displacement == Displacement.ACCUMULATED && coupled())
       throw new IllegalArgumentException("displacement ACCUMULATED has no form with a decay in the gradient: use AdamW, or STORED");
     if (displacement != Displacement.STORED)
-      checkWide(parameters, "displacement " + displacement, "while d is small, its steps round to 0; use STORED");
+      Check.wide(parameters, "displacement " + displacement, "while d is small, its steps round to 0; use STORED");
   }
 
   @Override

@@ -2,7 +2,6 @@
 package org.steptuner.tuner;
 
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.bytedeco.javacpp.Pointer;
@@ -17,10 +16,7 @@ import org.steptuner.internal.engine.Changeable;
 import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.GradientGuard;
-import org.steptuner.internal.engine.Plan;
 import org.steptuner.internal.engine.Settings;
-import org.steptuner.internal.engine.StateSlot;
-import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 
 /**
@@ -29,10 +25,9 @@ import org.steptuner.rule.Rule;
  *
  * @param <B> the tuner's own builder
  */
-public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements Cloneable
+public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> extends TunerForm implements Cloneable
     permits Armijo, CDAT, DAdaptation, DistanceAdaptation, DoG, ExactSharpness, FixedRate, GradaGrad, Hypergradient, Mechanic, MetaOptimize,
     MoMo, MovingTarget, NewtonRate, Polyak, Prodigy {
-  final Rule rule;
   Map<String, Settings.Group> groups = new LinkedHashMap<>();
   Schedule schedule = Schedule.constant();
   Schedule momentumSchedule; // null: none was given
@@ -50,7 +45,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   long stream;
 
   TunerBuilder(Rule rule) {
-    this.rule = Objects.requireNonNull(rule, "rule");
+    super(rule);
   }
 
   /** The schedule: a factor on the rate, by step. The default is the constant 1. */
@@ -173,7 +168,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
   public B group(String name, Rule groupRule, double rateFactor) {
     Objects.requireNonNull(name, "name");
     Objects.requireNonNull(groupRule, "groupRule");
-    checkNotNegative("rateFactor of group '" + name + "'", rateFactor);
+    Check.notNegative("rateFactor of group '" + name + "'", rateFactor);
     if (!groupRule.kernel().equals(rule.kernel()))
       throw new IllegalArgumentException(
           "group '" + name + "' must use the formula of the tuner's rule, " + rule + ", not of " + groupRule);
@@ -280,26 +275,6 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
         gradientL1, stream, described(), ruleSlots(), stateSlots(), tuneFor, guarded(), observesL1(), averageDecay, lossScale, boundedDecay);
   }
 
-  private List<StateSlot> stateSlots() {
-    return tunerSlots().stream().map(slot -> new StateSlot(slot, initialValue(slot), followsParameters(slot))).toList();
-  }
-
-  /**
-   * Checks what can only be checked together.
-   *
-   * @throws IllegalArgumentException if settings and parameters do not fit together
-   */
-  void check(ParameterSet parameters) {}
-
-  /** The optimizer of this tuner, which may keep this builder: it is a copy that does not change. */
-  abstract TunedOptimizer optimizer(Engine engine);
-
-  /**
-   * What the tuner says of itself, for checkpoints and messages: its name, its form (what fixes the meaning of its state), and its own
-   * settings. Scope, clipping, the rule and the groups are added for all.
-   */
-  abstract Description describe();
-
   private Description described() {
     final Description all = describe().form("scope", scope).setting("clipNorm", clipNorm).rule("rule", rule);
     // Where there is none nothing is said, as in files of versions that had none.
@@ -319,42 +294,6 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
     return scope;
   }
 
-  /** The state slots of the rule. A tuner with a formula of its own names those that it uses. */
-  List<String> ruleSlots() {
-    return Plan.slotsOf(rule.kernel());
-  }
-
-  /** The tuner's own state slots. */
-  List<String> tunerSlots() {
-    return List.of();
-  }
-
-  /** What all elements of one of the tuner's own slots hold before the first step. */
-  double initialValue(String slot) {
-    return 0;
-  }
-
-  /**
-   * Whether the first step puts the parameters into one of the tuner's own slots, or a point that begins at them. A tensor that joins a run
-   * later starts with its own parameters there.
-   */
-  boolean followsParameters(String slot) {
-    return false;
-  }
-
-  /** Whether the gradients must be read ahead of the tuner's sweeps. */
-  abstract boolean guarded();
-
-  /** Whether the tuner's steps leave a rule that keeps an average of iterates right. */
-  boolean takesAverages() {
-    return false;
-  }
-
-  /** Whether the first sweep of the tuner has a form that sums |g|_1. */
-  boolean observesL1() {
-    return false;
-  }
-
   /** Whether the norm of the gradients must be known before a sweep that writes parameters or state. */
   final boolean needsNorm() {
     return nonFinite != NonFinite.UNCHECKED || clips();
@@ -362,51 +301,6 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> implements 
 
   final boolean clips() {
     return clipNorm != Double.POSITIVE_INFINITY;
-  }
-
-  static double checkRate(double rate) {
-    return checkNotNegative("rate", rate);
-  }
-
-  static double checkNotNegative(String name, double value) {
-    if (!(value >= 0 && value <= Double.MAX_VALUE))
-      throw new IllegalArgumentException(name + " must be finite and not negative, not " + value);
-    return value;
-  }
-
-  static double checkPositive(String name, double value) {
-    if (!(value > 0 && value <= Double.MAX_VALUE))
-      throw new IllegalArgumentException(name + " must be finite and positive, not " + value);
-    return value;
-  }
-
-  /** Refuses 16-bit parameters. */
-  static void checkWide(ParameterSet parameters, String what, String why) {
-    for (ParameterSet.Tensor tensor : parameters.tensors())
-      if (tensor.parameterType().bytes() < 4)
-        throw new IllegalArgumentException(
-            what + " needs FLOAT32 or FLOAT64 parameters, and tensor '" + tensor.name() + "' is " + tensor.parameterType() + ": " + why);
-  }
-
-  /** Of tuners that raise their rate from a first one. */
-  static void checkMaxRate(double maxRate, double initialRate) {
-    if (maxRate < initialRate)
-      throw new IllegalArgumentException("maxRate must not be less than initialRate, " + initialRate + ", and is " + maxRate);
-  }
-
-  /** Greater than 0 and at least {@code least}; infinity is no limit. */
-  static double checkLimit(String name, double value, double least) {
-    if (!(value > 0 && value >= least))
-      throw new IllegalArgumentException(name + " must be " + (least > 0 ? "at least " + least : "positive") + ", not " + value);
-    return value;
-  }
-
-  /** The factor of a step that makes {@code growth}, finite and at least 1, in an epoch of so many steps, 1 or more. */
-  static double checkGrowth(String name, double growth, long stepsPerEpoch) {
-    if (!(growth >= 1 && growth <= Double.MAX_VALUE))
-      throw new IllegalArgumentException(name + " must be finite and at least 1, not " + growth);
-    if (stepsPerEpoch < 1) throw new IllegalArgumentException("stepsPerEpoch must be 1 or more, not " + stepsPerEpoch);
-    return Math.pow(growth, 1.0 / stepsPerEpoch);
   }
 
   @SuppressWarnings("unchecked")
