@@ -147,11 +147,7 @@ public interface Optimizer extends AutoCloseable {
   /**
    * The same, with the buffer of the caller's update (or curvature). The method without it leaves that where it is.
    *
-   * @param tensor the name that it was added under
-   * @param parameterAddress address of the first parameter, on the device
-   * @param gradientAddress address of the first gradient, on the device
    * @param updateAddress address of the first element of the update; 0 for none
-   * @throws IllegalArgumentException if there is no such tensor, or an address cannot be used; nothing has changed then
    */
   void rebind(String tensor, long parameterAddress, long gradientAddress, long updateAddress);
 
@@ -182,9 +178,7 @@ public interface Optimizer extends AutoCloseable {
   /**
    * The same, with the updates.
    *
-   * @param parameterAddresses one for each tensor, in the order of {@code parameters().tensors()}
-   * @param gradientAddresses likewise
-   * @param updateAddresses likewise; 0 where there is none
+   * @param updateAddresses one for each tensor; 0 where there is none
    */
   void rebind(long[] parameterAddresses, long[] gradientAddresses, long[] updateAddresses);
 
