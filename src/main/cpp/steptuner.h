@@ -8,7 +8,9 @@
 // A *segment* is a set of consecutive tensors that share coefficients and sums.
 //
 // Every function that can fail returns an st_status; st_last_error() then explains it, for the calling thread, until its next failure.
-// Nothing here prints, throws, or ends the process. A plan may be used by one thread at a time.
+// Messages call a tensor or slot #N, by its number in the plan. Whatever floating-point environment the calling thread has, results do
+// not depend on it, and it is as before when a call returns. Nothing here prints, throws, or ends the process. A plan may be used by one
+// thread at a time.
 #pragma once
 #include <stdint.h>
 
@@ -65,7 +67,14 @@ ST_API st_status st_plan_create(int64_t device, int32_t tensors, const int64_t* 
                                 const int64_t* gradients, const int32_t* gradient_types, const int64_t* updates, const int64_t* counts,
                                 const int32_t* segments, int32_t slots, int32_t verify, int64_t* plan);
 ST_API void st_plan_destroy(int64_t plan);
-ST_API st_status st_plan_rebind(int64_t plan, int32_t tensor, int64_t parameter, int64_t gradient, int64_t update, int32_t verify);
+// Moves `count` tensors, those that `tensors` numbers (NULL: all of them, in their order), to other addresses. An array that is NULL leaves
+// its addresses as they are. All is checked before anything changes, as if all tensors moved at once; only what differs from the addresses
+// so far is looked at, and where nothing does, nothing is done.
+ST_API st_status st_plan_rebind(int64_t plan, int32_t count, const int32_t* tensors, const int64_t* parameters, const int64_t* gradients,
+                                const int64_t* updates, int32_t verify);
+// Sets all gradients to 0, but for those whose address is 0. On a GPU it is only enqueued on `stream`. `verify` != 0: the first time after
+// gradients have moved, refuse those that this process cannot write, with nothing zeroed (CPU only).
+ST_API st_status st_plan_zero_gradients(int64_t plan, int64_t stream, int32_t verify);
 // One more slot, zeroed, that lives as long as the plan.
 ST_API st_status st_plan_add_slot(int64_t plan, int32_t* slot);
 // Sets every element of a slot. On a GPU it is only enqueued on `stream`, before what comes after it there.
@@ -86,8 +95,8 @@ ST_API st_status st_plan_bind(int64_t plan, int32_t kernel, const int32_t* slots
 // Frees a binding with its coefficients and sums, after the plan's work so far. Whatever uses its number is refused until a new binding
 // gets it.
 ST_API st_status st_binding_release(int64_t plan, int32_t binding);
-// double[segments][coefficients], to be filled before st_sweep; host memory that lives as long as the binding. This and the next two give 0,
-// 0 and -1 if there is no such binding.
+// double[segments][coefficients], to be filled before st_sweep; host memory that lives as long as the binding. This and the next two give
+// 0, 0 and -1 if there is no such binding.
 ST_API int64_t st_binding_coefficients(int64_t plan, int32_t binding);
 // double[segments][sums], valid after st_sweep and st_wait.
 ST_API int64_t st_binding_sums(int64_t plan, int32_t binding);

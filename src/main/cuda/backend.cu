@@ -84,16 +84,30 @@ st_status copy(void* device, void* to, const void* from, int64_t bytes, Copy dir
   return ST_OK;
 }
 
-const char* unusable(void* device, const void* address, int64_t bytes, bool written) {
+// What the runtime does not know can only be host memory, which is looked up together.
+const char* unusable(void* device, const Range* ranges, size_t count, size_t* which) {
   const CudaDevice& on = cuda(device);
   const Current current(on.index);
-  cudaPointerAttributes attributes;
-  const cudaError_t error = cudaPointerGetAttributes(&attributes, address);
-  if (error != cudaSuccess) cudaGetLastError();
-  if (error != cudaSuccess || attributes.type == cudaMemoryTypeUnregistered)
-    return on.reachesHostMemory && isMapped(address, bytes, written) ? nullptr : "not memory that this GPU can use";
-  if (attributes.type == cudaMemoryTypeDevice && attributes.device != on.index) return "memory of another GPU";
-  return attributes.devicePointer ? nullptr : "not memory that this GPU can use";
+  std::vector<Range> host;
+  std::vector<size_t> numbers;
+  for (size_t r = 0; r < count; ++r) {
+    *which = r;
+    cudaPointerAttributes attributes;
+    const cudaError_t error = cudaPointerGetAttributes(&attributes, ranges[r].address);
+    if (error != cudaSuccess) cudaGetLastError();
+    if (error != cudaSuccess || attributes.type == cudaMemoryTypeUnregistered) {
+      if (!on.reachesHostMemory) return "not memory that this GPU can use";
+      host.push_back(ranges[r]);
+      numbers.push_back(r);
+      continue;
+    }
+    if (attributes.type == cudaMemoryTypeDevice && attributes.device != on.index) return "memory of another GPU";
+    if (!attributes.devicePointer) return "not memory that this GPU can use";
+  }
+  const size_t unmapped = host.empty() ? 0 : firstUnmapped(host.data(), host.size());
+  if (unmapped == host.size()) return nullptr;
+  *which = numbers[unmapped];
+  return "not memory that this GPU can use";
 }
 
 }  // namespace
@@ -101,7 +115,7 @@ const char* unusable(void* device, const void* address, int64_t bytes, bool writ
 
 extern "C" __attribute__((visibility("default"))) const steptuner::Backend* steptuner_backend() {
   using namespace steptuner;
-  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads, allocate, release, allocateHost,
-                                  releaseHost,     copy, unusable, fill, sweep,   wait,     forget};
+  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads,       allocate, release, allocateHost,
+                                  releaseHost,     copy, unusable, fill, zeroGradients, sweep,    wait,    forget};
   return &backend;
 }

@@ -56,5 +56,6 @@ void forget(void* device, Plan& plan);
 
 // fill.cu
 st_status fill(void* device, Plan& plan, int32_t slot, double value, void* stream);
+st_status zeroGradients(void* device, Plan& plan, void* stream);
 
 }  // namespace steptuner

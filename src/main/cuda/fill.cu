@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Setting a slot to a number, as one piece of work on the caller's stream however many tensors it is for.
+// Setting a slot to a number, and gradients to zero, as one piece of work on the caller's stream however many tensors it is for.
 #include "device.cuh"
 #include "plan.cuh"
 #include <algorithm>
@@ -26,6 +26,26 @@ cudaError_t fillArray(char* memory, int64_t bytes, double number, cudaStream_t s
   return cudaLaunchKernel(fillKernel<T>, dim3(static_cast<unsigned>(blocks)), dim3(FILL_THREADS), arguments, 0, stream);
 }
 
+// A block takes a chunk's gradients at a time, in units of 16 bytes from the first multiple of 16 on. Elements have 2, 4 or 8 bytes, and
+// lie at multiples of that.
+__global__ void __launch_bounds__(FILL_THREADS) zeroKernel(const Tensor* tensors, const Chunk* chunks, int64_t count) {
+  for (int64_t c = blockIdx.x; c < count; c += gridDim.x) {
+    const Chunk chunk = chunks[c];
+    const Tensor& tensor = tensors[chunk.tensor];
+    if (!tensor.gradient) continue;
+    char* const begin = tensor.gradient + chunk.begin * bytesOf(tensor.gradientType);
+    const int bytes = chunk.count * bytesOf(tensor.gradientType);
+    const int toAligned = static_cast<int>(-reinterpret_cast<uintptr_t>(begin) & 15);
+    const int head = toAligned < bytes ? toAligned : bytes;
+    const int units = (bytes - head) / 16;
+    const int thread = static_cast<int>(threadIdx.x);
+    for (int i = thread; i < units; i += FILL_THREADS) reinterpret_cast<uint4*>(begin + head)[i] = make_uint4(0, 0, 0, 0);
+    const int tail = bytes - head - 16 * units;
+    if (2 * thread < head) reinterpret_cast<uint16_t*>(begin)[thread] = 0;
+    if (2 * thread < tail) reinterpret_cast<uint16_t*>(begin + head + 16 * units)[thread] = 0;
+  }
+}
+
 }  // namespace
 
 // The tensors of a slot follow each other, with gaps that nobody reads: a run of tensors of one type is filled gaps and all.
@@ -45,6 +65,21 @@ st_status fill(void* device, Plan& plan, int32_t slot, double value, void* queue
                                                          : fillArray<float>(memory + begin, bytes, value, stream));
   }
   STEPTUNER_CUDA(cuda(device).explain, mark(tables, stream));
+  return ST_OK;
+}
+
+st_status zeroGradients(void* device, Plan& plan, void* queue) {
+  CudaDevice& on = cuda(device);
+  const Current current(on.index);
+  const cudaStream_t stream = static_cast<cudaStream_t>(queue);
+  CudaPlan& tables = tablesOf(plan);
+  const st_status uploaded = upload(on, plan, tables, stream);
+  if (uploaded != ST_OK || plan.chunks.empty()) return uploaded;
+  int64_t count = static_cast<int64_t>(plan.chunks.size());
+  void* arguments[] = {&tables.tensors, &tables.chunks, &count};
+  const unsigned blocks = static_cast<unsigned>(std::min(count, MOST_BLOCKS));
+  STEPTUNER_CUDA(on.explain, cudaLaunchKernel(zeroKernel, dim3(blocks), dim3(FILL_THREADS), arguments, 0, stream));
+  STEPTUNER_CUDA(on.explain, mark(tables, stream));
   return ST_OK;
 }
 

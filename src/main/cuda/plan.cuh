@@ -3,12 +3,15 @@
 // What the CUDA backend keeps of a plan: its tables on the device, and the order of its work.
 #pragma once
 #include "../cpp/core/plan.h"
+#include "device.cuh"
 #include <cuda_runtime.h>
+#include <vector>
 
 namespace steptuner {
 
 struct CudaPlan {
   Tensor* tensors = nullptr;
+  std::vector<Tensor> sent;  // what the table of tensors holds, or will hold when the work so far is done
   Chunk* chunks = nullptr;
   Segment* segments = nullptr;
   int32_t* lists = nullptr;  // chunks of float32 tensors, then of float64 tensors; only where there are both
@@ -23,11 +26,24 @@ struct CudaPlan {
   cudaStream_t stream = nullptr;
   bool used = false;
 
-  ~CudaPlan() {
+  // After the plan's work so far.
+  void freeTables() {
     if (used) cudaEventSynchronize(done);
     for (void* memory : {static_cast<void*>(tensors), static_cast<void*>(chunks), static_cast<void*>(segments), static_cast<void*>(lists),
-                         static_cast<void*>(chunkSums), static_cast<void*>(coefficients), static_cast<void*>(ticket)})
+                         static_cast<void*>(ticket)})
       cudaFree(memory);
+    tensors = nullptr;
+    chunks = nullptr;
+    segments = nullptr;
+    lists = nullptr;
+    ticket = nullptr;
+    version = -1;
+  }
+
+  ~CudaPlan() {
+    freeTables();
+    cudaFree(chunkSums);
+    cudaFree(coefficients);
     if (done) cudaEventDestroy(done);
   }
 };
@@ -51,5 +67,8 @@ inline cudaError_t mark(CudaPlan& tables, cudaStream_t stream) {
   tables.used = true;
   return cudaSuccess;
 }
+
+// tables.cu. Has `stream` follow the plan's work, and brings the tables on the device up to date, which is work on that stream too.
+st_status upload(const CudaDevice& on, const Plan& plan, CudaPlan& tables, cudaStream_t stream);
 
 }  // namespace steptuner

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Sweeps on a GPU: the plan's tables on the device, and the launches. Every launch goes to the caller's stream.
+// Sweeps on a GPU: the launches. Every launch goes to the caller's stream.
 #include "device.cuh"
 #include "launches.h"
 #include "plan.cuh"
 #include "sums.cuh"
 #include <algorithm>
-#include <vector>
 
 namespace steptuner {
 namespace {
@@ -15,37 +14,6 @@ namespace {
 __global__ void __launch_bounds__(COLUMNS) addSegments(const __grid_constant__ Arguments a, int sums) {
   __shared__ double columns[COLUMNS];
   for (int64_t row = blockIdx.x; row < a.segmentCount; row += gridDim.x) addSegment(a, row, sums, columns);
-}
-
-template <class T>
-cudaError_t replace(T*& memory, const std::vector<T>& content) {
-  cudaError_t error = cudaFree(memory);
-  memory = nullptr;
-  if (error != cudaSuccess || content.empty()) return error;
-  error = cudaMalloc(reinterpret_cast<void**>(&memory), content.size() * sizeof(T));
-  return error != cudaSuccess ? error : cudaMemcpy(memory, content.data(), content.size() * sizeof(T), cudaMemcpyHostToDevice);
-}
-
-// Brings the tables to the device, again when tensors have moved.
-st_status upload(CudaDevice& on, const Plan& plan, CudaPlan& tables) {
-  if (tables.version == plan.version) return ST_OK;
-  if (tables.used) STEPTUNER_CUDA(on.explain, cudaEventSynchronize(tables.done));
-  STEPTUNER_CUDA(on.explain, replace(tables.tensors, plan.tensors));
-  if (tables.version < 0) {
-    STEPTUNER_CUDA(on.explain, replace(tables.chunks, plan.chunks));
-    STEPTUNER_CUDA(on.explain, replace(tables.segments, plan.segments));
-    STEPTUNER_CUDA(on.explain, replace(tables.ticket, std::vector<unsigned>(1, 0u)));
-    std::vector<int32_t> lists[2];
-    for (size_t c = 0; c < plan.chunks.size(); ++c)
-      lists[plan.tensors[static_cast<size_t>(plan.chunks[c].tensor)].stateType == FLOAT64].push_back(static_cast<int32_t>(c));
-    for (int type = 0; type < 2; ++type) tables.listed[type] = static_cast<int64_t>(lists[type].size());
-    if (tables.listed[0] > 0 && tables.listed[1] > 0) {
-      lists[0].insert(lists[0].end(), lists[1].begin(), lists[1].end());
-      STEPTUNER_CUDA(on.explain, replace(tables.lists, lists[0]));
-    }
-  }
-  tables.version = plan.version;
-  return ST_OK;
 }
 
 cudaError_t grow(double*& memory, size_t& size, size_t wanted, CudaPlan& tables) {
@@ -123,9 +91,8 @@ st_status sweep(void* device, Plan& plan, Binding& binding, const Binding* follo
   const Current current(on.index);
   const cudaStream_t stream = static_cast<cudaStream_t>(queue);
   CudaPlan& tables = tablesOf(plan);
-  st_status status = upload(on, plan, tables);
+  st_status status = upload(on, plan, tables, stream);
   if (status != ST_OK) return status;
-  STEPTUNER_CUDA(on.explain, follow(tables, stream));
   status = enqueue(on, plan, binding, tables, stream);
   if (status == ST_OK && follower) status = enqueue(on, plan, *follower, tables, stream);
   if (status != ST_OK) return status;

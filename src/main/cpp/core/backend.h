@@ -4,11 +4,12 @@
 // and, on failure, leave their message with `explain`.
 #pragma once
 #include "../steptuner.h"
+#include "memory_map.h"
 #include "plan.h"
 
 namespace steptuner {
 
-constexpr int32_t BACKEND_VERSION = 4;
+constexpr int32_t BACKEND_VERSION = 5;
 
 // Sets the message of st_last_error for this thread; printf-like.
 using Explain = void (*)(const char* format, ...);
@@ -28,10 +29,12 @@ struct Backend {
   st_status (*allocateHost)(void* device, int64_t bytes, char** memory);
   void (*releaseHost)(void* device, char* memory);
   st_status (*copy)(void* device, void* to, const void* from, int64_t bytes, Copy direction, void* stream);
-  // nullptr, or why this device cannot read (and write, if `written`) [address, address + bytes).
-  const char* (*unusable)(void* device, const void* address, int64_t bytes, bool written);
+  // nullptr, or why this device cannot use one of the ranges, the one at `*which`.
+  const char* (*unusable)(void* device, const Range* ranges, size_t count, size_t* which);
   // Enqueued on the stream, as a sweep is: nothing waits for it.
   st_status (*fill)(void* device, Plan& plan, int32_t slot, double value, void* stream);
+  // Zeroes the gradients of all tensors that have some, in the same way. They have been found writable.
+  st_status (*zeroGradients)(void* device, Plan& plan, void* stream);
   // `follower` (mostly null) goes over the same elements, each after `binding` has been there. It has no sums.
   st_status (*sweep)(void* device, Plan& plan, Binding& binding, const Binding* follower, void* stream);
   st_status (*wait)(void* device, Plan& plan, void* stream);

@@ -3,6 +3,7 @@
 // What a call says when it fails: a status, and a message that the thread keeps until its next failure.
 #pragma once
 #include "../steptuner.h"
+#include "floating_point.h"
 #include <new>
 
 namespace steptuner {
@@ -18,9 +19,10 @@ st_status fail(st_status status, const char* format, Arguments... arguments) {
   return status;
 }
 
-// Nothing of C++ may cross the border, not even an exhausted heap.
+// Nothing of C++ may cross the border, not even an exhausted heap. Nor does the caller's floating-point environment come in.
 template <class Body>
 st_status guarded(Body body) {
+  const DefaultFloatingPoint environment;
   try {
     return body();
   } catch (const std::bad_alloc&) {

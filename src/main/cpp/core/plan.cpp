@@ -12,8 +12,7 @@ static_assert(int(FLOAT32) == ST_FLOAT32 && int(FLOAT64) == ST_FLOAT64 && int(BF
 
 // State of every tensor starts on a cache line of its own, so that no two threads or vector stores share one.
 constexpr int64_t STATE_ALIGNMENT = 128;
-// 2^40 elements: beyond the memory of a machine, and small enough that byte offsets cannot overflow.
-constexpr int64_t MOST_ELEMENTS = int64_t(1) << 40;
+constexpr int64_t LONGEST_PIECE = int64_t(64) << 10;
 
 const char* layOut(Plan& plan) {
   plan.chunks.clear();
@@ -26,19 +25,43 @@ const char* layOut(Plan& plan) {
     if (tensor.count < 0 || tensor.count > MOST_ELEMENTS || (elements += tensor.count) > MOST_ELEMENTS)
       return "counts must be between 0 and 2^40 elements, and so must their sum";
     const int64_t next = static_cast<int64_t>(plan.segments.size());
-    if (tensor.segment < 0 || (tensor.segment != next && tensor.segment != next - 1)) return "segments must be numbered from 0 without gaps, in order";
+    if (tensor.segment < 0 || (tensor.segment != next && tensor.segment != next - 1))
+      return "segments must be numbered from 0 without gaps, in order";
     const int64_t before = static_cast<int64_t>(plan.chunks.size());
     if (tensor.segment == next) plan.segments.push_back({before, before});
     tensor.stateType = computeType(tensor.parameterType);
     tensor.stateOffset = plan.stateBytes;
-    plan.trainerBytes += tensor.count * (bytesOf(tensor.parameterType) + (tensor.gradient ? bytesOf(tensor.gradientType) : 0) +
-                                         (tensor.update ? bytesOf(tensor.stateType) : 0));
+    plan.trainerBytes += trainerBytesOf(tensor);
     plan.stateBytes += (tensor.count * bytesOf(tensor.stateType) + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
     for (int64_t begin = 0; begin < tensor.count; begin += CHUNK)
       plan.chunks.push_back({begin, static_cast<int32_t>(std::min<int64_t>(CHUNK, tensor.count - begin)), static_cast<int32_t>(t)});
     plan.segments.back().end = static_cast<int64_t>(plan.chunks.size());
   }
   return nullptr;
+}
+
+void cutGradients(Plan& plan) {
+  std::vector<Piece>& pieces = plan.gradientPieces;
+  pieces.clear();
+  for (const Tensor& tensor : plan.tensors)
+    if (tensor.gradient && tensor.count > 0) pieces.push_back({tensor.gradient, tensor.count * bytesOf(tensor.gradientType)});
+  std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.memory < b.memory; });
+  // Runs without gaps first, then each of them cut: in one list, where the runs make room for their pieces behind them.
+  size_t runs = 0;
+  for (const Piece& piece : pieces) {
+    if (runs > 0 && piece.memory <= pieces[runs - 1].memory + pieces[runs - 1].bytes) {
+      Piece& run = pieces[runs - 1];
+      run.bytes = std::max(run.bytes, piece.memory + piece.bytes - run.memory);
+    } else {
+      pieces[runs++] = piece;
+    }
+  }
+  pieces.resize(runs);
+  for (size_t r = 0; r < runs; ++r) {
+    for (int64_t cut = LONGEST_PIECE; cut < pieces[r].bytes; cut += LONGEST_PIECE)
+      pieces.push_back({pieces[r].memory + cut, std::min(LONGEST_PIECE, pieces[r].bytes - cut)});
+    pieces[r].bytes = std::min(LONGEST_PIECE, pieces[r].bytes);
+  }
 }
 
 }  // namespace steptuner

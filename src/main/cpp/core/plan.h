@@ -22,6 +22,12 @@ struct Tensor {
   int32_t segment;
 };
 
+// Consecutive bytes of the gradients of one or more tensors: at most 64 KiB.
+struct Piece {
+  char* memory;
+  int64_t bytes;
+};
+
 // 4096 or fewer consecutive elements of a tensor.
 struct Chunk {
   int64_t begin;
@@ -59,6 +65,7 @@ struct Plan {
   std::vector<Tensor> tensors;
   std::vector<Chunk> chunks;
   std::vector<Segment> segments;
+  std::vector<Piece> gradientPieces;               // all gradients, every byte once; what zeroing goes over
   std::vector<char*> slots;                        // null where released
   std::vector<std::unique_ptr<Binding>> bindings;  // null where released
   int64_t stateBytes = 0;                          // of one slot
@@ -96,6 +103,18 @@ inline int32_t operandType(const Tensor& tensor, Place place) {
     default: return tensor.stateType;  // an update buffer has the type of the state
   }
 }
+
+// Bytes of a tensor in the trainer's memory.
+inline int64_t trainerBytesOf(const Tensor& tensor) {
+  return tensor.count * (bytesOf(tensor.parameterType) + (tensor.gradient ? bytesOf(tensor.gradientType) : 0) +
+                         (tensor.update ? bytesOf(tensor.stateType) : 0));
+}
+
+// Cuts the gradients that there are into pieces. Those of several tensors may lie in the same place.
+void cutGradients(Plan& plan);
+
+// More elements than this no tensor has, nor all together: 2^40 are beyond the memory of a machine, and byte offsets cannot overflow.
+constexpr int64_t MOST_ELEMENTS = int64_t(1) << 40;
 
 // Cuts tensors into chunks and chunks into segments, and lays out a slot. Returns nullptr, or what is wrong.
 const char* layOut(Plan& plan);

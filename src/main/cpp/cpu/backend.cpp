@@ -119,9 +119,10 @@ st_status copy(void*, void* to, const void* from, int64_t bytes, Copy, void*) {
   return ST_OK;
 }
 
-const char* unusable(void*, const void* address, int64_t bytes, bool written) {
-  if (isMapped(address, bytes, written)) return nullptr;
-  return written ? "not memory that this process can read and write" : "not memory that this process can read";
+const char* unusable(void*, const Range* ranges, size_t count, size_t* which) {
+  *which = firstUnmapped(ranges, count);
+  if (*which == count) return nullptr;
+  return ranges[*which].written ? "not memory that this process can read and write" : "not memory that this process can read";
 }
 
 template <class T>
@@ -137,6 +138,17 @@ st_status fill(void*, Plan& plan, int32_t slot, double value, void*) {
     else
       fillArray<float>(memory, t.count, value);
   }
+  return ST_OK;
+}
+
+void zeroPieces(void* context, int64_t begin, int64_t end) {
+  const Piece* const pieces = static_cast<const Piece*>(context);
+  for (int64_t p = begin; p < end; ++p) memset(pieces[p].memory, 0, static_cast<size_t>(pieces[p].bytes));
+}
+
+st_status zeroGradients(void* device, Plan& plan, void*) {
+  std::vector<Piece>& pieces = plan.gradientPieces;
+  parallelFor(cpu(device).threads, static_cast<int64_t>(pieces.size()), Order::FORWARDS, zeroPieces, pieces.data());
   return ST_OK;
 }
 
@@ -257,8 +269,8 @@ void forget(void*, Plan& plan) {
 }  // namespace
 
 const Backend* cpuBackend() {
-  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads, allocate, release, allocate,
-                                  release,         copy, unusable, fill, sweep,   wait,     forget};
+  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads,       allocate, release, allocate,
+                                  release,         copy, unusable, fill, zeroGradients, sweep,    wait,    forget};
   return &backend;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pool.h"
+#include "../core/floating_point.h"
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -121,6 +122,7 @@ class Pool {
   }
 
   void serve(int number, uint32_t seen) {
+    const DefaultFloatingPoint environment;  // not that of the thread that needed a worker first
     for (;;) {
       uint64_t gate = next(seen);
       seen = Gate::number(gate);

@@ -98,6 +98,7 @@ struct Bound {
         parts.emplace_back();
       else
         parts.back() += c;
+    if (text.empty()) parts.clear();
     return parts;
   }
 };

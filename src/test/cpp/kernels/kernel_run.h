@@ -134,6 +134,14 @@ inline void require(st_status status, const char* what) {
   exit(2);
 }
 
+inline void sweepAndWait(int64_t plan, int32_t binding) {
+  require(st_sweep(plan, binding, 0), "st_sweep");
+  require(st_wait(plan, 0), "st_wait");
+}
+
+// How run() sweeps; a test may put something around it.
+inline void (*sweepOnce)(int64_t plan, int32_t binding) = sweepAndWait;
+
 // The same contents are wanted for every kernel and device: they are made once.
 inline const Arena& contents(int32_t type, uint64_t seed, Values values) {
   static std::map<std::pair<std::pair<int32_t, uint64_t>, Values>, Arena> made;
@@ -214,7 +222,7 @@ inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t
     if (follower == FOLLOWS)
       require(st_sweep_followed(plan, binding, average, 0), "st_sweep_followed");
     else
-      require(st_sweep(plan, binding, 0), "st_sweep");
+      sweepOnce(plan, binding);
     if (follower == SWEEP_OF_ITS_OWN) require(st_sweep(plan, average, 0), "st_sweep");
     require(st_wait(plan, 0), "st_wait");
   }

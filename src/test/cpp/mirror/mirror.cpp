@@ -109,12 +109,19 @@ st_status copy(void* device, void* to, const void* from, int64_t bytes, Copy dir
   return ST_OK;
 }
 
-const char* unusable(void*, const void* address, int64_t bytes, bool written) {
-  return isMapped(address, bytes, written) ? nullptr : "not memory of this process";
+const char* unusable(void*, const Range* ranges, size_t count, size_t* which) {
+  *which = firstUnmapped(ranges, count);
+  return *which == count ? nullptr : "not memory of this process";
 }
 
 st_status fill(void* device, Plan& plan, int32_t slot, double value, void* stream) {
   return behind->fill(mirror(device).device, plan, slot, value, stream);
+}
+
+// What a sweep reads is copied before it, and so the originals are what is to be zero.
+st_status zeroGradients(void*, Plan& plan, void*) {
+  for (const Piece& piece : plan.gradientPieces) memset(piece.memory, 0, static_cast<size_t>(piece.bytes));
+  return ST_OK;
 }
 
 void free(MirrorDevice& on, Mirrored& mirrored) {
@@ -223,7 +230,7 @@ void forget(void* device, Plan& plan) {
 
 extern "C" __attribute__((visibility("default"))) const steptuner::Backend* steptuner_backend() {
   using namespace steptuner;
-  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads, allocate, release, allocateHost,
-                                  releaseHost,     copy, unusable, fill, sweep,   wait,     forget};
+  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads,       allocate, release, allocateHost,
+                                  releaseHost,     copy, unusable, fill, zeroGradients, sweep,    wait,    forget};
   return &backend;
 }

@@ -9,7 +9,7 @@ import org.bytedeco.javacpp.Pointer;
 /**
  * A tuner over a rule, bound to a trainer's parameters and gradients. Built by {@code FixedRate}, {@code Mechanic}, ...
  *
- * <p>A step reads the gradients and moves the parameters in place; it never writes gradients. An optimizer owns its state and must
+ * <p>A step reads the gradients and moves the parameters in place; only {@link #zeroGradients} writes gradients. An optimizer owns its state and must
  * be closed. It belongs to one thread at a time: a call during another call, and any call after {@link #close}, throws
  * {@link IllegalStateException} and changes nothing; only {@link #report}, {@link #parameters}, {@link #steps}, {@link #slots},
  * {@link #isEvaluating} and {@link #wordsPerElement} always answer. Nothing is allocated by a step.
@@ -143,6 +143,57 @@ public interface Optimizer extends AutoCloseable {
    * @throws IllegalArgumentException if there is no such tensor, or an address cannot be used; nothing has changed then
    */
   void rebind(String tensor, long parameterAddress, long gradientAddress);
+
+  /**
+   * The same, with the buffer of the caller's update (or curvature). The method without it leaves that where it is.
+   *
+   * @param updateAddress address of the first element of the update; 0 for none
+   */
+  void rebind(String tensor, long parameterAddress, long gradientAddress, long updateAddress);
+
+  /**
+   * Moves all tensors at once, or none: to where those of another set are, by their names. It takes what a set can be made of, such as
+   * buffers and JavaCPP pointers. The optimizer keeps the set reachable, and with it its buffers and pointers, until the next call of this
+   * method. On a GPU, memory from before must stay as it is until the steps that used it are done.
+   *
+   * <p>This and the methods for arrays of addresses cost far less than moving tensors one by one. Addresses that have not changed cost
+   * nothing. Tensors that move together may take each other's places.
+   *
+   * @param moved a set on the same device with the same tensors: names, groups, types and counts
+   * @throws IllegalArgumentException if the set differs, naming the tensor and what differs, or an address cannot be used, naming the
+   *     tensor; nothing has changed then
+   */
+  void rebind(ParameterSet moved);
+
+  /**
+   * Moves all tensors at once, or none. Updates stay where they are. If only gradients move, nothing is allocated.
+   *
+   * @param parameterAddresses one for each tensor, in the order of {@code parameters().tensors()}
+   * @param gradientAddresses likewise
+   * @throws IllegalArgumentException if there are not as many addresses as tensors, or one cannot be used, naming the tensor; nothing has
+   *     changed then
+   */
+  void rebind(long[] parameterAddresses, long[] gradientAddresses);
+
+  /**
+   * The same, with the updates.
+   *
+   * @param updateAddresses one for each tensor; 0 where there is none
+   */
+  void rebind(long[] parameterAddresses, long[] gradientAddresses, long[] updateAddresses);
+
+  /**
+   * Sets the gradients of all tensors to 0, for trainers that add gradients up: before the next backward pass, and just so after a step
+   * that was skipped. It writes one word per element, on the stream of the steps; on a GPU nothing waits. Tensors without gradients are left
+   * out, and update buffers stay as they are. It may be called while {@linkplain #evaluating evaluating}. Nothing is allocated.
+   *
+   * <p>Everything else only reads gradients, so it is here that they must be memory which may be written. On the CPU the first call after
+   * gradients have moved checks that.
+   *
+   * @throws IllegalArgumentException if the gradients of a tensor cannot be written, naming it; none has changed then
+   * @throws DeviceException if the device fails
+   */
+  void zeroGradients();
 
   /**
    * The scalars of the tuner by name, each with one value per scope (and coordinate); a copy. The names are those of the papers; the page

@@ -87,16 +87,28 @@ public final class ParameterSet {
    *     the set
    */
   public ParameterSet at(long[] parameterAddresses, long[] gradientAddresses) {
-    if (parameterAddresses.length != tensors.size() || gradientAddresses.length != tensors.size())
-      throw new IllegalArgumentException(
-          "there must be an address for each of " + tensors.size() + " tensors, not " + parameterAddresses.length + " and "
-              + gradientAddresses.length);
+    return at(parameterAddresses, gradientAddresses, tensors.stream().mapToLong(Tensor::updateAddress).toArray());
+  }
+
+  /**
+   * The same with other addresses of updates too.
+   *
+   * @param parameterAddresses one per tensor, in the order in which tensors were added
+   * @param gradientAddresses likewise
+   * @param updateAddresses likewise; 0 where there is none
+   */
+  public ParameterSet at(long[] parameterAddresses, long[] gradientAddresses, long[] updateAddresses) {
+    for (long[] addresses : new long[][] {parameterAddresses, gradientAddresses, updateAddresses})
+      if (addresses.length != tensors.size())
+        throw new IllegalArgumentException(
+            "there must be an address for each of " + tensors.size() + " tensors, not " + parameterAddresses.length + ", "
+                + gradientAddresses.length + " and " + updateAddresses.length);
     final List<Tensor> moved = new ArrayList<>();
     for (int t = 0; t < tensors.size(); ++t) {
       final Tensor old = tensors.get(t);
       moved.add(
           new Tensor(
-              old.name, old.group, parameterAddresses[t], old.parameterType, gradientAddresses[t], old.gradientType, old.updateAddress,
+              old.name, old.group, parameterAddresses[t], old.parameterType, gradientAddresses[t], old.gradientType, updateAddresses[t],
               old.count));
     }
     Addresses.check(moved);

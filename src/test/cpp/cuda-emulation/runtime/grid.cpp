@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "grid.h"
 
+#include <fenv.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -84,9 +86,25 @@ class Helpers {
   unsigned busy_ = 0;
 };
 
+// A GPU does not know the floating-point environment of a host thread. Helpers inherit the one in which they are made.
+class DeviceEnvironment {
+ public:
+  DeviceEnvironment() {
+    fegetenv(&before_);
+    fesetenv(FE_DFL_ENV);
+  }
+  ~DeviceEnvironment() { fesetenv(&before_); }
+  DeviceEnvironment(const DeviceEnvironment&) = delete;
+  DeviceEnvironment& operator=(const DeviceEnvironment&) = delete;
+
+ private:
+  fenv_t before_;
+};
+
 }  // namespace
 
 void runGrid(const Grid& grid) {
+  const DeviceEnvironment environment;
   Blocks blocks(grid);
   if (race::active()) {
     blocks.runOnNewThreads();

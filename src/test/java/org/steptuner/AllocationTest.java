@@ -12,6 +12,7 @@ import java.lang.management.ManagementFactory;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.steptuner.TestOptimizers.Configuration;
@@ -115,6 +116,39 @@ class AllocationTest {
       final StepReport copy = optimizer.report().copy();
       assertTrue(THREADS.getCurrentThreadAllocatedBytes() > before && copy.step() > 200);
     }
+  }
+
+  /** Trainers move and zero gradients at every step. */
+  @Test
+  void movingAndZeroingGradientsAllocatesNothing() {
+    Assumptions.assumeTrue(THREADS.isThreadAllocatedMemoryEnabled());
+    try (TestTensors here = many(0); TestTensors there = many(3);
+        Optimizer optimizer = FixedRate.of(0.01, AdamW.defaults()).build(here.on(Device.cpu(2)))) {
+      final long[] parameters = optimizer.parameters().tensors().stream().mapToLong(ParameterSet.Tensor::parameterAddress).toArray();
+      final long[][] gradients = new long[2][];
+      int set = 0;
+      for (TestTensors tensors : List.of(here, there))
+        gradients[set++] = tensors.all().stream().mapToLong(tensor -> tensor.gradients().address()).toArray();
+      long least = Long.MAX_VALUE;
+      for (int round = 0; round < 20 && least > 0; ++round) {
+        final long before = THREADS.getCurrentThreadAllocatedBytes();
+        for (int i = 0; i < 500; ++i) {
+          optimizer.rebind(parameters, gradients[i % 2]);
+          optimizer.rebind(parameters, gradients[i % 2]);
+          optimizer.rebind("t3", parameters[3], gradients[(i + 1) % 2][3]);
+          optimizer.zeroGradients();
+          optimizer.step();
+        }
+        least = Math.min(least, THREADS.getCurrentThreadAllocatedBytes() - before);
+      }
+      assertEquals(0, least, "bytes allocated by 500 steps whose gradients have moved");
+    }
+  }
+
+  private static TestTensors many(int offset) {
+    final TestTensors tensors = new TestTensors();
+    for (int t = 0; t < 30; ++t) tensors.group(t % 3 == 0 ? "a" : "b").add("t" + t, FLOAT32, FLOAT32, 50, offset);
+    return tensors;
   }
 
   private static void steps(Optimizer optimizer, int count) {

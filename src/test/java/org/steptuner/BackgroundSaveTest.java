@@ -327,6 +327,9 @@ class BackgroundSaveTest {
         while (Natives.hostAllocate(needed / 2, address) == 0) filler.add(address[0]);
         for (int i = 0; i < 3; ++i)
           assertRefused(DeviceException.class, () -> optimizer.saveInBackground(file.resolveSibling("g")), Long.toString(needed), "bytes");
+        assertRefused(
+            DeviceException.class, () -> FixedRate.of(1, AdamW.defaults()).build(tensors.on(Device.cpu(1))), "slot 'momentum'",
+            Long.toString(needed), "bytes");
         optimizer.step();
         assertEquals(2, optimizer.steps());
         for (long held : filler) Natives.hostFree(held);

@@ -46,6 +46,11 @@ class LifecycleTest {
     CALLS.put("setGradientMultiplier", optimizer -> optimizer.setGradientMultiplier(2));
     CALLS.put("setStream", optimizer -> optimizer.setStream(0));
     CALLS.put("rebind", optimizer -> optimizer.rebind("x", 64, 64));
+    CALLS.put("rebind with the update", optimizer -> optimizer.rebind("x", 64, 64, 64));
+    CALLS.put("rebind to a set", optimizer -> optimizer.rebind(optimizer.parameters()));
+    CALLS.put("rebind to addresses", optimizer -> optimizer.rebind(new long[1], new long[1]));
+    CALLS.put("rebind to addresses, updates too", optimizer -> optimizer.rebind(new long[1], new long[1], new long[1]));
+    CALLS.put("zeroGradients", Optimizer::zeroGradients);
     CALLS.put("scalars", Optimizer::scalars);
     CALLS.put("state", optimizer -> optimizer.state("momentum", "x"));
     CALLS.put("evaluating", Optimizer::evaluating);
@@ -59,7 +64,8 @@ class LifecycleTest {
   /** Those that must not be made while another is. */
   private static final List<String> CHANGING =
       List.of(
-          "step()", "step(loss)", "setGradientMultiplier", "setStream", "rebind", "scalars", "state", "evaluating", "training", "save",
+          "step()", "step(loss)", "setGradientMultiplier", "setStream", "rebind", "rebind with the update", "rebind to a set",
+          "rebind to addresses", "rebind to addresses, updates too", "zeroGradients", "scalars", "state", "evaluating", "training", "save",
           "saveInBackground", "awaitSaved", "restore");
 
   static Stream<String> calls() {

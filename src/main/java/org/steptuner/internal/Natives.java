@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal;
 
+import java.util.function.UnaryOperator;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.annotation.Cast;
 import org.bytedeco.javacpp.annotation.Name;
@@ -66,7 +67,17 @@ public final class Natives {
   public static native void planDestroy(long plan);
 
   @Name("st_plan_rebind")
-  public static native int planRebind(long plan, int tensor, long parameter, long gradient, long update, int verify);
+  public static native int planRebind(
+      long plan,
+      int count,
+      @Cast("const int32_t*") int[] tensors,
+      @Cast("const int64_t*") long[] parameters,
+      @Cast("const int64_t*") long[] gradients,
+      @Cast("const int64_t*") long[] updates,
+      int verify);
+
+  @Name("st_plan_zero_gradients")
+  public static native int planZeroGradients(long plan, long stream, int verify);
 
   @Name("st_plan_add_slot")
   public static native int planAddSlot(long plan, @Cast("int32_t*") int[] slot);
@@ -160,9 +171,17 @@ public final class Natives {
 
   /** Turns a status into the exception that it stands for. */
   public static void check(int status) {
-    if (status == OK) return;
-    final String message = lastErrorPointer().getString();
-    if (status == BAD_ARGUMENT) throw new IllegalArgumentException(message);
-    throw new DeviceException(message);
+    if (status != OK) throw failure(status, UnaryOperator.identity());
+  }
+
+  /** Whether a call did what it was to do. */
+  public static boolean succeeded(int status) {
+    return status == OK;
+  }
+
+  /** The exception that the status of a call that failed stands for, with its message in the words of those who called. */
+  public static RuntimeException failure(int status, UnaryOperator<String> words) {
+    final String message = words.apply(lastErrorPointer().getString());
+    return status == BAD_ARGUMENT ? new IllegalArgumentException(message) : new DeviceException(message);
   }
 }

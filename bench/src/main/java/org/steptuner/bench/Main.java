@@ -48,6 +48,7 @@ public final class Main {
       StepSuite.run(settings, results, forked);
       MetaSuite.run(settings, results);
       ShapeSuite.run(settings, results);
+      RebindSuite.run(settings, results);
       TrainingSuite.run(settings, results);
       SweepSuite.run(settings, results);
       OverheadSuite.run(settings, results);

@@ -2,44 +2,36 @@
 package org.steptuner.internal.engine;
 
 import java.nio.file.Path;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Function;
 import org.steptuner.NonFiniteTensor;
-import org.steptuner.Optimizer;
-import org.steptuner.ParameterSet;
 import org.steptuner.RestoreOptions;
 import org.steptuner.Restored;
-import org.steptuner.StateTensor;
 import org.steptuner.StepReport;
 import org.steptuner.rule.Coefficients;
 
 /**
  * The optimizer that users hold: the steps of a tuner, bound to parameters. It has what does not depend on the tuner: saving, restoring,
- * evaluating, moving tensors, closing. It also ensures that only one call uses the optimizer at a time.
+ * evaluating, closing; {@link PlacedOptimizer} has where the tensors are.
  *
  * <p>{@link Steps} makes the steps, with the tuner's sweeps and scalars. A run may go on with others.
  */
-class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground, Changeable {
-  final Plan plan;
+class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBackground, Changeable {
   final Evaluation evaluation;
   private final Report report;
-  private final ExclusiveUse use = new ExclusiveUse();
-  private final Map<String, Integer> tensorNumbers = new HashMap<>();
   private final BackgroundSave background = new BackgroundSave();
   private Engine engine;
   private volatile Steps steps; // some calls look at it at any time
 
   BoundOptimizer(Engine engine, Steps steps) {
+    super(engine.plan);
     this.engine = engine;
     this.steps = steps;
-    plan = engine.plan;
     report = engine.report;
     evaluation = new Evaluation(this, plan);
-    for (ParameterSet.Tensor tensor : plan.parameters().tensors()) tensorNumbers.put(tensor.name(), tensorNumbers.size());
   }
 
   final Steps stepping() {
@@ -117,11 +109,6 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground, Chan
   }
 
   @Override
-  public final ParameterSet parameters() {
-    return plan.parameters();
-  }
-
-  @Override
   public final Reduction reduction() {
     return new Reduction(plan, engine.processes);
   }
@@ -169,47 +156,6 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground, Chan
     } finally {
       use.end();
     }
-  }
-
-  @Override
-  public final void setStream(long stream) {
-    exclusively(() -> plan.setStream(stream));
-  }
-
-  @Override
-  public final void rebind(String tensor, long parameterAddress, long gradientAddress) {
-    Objects.requireNonNull(tensor, "tensor");
-    use.begin();
-    try {
-      plan.rebind(number(tensor), parameterAddress, gradientAddress);
-    } finally {
-      use.end();
-    }
-  }
-
-  @Override
-  public final List<String> slots() {
-    return plan.slots();
-  }
-
-  @Override
-  public final StateTensor state(String slot, String tensor) {
-    Objects.requireNonNull(slot, "slot");
-    Objects.requireNonNull(tensor, "tensor");
-    use.begin();
-    try {
-      if (!slots().contains(slot)) throw new IllegalArgumentException("no state slot '" + slot + "'; there are " + slots());
-      final int number = number(tensor);
-      return new StateTensor(plan.address(slot, number), plan.type(slot, number), parameters().tensors().get(number).count());
-    } finally {
-      use.end();
-    }
-  }
-
-  private int number(String tensor) {
-    final Integer number = tensorNumbers.get(tensor);
-    if (number == null) throw new IllegalArgumentException("no tensor '" + tensor + "'");
-    return number;
   }
 
   @Override
@@ -330,15 +276,5 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground, Chan
   @Override
   public final Plan plan() {
     return plan;
-  }
-
-  @Override
-  public final void exclusively(Runnable work) {
-    use.begin();
-    try {
-      work.run();
-    } finally {
-      use.end();
-    }
   }
 }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
-import java.lang.ref.Cleaner;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -24,10 +22,7 @@ import org.steptuner.internal.Natives;
  */
 public final class Plan implements AutoCloseable {
   private static final int PARAMETERS = -1; // where a slot's number may stand
-  private static Cleaner cleaner; // made when first needed: it has a thread, of which there may be none left
 
-  private ParameterSet parameters; // as they are now, or as they were before the last rebind
-  private boolean moved;
   private final List<ParameterSet.Tensor> tensors; // as they were built
   private final List<String> slots; // those of the state first, then scratch
   private final Set<String> lent = new HashSet<>(); // slots whose memory code outside the library may still use
@@ -37,12 +32,13 @@ public final class Plan implements AutoCloseable {
   private final int[] scopeOfSegment;
   private final int scopes;
   private final boolean narrow; // some tensors have a float32 state
-  private final Addresses addresses;
+  private final Rebinding rebinding;
+  private final NamesForNumbers names;
   private final Map<String, Integer> scratchUses = new HashMap<>();
   private Owned owner; // of what is being made; mostly null
   private long stream;
   private Sweep follower; // waits for a sweep to go along with; mostly null
-  private final Memory memory;
+  private final PlanMemory memory;
   private long handle;
 
   /**
@@ -50,11 +46,9 @@ public final class Plan implements AutoCloseable {
    * @param scope the largest extent of a segment
    */
   public Plan(ParameterSet parameters, List<String> slots, Scope scope) {
-    this.parameters = parameters;
     tensors = parameters.tensors();
     this.slots = new ArrayList<>(slots);
     stateSlots = List.copyOf(slots);
-    addresses = new Addresses(tensors);
     narrow = tensors.stream().anyMatch(tensor -> tensor.parameterType().stateType() == DataType.FLOAT32);
     final List<Integer> sorted = new ArrayList<>();
     for (int t = 0; t < tensors.size(); ++t) sorted.add(t);
@@ -62,6 +56,8 @@ public final class Plan implements AutoCloseable {
     final int n = tensors.size();
     position = new int[n];
     for (int i = 0; i < n; ++i) position[sorted.get(i)] = i;
+    rebinding = new Rebinding(this, parameters, position);
+    names = new NamesForNumbers(tensors, position, this.slots);
     final int segments = scope == Scope.TENSOR ? n : parameters.groups().size();
     groupOfSegment = new int[segments];
     scopeOfSegment = new int[segments];
@@ -87,21 +83,17 @@ public final class Plan implements AutoCloseable {
       scopeOfSegment[segmentOf[i]] = scope == Scope.TENSOR ? sorted.get(i) : scope == Scope.GROUP ? group : 0;
     }
     final long[] created = new long[1];
-    Natives.check(
+    check(
         Natives.planCreate(
             parameters.device().handle(), n, parameterAddresses, parameterTypes, gradientAddresses, gradientTypes,
             updateAddresses, counts, segmentOf, slots.size(), 1, created));
     handle = created[0];
-    memory = new Memory(handle);
+    memory = new PlanMemory(handle);
   }
 
   /** Adds a zeroed slot for values that need not be saved: no checkpoint holds it. Where there is such a slot already, both use it. */
   public void addScratch(String name) {
-    if (!slots.contains(name)) {
-      final int[] slot = new int[1];
-      Natives.check(Natives.planAddSlot(handle(), slot));
-      slots.add(name);
-    }
+    if (!slots.contains(name)) addSlot(name);
     scratchUses.merge(name, 1, Integer::sum);
     if (owner != null) owner.scratch.add(name);
   }
@@ -109,13 +101,20 @@ public final class Plan implements AutoCloseable {
   /** Adds a zeroed slot of the state; false if there is one of that name. */
   boolean addState(String name) {
     if (stateSlots.contains(name)) return false;
-    final int[] slot = new int[1];
-    Natives.check(Natives.planAddSlot(handle(), slot));
-    slots.add(name);
+    addSlot(name);
     final List<String> all = new ArrayList<>(stateSlots);
     all.add(name);
     stateSlots = List.copyOf(all);
     return true;
+  }
+
+  private void addSlot(String name) {
+    slots.add(name); // before there is one, for the message that there is none
+    final int status = Natives.planAddSlot(handle(), new int[1]);
+    if (Natives.succeeded(status)) return;
+    final RuntimeException failure = Natives.failure(status, names::put);
+    slots.remove(slots.size() - 1);
+    throw failure;
   }
 
   /** Frees the slots of the state but some, which there are. They are the state from now on, in the order given. */
@@ -155,7 +154,7 @@ public final class Plan implements AutoCloseable {
    */
   public void release(String slot) {
     final int number = slot(slot);
-    if (!lent.contains(slot)) Natives.check(Natives.planReleaseSlot(handle(), number));
+    if (!lent.contains(slot)) check(Natives.planReleaseSlot(handle(), number));
     slots.set(number, null);
     stateSlots = stateSlots.stream().filter(name -> !name.equals(slot)).toList();
   }
@@ -177,7 +176,7 @@ public final class Plan implements AutoCloseable {
             .mapToInt(operand -> slots.indexOf(slotOfOperand.getOrDefault(operand.name(), operand.name())))
             .toArray();
     final int[] binding = new int[1];
-    Natives.check(Natives.planBind(handle(), kernel.number(), slotOf, slotOf.length, binding));
+    check(Natives.planBind(handle(), kernel.number(), slotOf, slotOf.length, binding));
     final Sweep bound = new Sweep(this, binding[0], kernel);
     if (owner != null) owner.sweeps.add(bound);
     return bound;
@@ -212,13 +211,13 @@ public final class Plan implements AutoCloseable {
 
   /** Sets every element of a slot, in the order of the stream. */
   public void fill(String slot, double value) {
-    Natives.check(Natives.planFill(handle(), slot(slot), value, stream));
+    check(Natives.planFill(handle(), slot(slot), value, stream));
   }
 
   /** Zeroes a slot that the trainer is to write, and waits for the zeros: the trainer's work may be on another stream. */
   public void clearForTrainer(String slot) {
     fill(slot, 0);
-    Natives.check(Natives.await(handle(), stream));
+    check(Natives.await(handle(), stream));
   }
 
   /** The slots that a checkpoint holds. */
@@ -227,10 +226,8 @@ public final class Plan implements AutoCloseable {
   }
 
   /** The tensors, with their current addresses. */
-  public synchronized ParameterSet parameters() {
-    if (moved) parameters = addresses.applyTo(parameters);
-    moved = false;
-    return parameters;
+  public ParameterSet parameters() {
+    return rebinding.parameters();
   }
 
   /** See {@link org.steptuner.rule.RuleStep#leastEpsilon}; where some tensors have a float32 state, it is that for all. */
@@ -269,15 +266,14 @@ public final class Plan implements AutoCloseable {
     this.stream = stream;
   }
 
-  /** Moves a tensor, after the checks that {@link ParameterSet} makes. */
-  public void rebind(int tensor, long parameterAddress, long gradientAddress) {
-    final Addresses.Move move = addresses.check(tensor, parameterAddress, gradientAddress);
-    final long update = tensors.get(tensor).updateAddress();
-    Natives.check(Natives.planRebind(handle(), position[tensor], parameterAddress, gradientAddress, update, 1));
-    synchronized (this) {
-      addresses.make(move);
-      moved = true;
-    }
+  /** What moves tensors. */
+  Rebinding rebinding() {
+    return rebinding;
+  }
+
+  /** Sets all gradients to 0, in the order of the stream. */
+  public void zeroGradients() {
+    check(Natives.planZeroGradients(handle(), stream, 1));
   }
 
   /** Bytes of a tensor in a slot, or in the parameters (slot null). */
@@ -298,22 +294,22 @@ public final class Plan implements AutoCloseable {
 
   /** Copies bytes of a tensor in a slot, or in the parameters (slot null), to host memory. */
   void read(String slot, int tensor, long offset, long hostAddress, long bytes) {
-    Natives.check(Natives.planRead(handle(), slot(slot), position[tensor], offset, hostAddress, bytes, stream));
+    check(Natives.planRead(handle(), slot(slot), position[tensor], offset, hostAddress, bytes, stream));
   }
 
   /** The same to the beginning of an array. */
   void read(String slot, int tensor, long offset, byte[] host, int bytes) {
-    Natives.check(Natives.planRead(handle(), slot(slot), position[tensor], offset, host, bytes, stream));
+    check(Natives.planRead(handle(), slot(slot), position[tensor], offset, host, bytes, stream));
   }
 
   /** Copies the first bytes of an array to a tensor in a slot, or in the parameters (slot null). */
   public void write(String slot, int tensor, long offset, byte[] host, int bytes) {
-    Natives.check(Natives.planWrite(handle(), slot(slot), position[tensor], offset, host, bytes, stream));
+    check(Natives.planWrite(handle(), slot(slot), position[tensor], offset, host, bytes, stream));
   }
 
   @Override
   public void close() {
-    if (handle != 0) memory.run();
+    if (handle != 0) memory.free();
     handle = 0;
   }
 
@@ -328,16 +324,7 @@ public final class Plan implements AutoCloseable {
   /** Host memory of a slot as a buffer. The memory is not freed while the buffer is reachable, not even by {@link #close}. */
   ByteBuffer buffer(long address, long bytes) {
     handle();
-    final ByteBuffer buffer = new NativeBytes(address).capacity(bytes).asByteBuffer().order(ByteOrder.nativeOrder());
-    final Cleaner freeing = cleaner();
-    memory.hold();
-    freeing.register(buffer, memory);
-    return buffer;
-  }
-
-  private static synchronized Cleaner cleaner() {
-    if (cleaner == null) cleaner = Cleaner.create();
-    return cleaner;
+    return memory.buffer(address, bytes);
   }
 
   long handle() {
@@ -345,29 +332,15 @@ public final class Plan implements AutoCloseable {
     return handle;
   }
 
+  /** Turns a status into the exception that it stands for, with the names of tensors and slots for their numbers. */
+  void check(int status) {
+    if (!Natives.succeeded(status)) throw Natives.failure(status, names::put);
+  }
+
   private int slot(String name) {
     if (name == null) return PARAMETERS;
     final int number = slots.indexOf(name);
     if (number < 0) throw new IllegalArgumentException("no slot '" + name + "'");
     return number;
-  }
-
-  /** The native plan. It is destroyed when the plan is closed and no buffer of it is reachable any more. */
-  private static final class Memory implements Runnable {
-    private final long handle;
-    private int holders = 1;
-
-    Memory(long handle) {
-      this.handle = handle;
-    }
-
-    synchronized void hold() {
-      ++holders;
-    }
-
-    @Override
-    public synchronized void run() {
-      if (--holders == 0) Natives.planDestroy(handle);
-    }
   }
 }

@@ -25,7 +25,7 @@ public final class SlotVector implements ParameterVector {
 
   @Override
   public ParameterSet parameters() {
-    return parameters;
+    return plan.parameters();
   }
 
   @Override

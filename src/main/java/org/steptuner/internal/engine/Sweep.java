@@ -80,14 +80,14 @@ public final class Sweep implements Coefficients {
   /** The pass over memory. */
   public void run() {
     checkBound();
-    Natives.check(Natives.sweep(plan.handle(), binding, plan.stream()));
+    plan.check(Natives.sweep(plan.handle(), binding, plan.stream()));
   }
 
   /** The last pass of a step that writes parameters: what is to follow it goes along. */
   public void runLast() {
     final Sweep follower = plan.takeFollower();
     if (follower == null) run();
-    else Natives.check(Natives.sweepFollowed(plan.handle(), binding, follower.binding, plan.stream()));
+    else plan.check(Natives.sweepFollowed(plan.handle(), binding, follower.binding, plan.stream()));
   }
 
   /**
@@ -96,7 +96,7 @@ public final class Sweep implements Coefficients {
    */
   public void release() {
     checkBound();
-    Natives.check(Natives.bindingRelease(plan.handle(), binding));
+    plan.check(Natives.bindingRelease(plan.handle(), binding));
     binding = RELEASED;
     complete = false;
     coefficients = null;
@@ -110,7 +110,7 @@ public final class Sweep implements Coefficients {
   /** Waits for the sums of the last pass; {@link Sum#of} has them from then on. */
   public void await() {
     checkBound();
-    Natives.check(Natives.await(plan.handle(), plan.stream()));
+    plan.check(Natives.await(plan.handle(), plan.stream()));
     sums.get(0, totals);
   }
 
