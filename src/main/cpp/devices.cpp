@@ -23,6 +23,7 @@ const Backend* loadBackend(const char* library) {
   const Backend* backend = entry ? entry() : nullptr;
   if (!backend || backend->version != BACKEND_VERSION) {
     explain("%s is not a Step Tuner device library of version %d", library, BACKEND_VERSION);
+    dlclose(handle);
     return nullptr;
   }
   return backend;
@@ -67,15 +68,28 @@ st_status st_host_allocate(int64_t bytes, int64_t* address) {
 
 void st_host_free(int64_t address) { free(reinterpret_cast<void*>(address)); }
 
+// The list of kernels is made by the call that first needs it, for which there may be no memory.
 int32_t st_kernel_find(const char* sweep, const char* rule) {
-  const auto& infos = kernelInfos();
-  for (size_t k = 0; k < infos.size(); ++k)
-    if (infos[k].sweep == sweep && infos[k].rule == rule) return static_cast<int32_t>(k);
-  return -1;
+  int32_t found = -1;
+  const st_status status = guarded([&]() -> st_status {
+    const auto& infos = kernelInfos();
+    for (size_t k = 0; k < infos.size() && found < 0; ++k)
+      if (infos[k].sweep == sweep && infos[k].rule == rule) found = static_cast<int32_t>(k);
+    return found < 0 ? fail(ST_BAD_ARGUMENT, "no kernel '%s' over '%s'", sweep, rule) : ST_OK;
+  });
+  return status == ST_OK ? found : -1;
 }
 
-int32_t st_kernel_count(void) { return static_cast<int32_t>(kernelInfos().size()); }
+int32_t st_kernel_count(void) {
+  int32_t count = -1;
+  const st_status status = guarded([&]() -> st_status {
+    count = static_cast<int32_t>(kernelInfos().size());
+    return ST_OK;
+  });
+  return status == ST_OK ? count : -1;
+}
 
 const char* st_kernel_describe(int32_t kernel) {
-  return kernel < 0 || kernel >= st_kernel_count() ? nullptr : kernelInfos()[static_cast<size_t>(kernel)].description.c_str();
+  if (kernel >= 0 && kernel < st_kernel_count()) return kernelInfos()[static_cast<size_t>(kernel)].description.c_str();
+  return nullptr;
 }

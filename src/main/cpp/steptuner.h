@@ -54,7 +54,8 @@ ST_API int32_t st_device_threads(int64_t device);
 ST_API st_status st_host_allocate(int64_t bytes, int64_t* address);
 ST_API void st_host_free(int64_t address);
 
-// The kernel of sweep `sweep` over rule `rule` ("" for a sweep without one), or -1.
+// The kernel of sweep `sweep` over rule `rule` ("" for a sweep without one), or -1. The first of these calls makes the list of kernels:
+// where there is no memory for it they give -1, -1 and NULL, and can be made again. st_last_error says why a kernel is not found.
 ST_API int32_t st_kernel_find(const char* sweep, const char* rule);
 ST_API int32_t st_kernel_count(void);
 // "sweep|rule|operand:place:access,...|coefficient,...|sum,...": place is gradient, parameter, update, state or selection, access is r, w, rw

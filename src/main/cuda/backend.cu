@@ -46,14 +46,20 @@ const char* name(void* device) { return cuda(device).name.c_str(); }
 
 int32_t threads(void*) { return 0; }
 
+st_status clear(const CudaDevice& on, char* memory, int64_t bytes) {
+  STEPTUNER_CUDA(on.explain, cudaMemset(memory, 0, static_cast<size_t>(bytes)));
+  STEPTUNER_CUDA(on.explain, cudaDeviceSynchronize());
+  return ST_OK;
+}
+
 st_status allocate(void* device, int64_t bytes, char** memory) {
   const Current current(cuda(device).index);
   *memory = nullptr;
   if (bytes == 0) return ST_OK;
   STEPTUNER_CUDA(cuda(device).explain, cudaMalloc(reinterpret_cast<void**>(memory), static_cast<size_t>(bytes)));
-  STEPTUNER_CUDA(cuda(device).explain, cudaMemset(*memory, 0, static_cast<size_t>(bytes)));
-  STEPTUNER_CUDA(cuda(device).explain, cudaDeviceSynchronize());
-  return ST_OK;
+  const st_status cleared = clear(cuda(device), *memory, bytes);
+  if (cleared != ST_OK) cudaFree(*memory);
+  return cleared;
 }
 
 void release(void* device, char* memory) {

@@ -53,15 +53,17 @@ inline CudaPlan& tablesOf(Plan& plan) {
   return *static_cast<CudaPlan*>(plan.device);
 }
 
-// What is launched on `stream` from now on comes after the plan's work so far.
-inline cudaError_t follow(const CudaPlan& tables, cudaStream_t stream) {
+// What is launched on `stream` from now on comes after the plan's work so far. What mark() needs is made here: a call that fails for want of
+// it has launched nothing, and can be made again.
+inline cudaError_t follow(CudaPlan& tables, cudaStream_t stream) {
+  const cudaError_t error = tables.done ? cudaSuccess : cudaEventCreateWithFlags(&tables.done, cudaEventDisableTiming);
+  if (error != cudaSuccess) return error;
   return tables.used && tables.stream != stream ? cudaStreamWaitEvent(stream, tables.done, 0) : cudaSuccess;
 }
 
 // What has been launched on `stream` so far is the plan's work.
 inline cudaError_t mark(CudaPlan& tables, cudaStream_t stream) {
-  cudaError_t error = tables.done ? cudaSuccess : cudaEventCreateWithFlags(&tables.done, cudaEventDisableTiming);
-  if (error == cudaSuccess) error = cudaEventRecord(tables.done, stream);
+  const cudaError_t error = cudaEventRecord(tables.done, stream);
   if (error != cudaSuccess) return error;
   tables.stream = stream;
   tables.used = true;
