@@ -31,6 +31,7 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
     this.engine = engine;
     this.steps = steps;
     report = engine.report;
+    report.use = use;
     evaluation = new Evaluation(this, plan);
   }
 

@@ -5,14 +5,19 @@ import java.util.concurrent.atomic.AtomicReference;
 
 /** Ensures that only one call uses an optimizer at a time, and none after it was closed. */
 final class ExclusiveUse {
-  private enum Use { IDLE, BUSY, CLOSED }
+  private enum Use { IDLE, BUSY, LOOKING, CLOSED }
 
   private final AtomicReference<Use> use = new AtomicReference<>(Use.IDLE);
 
   /** @throws IllegalStateException if another call is under way, or the optimizer is closed */
   void begin() {
-    if (use.compareAndSet(Use.IDLE, Use.BUSY)) return;
-    throw new IllegalStateException(use.get() == Use.CLOSED ? "the optimizer is closed" : "the optimizer is in use by another call");
+    while (!use.compareAndSet(Use.IDLE, Use.BUSY))
+      if (isClosedUnlessBusy("the optimizer is in use by another call")) throw new IllegalStateException("the optimizer is closed");
+  }
+
+  /** Begins to look at the optimizer, where no call is under way and it is open. A call that comes meanwhile waits: it does not take long. */
+  boolean beginLooking() {
+    return use.compareAndSet(Use.IDLE, Use.LOOKING);
   }
 
   void end() {
@@ -21,8 +26,15 @@ final class ExclusiveUse {
 
   /** Closes; false if it was closed before. */
   boolean close() {
-    if (use.compareAndSet(Use.IDLE, Use.CLOSED)) return true;
-    if (use.get() == Use.CLOSED) return false;
-    throw new IllegalStateException("attempt to close the optimizer while it is in use");
+    while (!use.compareAndSet(Use.IDLE, Use.CLOSED))
+      if (isClosedUnlessBusy("attempt to close the optimizer while it is in use")) return false;
+    return true;
+  }
+
+  private boolean isClosedUnlessBusy(String whyNot) {
+    final Use now = use.get();
+    if (now == Use.BUSY) throw new IllegalStateException(whyNot);
+    Thread.onSpinWait();
+    return now == Use.CLOSED;
   }
 }

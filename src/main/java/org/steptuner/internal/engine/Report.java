@@ -20,14 +20,28 @@ public final class Report implements StepReport {
   boolean lossScaleExhausted;
   final double[] learnedScale;
   final double[] effectiveRate;
-  // Where an optimizer takes the last step's sums late, this takes them now.
-  Runnable pending = () -> {};
+  // Where an optimizer takes the last step's sums late, this takes them.
+  Runnable pending; // null where there is nothing to take
+  ExclusiveUse use; // of the optimizer; null in a copy
 
   Report(int scopes) {
     learnedScale = new double[scopes];
     Arrays.fill(learnedScale, 1);
     effectiveRate = new double[scopes];
     Arrays.fill(effectiveRate, Double.NaN);
+  }
+
+  /**
+   * Takes the sums of the last step, if they wait for that. A report may be read on any thread and at any time: during a call, and after
+   * the optimizer was closed, it says what it said before.
+   */
+  private void takePending() {
+    if (pending == null || use == null || !use.beginLooking()) return;
+    try {
+      pending.run();
+    } finally {
+      use.end();
+    }
   }
 
   @Override
@@ -97,7 +111,7 @@ public final class Report implements StepReport {
 
   @Override
   public double learnedScale(int scope) {
-    pending.run();
+    takePending();
     return learnedScale[scope];
   }
 
@@ -121,7 +135,7 @@ public final class Report implements StepReport {
     copy.hold = hold;
     copy.lossScale = lossScale;
     copy.lossScaleExhausted = lossScaleExhausted;
-    pending.run();
+    takePending();
     System.arraycopy(learnedScale, 0, copy.learnedScale, 0, learnedScale.length);
     System.arraycopy(effectiveRate, 0, copy.effectiveRate, 0, effectiveRate.length);
     return copy;
@@ -129,7 +143,7 @@ public final class Report implements StepReport {
 
   @Override
   public String toString() {
-    pending.run();
+    takePending();
     final String outcome = skipped() ? " skipped (" + skip + ")" : standsStill() ? " stands still (" + hold + ")" : "";
     return "step " + step + outcome + ", loss " + loss + ", gradient norm " + gradientNorm
         + ", learned scale " + Arrays.toString(learnedScale) + ", effective rate " + Arrays.toString(effectiveRate);

@@ -49,7 +49,7 @@ final class Steps {
 
   /** From now on the report is of these steps. */
   void begin() {
-    report.pending = tuned.learnsLate() ? this::settleAndReport : () -> {};
+    report.pending = tuned.learnsLate() ? this::settleAndReport : null;
     reportScales();
   }
 
