@@ -15,6 +15,11 @@ public final class MemoryFolder implements TempDirFactory {
     return Files.isWritable(memory) ? memory : Path.of(System.getProperty("java.io.tmpdir"));
   }
 
+  /** An empty file there, which the caller deletes. */
+  public static Path file() throws IOException {
+    return Files.createTempFile(parent(), "steptuner", ".checkpoint");
+  }
+
   @Override
   public Path createTempDirectory(AnnotatedElementContext element, ExtensionContext extension) throws IOException {
     return Files.createTempDirectory(parent(), "steptuner");

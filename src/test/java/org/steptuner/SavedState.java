@@ -21,7 +21,7 @@ import java.util.zip.ZipFile;
 public record SavedState(Map<String, byte[]> entries) {
   public static SavedState of(Optimizer optimizer) {
     try {
-      final Path file = Files.createTempFile(MemoryFolder.parent(), "steptuner", ".checkpoint");
+      final Path file = MemoryFolder.file();
       try {
         optimizer.save(file);
         return read(file);
