@@ -53,8 +53,8 @@ inline CudaPlan& tablesOf(Plan& plan) {
   return *static_cast<CudaPlan*>(plan.device);
 }
 
-// What is launched on `stream` from now on comes after the plan's work so far. What mark() needs is made here: a call that fails for want of
-// it has launched nothing, and can be made again.
+// What is launched on `stream` from now on comes after the plan's work so far. What mark() needs is made here: a call that fails for want
+// of it has launched nothing, and can be made again.
 inline cudaError_t follow(CudaPlan& tables, cudaStream_t stream) {
   const cudaError_t error = tables.done ? cudaSuccess : cudaEventCreateWithFlags(&tables.done, cudaEventDisableTiming);
   if (error != cudaSuccess) return error;

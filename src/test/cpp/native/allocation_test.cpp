@@ -2,7 +2,8 @@
 //
 // Memory that runs out at any place: the n-th allocation of a whole life of a plan fails, for n = 1, 2, 3, ..., and so does the n-th
 // thread. The call in which it happens says ST_OUT_OF_MEMORY and why, or does without; made again it succeeds; the results have the bits
-// that they always have; nothing is leaked. With the path of the emulated CUDA library, the calls of CUDA that allocate or copy fail likewise.
+// that they always have; nothing is leaked. With the path of the emulated CUDA library, the calls of CUDA that allocate or copy fail
+// likewise.
 //
 // The program has the allocator of the C library behind its own malloc and so on, which the library calls too.
 #include "check.h"

@@ -2,8 +2,8 @@
 package org.steptuner;
 
 /**
- * What a step did. An optimizer has one report and overwrites it at the next step; {@link #copy} makes one that stays. Any thread may read it
- * at any time, and disturbs nothing. What it reads during a step may be in part of that step and in part of the one before.
+ * What a step did. An optimizer has one report and overwrites it at the next step; {@link #copy} makes one that stays. Any thread may read
+ * it at any time, and disturbs nothing. What it reads during a step may be in part of that step and in part of the one before.
  */
 public interface StepReport {
   /** Why a step that was made has moved nothing by the rule's direction, though the schedule gave it a rate. */
