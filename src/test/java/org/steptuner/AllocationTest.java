@@ -15,6 +15,7 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.steptuner.TestOptimizers.Configuration;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
@@ -47,6 +48,9 @@ class AllocationTest {
             new Configuration(
                 "schedules of the rule",
                 () -> FixedRate.of(0.01, AdamW.defaults()).momentumSchedule(t -> 0.5).decaySchedule(t -> 0.5)),
+            new Configuration("a loss scale", () -> Mechanic.tuning(AdamW.defaults()).lossScale(LossScale.defaults().interval(7))),
+            new Configuration("a decay that is bounded", () -> FixedRate.of(300, AdamW.defaults())),
+            new Configuration("one that stands still", () -> Polyak.tuning(AdamW.defaults()).bound(1)),
             new Configuration(
                 "Hypergradient, released",
                 () -> Hypergradient.tuning(Adam.defaults(), 0.01, 1e-9).variant(Hypergradient.Variant.ADDITIVE_RELEASED)),
@@ -149,6 +153,26 @@ class AllocationTest {
     final TestTensors tensors = new TestTensors();
     for (int t = 0; t < 30; ++t) tensors.group(t % 3 == 0 ? "a" : "b").add("t" + t, FLOAT32, FLOAT32, 50, offset);
     return tensors;
+  }
+
+  /** Nor by one that is skipped, though it looks for the reason. */
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void skippedStepsAllocateNothing(boolean parameter) {
+    Assumptions.assumeTrue(THREADS.isThreadAllocatedMemoryEnabled());
+    try (TestTensors tensors = TestTensors.of(FLOAT32, 300).gradients(i -> Double.NaN);
+        Optimizer optimizer = Mechanic.tuning(AdamW.defaults()).lossScale(LossScale.defaults()).build(tensors.on(Device.cpu(1)))) {
+      if (parameter) tensors.parameters(0).set(7, Double.NaN);
+      steps(optimizer, 200);
+      long least = Long.MAX_VALUE;
+      for (int round = 0; round < 10 && least > 0; ++round) {
+        final long before = THREADS.getCurrentThreadAllocatedBytes();
+        steps(optimizer, 1000);
+        least = Math.min(least, THREADS.getCurrentThreadAllocatedBytes() - before);
+      }
+      assertEquals(0, least);
+      assertEquals(parameter ? StepReport.Skip.NON_FINITE_PARAMETER : StepReport.Skip.NON_FINITE_GRADIENT, optimizer.report().skip());
+    }
   }
 
   private static void steps(Optimizer optimizer, int count) {

@@ -152,6 +152,19 @@ class LossScaleTest {
     }
   }
 
+  /** A rate that is too large for float32 is made of the gradients without the scale. */
+  @Test
+  void ratesDoNotShrinkIt() {
+    try (TestTensors tensors = TestTensors.of(FLOAT32, 10).parameters(i -> 1).gradients(i -> 1e-17);
+        Optimizer optimizer =
+            Polyak.tuning(SGD.defaults()).maxRate(Double.POSITIVE_INFINITY).lossScale(SCALE).build(tensors.on(CPU))) {
+      assertEquals(Skip.NON_FINITE_GRADIENT, optimizer.step(1).skip());
+      assertTrue(optimizer.report().gradientNorm() > 0);
+      assertFalse(optimizer.report().lossScaleExhausted());
+      assertEquals(0x1p16, optimizer.lossScale());
+    }
+  }
+
   @Test
   void theTrainersMultiplierComesOnTop() {
     try (TestTensors tensors = TestTensors.of(FLOAT64, 1).parameters(i -> 1).gradients(i -> 0x1p16);

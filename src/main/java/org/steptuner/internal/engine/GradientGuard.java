@@ -31,6 +31,7 @@ public final class GradientGuard {
   private double multiplier; // the trainer's, over the loss scale
   private double given; // the trainer's
   private boolean badLoss;
+  private boolean rateRefused;
 
   GradientGuard(Settings settings, Plan plan, Report report, Processes processes, LossScaling scaling) {
     this.plan = plan;
@@ -56,6 +57,7 @@ public final class GradientGuard {
    */
   void begin(boolean badLossOfStep) {
     badLoss = badLossOfStep;
+    rateRefused = false;
     report.lossScale = lossScale();
     multiplier = given / report.lossScale;
     report.gradientNorm = Double.NaN;
@@ -160,7 +162,13 @@ public final class GradientGuard {
 
   /** Skips a step if a rate is not finite, or is more than the type that the sweeps compute in can hold. */
   public boolean refusesRate(double rate, Skip why) {
-    return refuses(Math.abs(rate) <= plan.largestNumber() ? rate : Double.NaN, why);
+    rateRefused = refuses(Math.abs(rate) <= plan.largestNumber() ? rate : Double.NaN, why);
+    return rateRefused;
+  }
+
+  /** Whether the step is skipped for its rate, which does not depend on how gradients are scaled. */
+  boolean hasRefusedRate() {
+    return rateRefused;
   }
 
   /** The same for a value that the gradients brought. */

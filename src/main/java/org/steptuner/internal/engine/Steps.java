@@ -113,7 +113,8 @@ final class Steps {
     } else {
       ++report.skippedSteps;
       if (skipReason != null) skipReason.find();
-      if (lossScaling != null && report.skip == Skip.NON_FINITE_GRADIENT) report.lossScaleExhausted = !lossScaling.overflowed();
+      if (lossScaling != null && report.skip == Skip.NON_FINITE_GRADIENT && !guard.hasRefusedRate())
+        report.lossScaleExhausted = !lossScaling.overflowed();
       if (guard.nonFinite() == NonFinite.THROW) throw new NonFiniteException("step " + number + ": " + whySkipped());
     }
   }
