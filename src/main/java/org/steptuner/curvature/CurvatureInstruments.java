@@ -40,6 +40,8 @@ import org.steptuner.internal.engine.Sweep;
  * <p>Memory: six words per element, seven where the rule preconditions; they are freed with the optimizer. A reading takes twice as many
  * Hessian-vector products as the eigenvalue needs, some dozens, because finding the eigenvector repeats them. The preconditioned eigenvalue
  * needs its own products in addition.
+ *
+ * <p>If several processes train together, all of them must measure at the same points of the run.
  */
 public final class CurvatureInstruments {
   /**

@@ -131,7 +131,7 @@ public final class LargestEigenvalue {
     residual[1].combine(0, 0, 1 / Math.sqrt(square));
   }
 
-  // A number that nobody needs: the trainer is asked for numbers.
+  // Gives 0, because the trainer is asked for numbers.
   private double multiply(int at) {
     if (!preconditioned) {
       plan.clearForTrainer("product");

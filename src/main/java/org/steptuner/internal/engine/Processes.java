@@ -31,7 +31,7 @@ final class Processes {
   private static final Now[] ALL = Now.values();
   private static final int PIECES = 2;
   private static final int CHECK = 2 * PIECES + 3; // the check, the loss, how many losses are bad, and how many processes have failed
-  private static final long SCOPE_MASK = 0xFFFF; // squares of so many bits can be compared in a long
+  private static final long MARKS = 0xFFFF; // so many that sums of their squares can be multiplied in a long
 
   private final SumReducer reducer;
   private final Agreement agreement;
@@ -214,7 +214,7 @@ final class Processes {
 
   // 1 to 65535.
   private long mark(int scope) {
-    return (mixed(marks[scope], scales[scope]) >>> 24) % SCOPE_MASK + 1;
+    return (mixed(marks[scope], scales[scope]) >>> 24) % MARKS + 1;
   }
 
   private static long mixed(long hash, double value) {
