@@ -66,6 +66,9 @@ ST_API st_status st_plan_create(int64_t device, int32_t tensors, const int64_t* 
                                 const int32_t* segments, int32_t slots, int32_t verify, int64_t* plan);
 ST_API void st_plan_destroy(int64_t plan);
 ST_API st_status st_plan_rebind(int64_t plan, int32_t tensor, int64_t parameter, int64_t gradient, int64_t update, int32_t verify);
+// Which tensors sweeps go over from now on, one entry per tensor: those with 0 are left as they are, with whatever their gradients hold,
+// and add nothing to sums. At first it is all. st_plan_fill, st_plan_read and st_plan_write go to any tensor.
+ST_API st_status st_plan_set_present(int64_t plan, const int32_t* present);
 // One more slot, zeroed, that lives as long as the plan.
 ST_API st_status st_plan_add_slot(int64_t plan, int32_t* slot);
 // Sets every element of a slot. On a GPU it is only enqueued on `stream`, before what comes after it there.

@@ -155,6 +155,10 @@ void sweepChunks(void* context, int64_t begin, int64_t end) {
   for (int64_t c = begin; c < end; ++c) {
     const Chunk& chunk = sweep.plan.chunks[static_cast<size_t>(c)];
     const Tensor& tensor = sweep.plan.tensors[static_cast<size_t>(chunk.tensor)];
+    if (tensor.absent) {
+      std::fill_n(sweep.chunkSums + c * binding.sums, binding.sums, 0.0);
+      continue;
+    }
     ChunkWork work;
     for (int o = 0; o < binding.operands; ++o) {
       work.type[o] = operandType(tensor, binding.operand[o].place);

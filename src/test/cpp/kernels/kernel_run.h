@@ -167,8 +167,9 @@ inline double coefficient(int segment, int number, Values values) {
   return numbers[random.below(10)];
 }
 
-// Two sweeps of a kernel, the second one the other way.
-inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t gradientType, Values values = PLAIN) {
+// Two sweeps of a kernel, the second one the other way. `present` is what st_plan_set_present takes; null for all tensors.
+inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t gradientType, Values values = PLAIN,
+                  const int32_t* present = nullptr) {
   const std::vector<std::string> parts = split(st_kernel_describe(kernel), '|');
   const int operands = static_cast<int>(split(parts[2], ',').size());
   const int coefficients = static_cast<int>(split(parts[3], ',').size());
@@ -199,6 +200,7 @@ inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t
   double* const row = reinterpret_cast<double*>(st_binding_coefficients(plan, binding));
   for (int s = 0; s < SEGMENTS; ++s)
     for (int i = 0; i < coefficients; ++i) row[s * coefficients + i] = coefficient(s, i, values);
+  if (present) require(st_plan_set_present(plan, present), "st_plan_set_present");
   for (int times = 0; times < 2; ++times) {
     require(st_sweep(plan, binding, 0), "st_sweep");
     require(st_wait(plan, 0), "st_wait");

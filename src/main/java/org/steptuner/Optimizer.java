@@ -2,6 +2,7 @@
 package org.steptuner;
 
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.javacpp.Pointer;
@@ -107,6 +108,48 @@ public interface Optimizer extends AutoCloseable {
    * @throws IllegalArgumentException if there is no such tensor, or an address cannot be used; nothing has changed then
    */
   void rebind(String tensor, long parameterAddress, long gradientAddress);
+
+  /**
+   * Sets which tensors have no gradient from now on, for steps that leave parts of a model out. The others take part. A step goes on as if
+   * those were not there: their parameters and state stay as they are, bit for bit, whatever is in their gradients' memory, even NaN, and
+   * their gradients are in no sum, norm or guard, and are not clipped. Scalars of a scope, or of a group, that has no other tensor stay
+   * too, and the report's effective rate of such a scope is 0. If all tensors sit out, a step is made and nothing moves; no scalar changes.
+   *
+   * <p>The number of steps is the run's, also for tensors that sit out: rules that correct a bias by it, such as Adam, go on with the
+   * number that they find when they come back. A tensor that comes back goes on from its parameters: what the others have learned meanwhile
+   * does not move it.
+   *
+   * <p>{@link #rebind} and {@link #restore} leave this setting as it is, and {@link #save} does not save it. A file has all tensors as if
+   * they came back at that moment. A call with the tensors that sit out already costs nothing. With several processes, each of them makes
+   * this call at the same point, with its own tensors or none, since a scope sits out if it does so in all of them: the reducer is called
+   * once.
+   *
+   * @param tensors the names of all tensors that sit out from now on; empty for none
+   * @throws IllegalArgumentException if there is no tensor of a name; the message has all such names, and nothing has changed then
+   * @throws IllegalStateException while the parameters are those to {@linkplain #evaluating evaluate}
+   * @throws DeviceException if the device fails
+   */
+  void sitOut(Collection<String> tensors);
+
+  /** {@link #parametersMoved(Collection)} of all tensors. */
+  void parametersMoved();
+
+  /**
+   * Says that the trainer has written into the parameters of tensors since the last step: loaded weights, a constraint, an average of
+   * several runs. They stay as they were written, and training goes on from there. Without this call, tuners and rules that rebuild x from
+   * points of their own, or lead x to such a point, undo the change in part or as a whole, see the table in {@code docs/life.md}. For the
+   * others the call does nothing, so that a trainer may always make it.
+   *
+   * <p>What has been learned stays. What is kept as a sum of steps moves along with the parameters. A point that is kept itself is put at
+   * the new parameters, which ends the momentum that it had. Before the first step there is nothing to do. A call reads each parameter
+   * once, and the slots that are tied to it, on the stream of the steps.
+   *
+   * @param tensors the names of the tensors that were written
+   * @throws IllegalArgumentException if there is no tensor of a name; the message has all such names, and nothing has changed then
+   * @throws IllegalStateException while the parameters are those to {@linkplain #evaluating evaluate}
+   * @throws DeviceException if the device fails
+   */
+  void parametersMoved(Collection<String> tensors);
 
   /**
    * The scalars of the tuner by name, each with one value per scope (and coordinate); a copy. The names are those of the papers; the page

@@ -68,6 +68,9 @@ public final class Natives {
   @Name("st_plan_rebind")
   public static native int planRebind(long plan, int tensor, long parameter, long gradient, long update, int verify);
 
+  @Name("st_plan_set_present")
+  public static native int planSetPresent(long plan, @Cast("const int32_t*") int[] present);
+
   @Name("st_plan_add_slot")
   public static native int planAddSlot(long plan, @Cast("int32_t*") int[] slot);
 

@@ -66,6 +66,12 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
     for (int scope = 0; scope < gamma.length; ++scope) gamma[scope] = initialRate * (growth.of(scope) / Math.max(1, elements.of(scope)));
   }
 
+  // z is where x is.
+  @Override
+  protected void rebase() {
+    if (averages) attendance.follow("point");
+  }
+
   @Override
   protected double learnedScale(int scope) {
     return gamma[scope];

@@ -72,6 +72,12 @@ final class GradaGradOptimizer extends TunedOptimizer {
     }
   }
 
+  // z is where x is.
+  @Override
+  protected void rebase() {
+    if (averages) attendance.follow("point");
+  }
+
   @Override
   protected double learnedScale(int scope) {
     return scalars[scope].rate();

@@ -2,11 +2,14 @@
 package org.steptuner.internal.engine;
 
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.RestoreOptions;
@@ -62,7 +65,7 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
   final StepReport step(double loss, boolean hasLoss, int part) {
     use.begin();
     try {
-      evaluation.checkTraining();
+      evaluation.checkTraining("the next step");
       steps.step(loss, hasLoss, part);
       return report;
     } finally {
@@ -132,6 +135,43 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
   }
 
   @Override
+  public final void sitOut(Collection<String> tensors) {
+    final boolean[] which = numbers(tensors);
+    exclusively(() -> {
+      evaluation.checkTraining("sitOut()");
+      engine.attendance.change(steps, which);
+    });
+  }
+
+  @Override
+  public final void parametersMoved() {
+    parametersMoved(tensorNumbers.keySet());
+  }
+
+  @Override
+  public final void parametersMoved(Collection<String> tensors) {
+    final boolean[] which = numbers(tensors);
+    exclusively(() -> {
+      evaluation.checkTraining("parametersMoved()");
+      engine.attendance.moved(steps, which);
+    });
+  }
+
+  /** Which tensors are named. */
+  private boolean[] numbers(Collection<String> tensors) {
+    Objects.requireNonNull(tensors, "tensors");
+    final boolean[] which = new boolean[tensorNumbers.size()];
+    final Set<String> unknown = new LinkedHashSet<>();
+    for (String tensor : tensors) {
+      final Integer number = tensorNumbers.get(tensor);
+      if (number == null) unknown.add("'" + tensor + "'");
+      else which[number] = true;
+    }
+    if (!unknown.isEmpty()) throw new IllegalArgumentException("tensors: there is no tensor " + String.join(", ", unknown));
+    return which;
+  }
+
+  @Override
   public final List<String> slots() {
     return plan.slots();
   }
@@ -187,7 +227,7 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
   public final void save(Path file, Map<String, byte[]> entries) {
     Objects.requireNonNull(file, "file");
     final Map<String, byte[]> own = CallerEntries.copy(entries);
-    exclusively(() -> background.awaitThen(() -> evaluation.whileTraining(() -> write(file, own))));
+    exclusively(() -> background.awaitThen(() -> evaluation.whileTraining(() -> ofAll(() -> write(file, own)))));
   }
 
   private void write(Path file, Map<String, byte[]> entries) {
@@ -219,12 +259,17 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
   private Snapshot snapshot(Map<String, byte[]> entries) {
     final Snapshot[] taken = new Snapshot[1];
     try {
-      evaluation.whileTraining(() -> taken[0] = new Snapshot(this, entries));
+      evaluation.whileTraining(() -> ofAll(() -> taken[0] = new Snapshot(this, entries)));
       return taken[0];
     } catch (RuntimeException | Error e) {
       if (taken[0] != null) taken[0].close();
       throw e;
     }
+  }
+
+  /** Saves as if no tensor sat out. */
+  private void ofAll(Runnable saving) {
+    engine.attendance.whileAllPresent(steps, saving);
   }
 
   @Override
@@ -247,7 +292,21 @@ class BoundOptimizer implements Optimizer, Instrumented, SavesInBackground {
 
   /** Gives all tensors the state of tensors that join a run with the parameters that they have. */
   final void startState() {
-    engine.fresh.join();
+    overAll(engine.fresh::join);
+  }
+
+  /** Runs sweeps over all tensors, also those that sit out. */
+  final void overAll(Runnable sweeps) {
+    engine.attendance.overAll(sweeps);
+  }
+
+  /**
+   * State was restored without the parameters.
+   *
+   * @param which by tensor: whether the parameters are others than those that the state belongs to
+   */
+  final void parametersDiffer(boolean[] which) {
+    engine.attendance.moved(steps, which);
   }
 
   final Settings settings() {

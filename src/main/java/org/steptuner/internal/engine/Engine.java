@@ -16,6 +16,7 @@ public final class Engine {
   final Report report;
   final GradientGuard guard;
   final FreshState fresh;
+  final Attendance attendance;
 
   private Engine(Settings settings, ParameterSet parameters) {
     this.settings = settings;
@@ -24,6 +25,7 @@ public final class Engine {
     slots.addAll(settings.tunerSlots());
     plan = new Plan(parameters, slots.stream().map(StateSlot::name).toList(), settings.scope());
     fresh = new FreshState(plan, slots);
+    attendance = new Attendance(plan, fresh);
     try {
       plan.setStream(settings.stream());
       fresh.initialise();

@@ -40,13 +40,13 @@ final class Evaluation {
       optimizer.tuned().putAverage(segment, sweeps.there);
       sweeps.there.set(segment);
     }
-    sweeps.there.run();
+    optimizer.overAll(sweeps.there::run);
     evaluating = true;
   }
 
   void training() {
     if (sweeps == null || !evaluating) return;
-    sweeps.back.run();
+    optimizer.overAll(sweeps.back::run);
     evaluating = false;
   }
 
@@ -66,8 +66,13 @@ final class Evaluation {
     evaluating = false;
   }
 
-  /** @throws IllegalStateException if the training parameters are not in their place */
-  void checkTraining() {
-    if (evaluating) throw new IllegalStateException("the parameters are those to evaluate: call training() before the next step");
+  /**
+   * Refuses a call that needs the training parameters in their place.
+   *
+   * @param call what was to be done
+   * @throws IllegalStateException if they are not
+   */
+  void checkTraining(String call) {
+    if (evaluating) throw new IllegalStateException("the parameters are those to evaluate: call training() before " + call);
   }
 }

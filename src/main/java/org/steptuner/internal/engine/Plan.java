@@ -27,6 +27,7 @@ public final class Plan implements AutoCloseable {
   private final List<String> slots; // those of the state first, then scratch
   private final List<String> stateSlots;
   private final int[] position; // tensor of the set -> its place in the plan
+  private final int[] segmentOfTensor; // of the set
   private final int[] groupOfSegment;
   private final int[] scopeOfSegment;
   private final int scopes;
@@ -52,6 +53,7 @@ public final class Plan implements AutoCloseable {
     position = new int[n];
     for (int i = 0; i < n; ++i) position[sorted.get(i)] = i;
     final int segments = scope == Scope.TENSOR ? n : parameters.groups().size();
+    segmentOfTensor = new int[n];
     groupOfSegment = new int[segments];
     scopeOfSegment = new int[segments];
     scopes = scope == Scope.ALL ? 1 : segments;
@@ -72,6 +74,7 @@ public final class Plan implements AutoCloseable {
       parameterTypes[i] = tensor.parameterType().ordinal();
       gradientTypes[i] = tensor.gradientType().ordinal();
       segmentOf[i] = scope == Scope.TENSOR ? i : group;
+      segmentOfTensor[sorted.get(i)] = segmentOf[i];
       groupOfSegment[segmentOf[i]] = group;
       scopeOfSegment[segmentOf[i]] = scope == Scope.TENSOR ? sorted.get(i) : scope == Scope.GROUP ? group : 0;
     }
@@ -186,6 +189,32 @@ public final class Plan implements AutoCloseable {
       addresses.make(move);
       moved = true;
     }
+  }
+
+  /**
+   * Sets which tensors sweeps go over from now on. The others are left as they are, and add nothing to sums.
+   *
+   * @param absent by tensor of the set: those that are left out
+   */
+  void setAbsent(boolean[] absent) {
+    final int[] present = new int[position.length];
+    for (int tensor = 0; tensor < absent.length; ++tensor) present[position[tensor]] = absent[tensor] ? 0 : 1;
+    Natives.check(Natives.planSetPresent(handle(), present));
+  }
+
+  /** The segment of a tensor. */
+  int segmentOf(int tensor) {
+    return segmentOfTensor[tensor];
+  }
+
+  /** The scope of a tensor. */
+  int scopeOf(int tensor) {
+    return scopeOfSegment[segmentOfTensor[tensor]];
+  }
+
+  /** Whether there is a kernel of this sweep over a rule. */
+  static boolean has(String sweep, String rule) {
+    return Natives.kernelFind(sweep, rule) >= 0;
   }
 
   /** Bytes of a tensor in a slot, or in the parameters (slot null). */

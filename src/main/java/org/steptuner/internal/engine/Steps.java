@@ -17,8 +17,10 @@ final class Steps {
   private final Report report;
   private final GradientGuard guard;
   private final TunedOptimizer tuned;
+  private final Attendance attendance;
   private final Scalars named = new Scalars();
   private final Map<String, double[]> freshScalars;
+  private Scalars.Held held; // made when first needed
 
   /** @throws IllegalArgumentException if there is a schedule of what the tuner and its rules do not have */
   Steps(Engine engine, TunedOptimizer tuned) {
@@ -26,6 +28,7 @@ final class Steps {
     plan = engine.plan;
     report = engine.report;
     guard = engine.guard;
+    attendance = engine.attendance;
     this.tuned = tuned;
     checkSchedules();
     if (tuned.averages() != null) tuned.averages().name(named);
@@ -45,8 +48,40 @@ final class Steps {
   }
 
   void settleAndReport() {
+    final Scalars.Held before = hold();
     tuned.settle();
+    putBack(before);
     reportScales();
+  }
+
+  /** The scalars as they are, where some tensors sit out; null otherwise. */
+  private Scalars.Held hold() {
+    if (!attendance.some()) return null;
+    if (held == null) held = newHeld();
+    held.keep();
+    return held;
+  }
+
+  /** Scopes and segments without a tensor in the steps have the scalars that they had. */
+  private void putBack(Scalars.Held before) {
+    if (before != null) attendance.putBack(before);
+  }
+
+  /** Memory for all scalars. */
+  Scalars.Held newHeld() {
+    return named.held();
+  }
+
+  /** The number of steps made. */
+  long made() {
+    return report.step;
+  }
+
+  /** Brings sums that the tuner keeps up to date, for scopes whose sums are others. */
+  void tensorsChanged(boolean[] changed) {
+    boolean any = false;
+    for (boolean one : changed) any |= one;
+    if (any && report.step > 0) tuned.tensorsChanged(changed);
   }
 
   /** Puts the scalars that users see into a map. */
@@ -80,10 +115,10 @@ final class Steps {
     // One process cannot stop alone: where there are several, its bad loss goes into the sums, and all of them skip the step.
     final boolean stops = badLoss && settings.sumReducer() == null;
     if (stops) report.skip = Skip.NON_FINITE_LOSS;
-    final boolean made = !stops && tuned.advance(number);
+    final boolean made = !stops && advance(number);
     if (made) {
       report.step = number;
-      if (tuned.averages() != null) tuned.averages().made();
+      attendance.made(number);
       reportStep();
     } else {
       ++report.skippedSteps;
@@ -91,9 +126,22 @@ final class Steps {
     }
   }
 
+  private boolean advance(long number) {
+    final Scalars.Held before = hold();
+    try {
+      // Where there are several processes all call their reducers, though none has a tensor.
+      final boolean made = attendance.every() && settings.sumReducer() == null ? guard.sawNothing() : tuned.advance(number);
+      if (made && tuned.averages() != null) tuned.averages().made();
+      return made;
+    } finally {
+      putBack(before);
+    }
+  }
+
   private void reportStep() {
     reportScales();
-    for (int scope = 0; scope < plan.scopes(); ++scope) report.effectiveRate[scope] = tuned.effectiveRate(scope);
+    for (int scope = 0; scope < plan.scopes(); ++scope)
+      report.effectiveRate[scope] = attendance.absent(scope) ? 0 : tuned.effectiveRate(scope);
   }
 
   private void checkSchedules() {
@@ -125,13 +173,11 @@ final class Steps {
     report.step = stepsMade;
     report.skippedSteps = stepsSkipped;
     Arrays.fill(report.effectiveRate, Double.NaN);
+    attendance.forget();
     tuned.restored();
     named.restore(scalars);
-    for (boolean changed : changedScopes)
-      if (changed) {
-        tuned.tensorsChanged(changedScopes);
-        break;
-      }
+    attendance.overAll(() -> tensorsChanged(changedScopes));
+    attendance.restored(this);
     reportScales();
   }
 }

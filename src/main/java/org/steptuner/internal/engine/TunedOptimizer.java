@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
+import java.util.function.Supplier;
 import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
 import org.steptuner.rule.Coefficients;
@@ -20,10 +21,13 @@ public abstract class TunedOptimizer implements Inspected {
   protected final Plan plan;
   protected final GradientGuard guard;
   protected final Report report;
+  protected final Attendance attendance;
   private final Settings settings;
   private final Groups groups;
   private final Averages averages; // null where no rule keeps any
   private final boolean supplied;
+  private RulePoints rulePoints; // null until they are needed
+  private AbsentSums absentSums;
   private final ScheduledStep ruleStep = new ScheduledStep();
   private final ScheduledStep lastStep = new ScheduledStep();
   private int part = NO_PART;
@@ -34,6 +38,7 @@ public abstract class TunedOptimizer implements Inspected {
     report = engine.report;
     settings = engine.settings;
     groups = engine.groups;
+    attendance = engine.attendance;
     averages = settings.rule().averageSlot() == null ? null : new Averages(plan.segments());
     supplied = Plan.takesUpdates(settings.rule().kernel());
   }
@@ -64,11 +69,57 @@ public abstract class TunedOptimizer implements Inspected {
 
   /**
    * Brings scalars that are sums over tensors up to date: parameters, state and scalars have been restored from a checkpoint that has other
-   * tensors.
+   * tensors, other tensors are in the coming steps, or parameters have been written.
    *
-   * @param changed by scope: whether it has other tensors
+   * @param changed by scope: whether its sums are others
    */
   protected void tensorsChanged(boolean[] changed) {}
+
+  /**
+   * The trainer has written the parameters of the tensors that sweeps go over now. Puts stored points from which x is rebuilt, or to which
+   * it is led, where the next step starts at x as it is. By default there are none; the rule's own points are not the tuner's business.
+   *
+   * <p>At least one step has been made, and late sums have been taken.
+   */
+  protected void rebase() {}
+
+  /**
+   * The tensors that sweeps go over now come back, after steps of others of their scopes. Does the same where scalars have changed that x
+   * is rebuilt with.
+   */
+  protected void rejoin() {}
+
+  /** Puts all points that are tied to x where x is. */
+  final void rebaseAll() {
+    rebase();
+    rulePoints().moved(report.step, momentumFactor(report.step));
+  }
+
+  /** Puts the rule's points where x is, if they have moved by the number of the step alone. */
+  final void rejoinRule() {
+    rulePoints().returned(report.step, momentumFactor(report.step));
+  }
+
+  private RulePoints rulePoints() {
+    if (rulePoints == null) rulePoints = new RulePoints(plan, ruleKernel(), groups::rule);
+    return rulePoints;
+  }
+
+  /**
+   * Sums over the state of tensors that sit out.
+   *
+   * @param bind binds a sweep, and puts its coefficients; it is called when they are first needed
+   * @param names the names of its sums
+   */
+  protected final AbsentSums absentSums(Supplier<Sweep> bind, String... names) {
+    absentSums = new AbsentSums(plan.segments(), bind, names);
+    return absentSums;
+  }
+
+  /** Those of this tuner; null for most. */
+  final AbsentSums absentSums() {
+    return absentSums;
+  }
 
   @Override
   public final Plan plan() {
