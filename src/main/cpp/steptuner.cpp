@@ -133,6 +133,18 @@ st_status st_plan_zero_gradients(int64_t handle, int64_t stream, int32_t verify)
   });
 }
 
+st_status st_plan_set_present(int64_t handle, const int32_t* present) {
+  OwnedPlan* plan = planOf(handle);
+  bool changes = false;
+  for (size_t t = 0; t < plan->tensors.size(); ++t) {
+    const int32_t absent = present[t] == 0;
+    changes = changes || plan->tensors[t].absent != absent;
+    plan->tensors[t].absent = absent;
+  }
+  if (changes) ++plan->version;
+  return ST_OK;
+}
+
 st_status st_plan_add_slot(int64_t handle, int32_t* slot) {
   return guarded([&]() -> st_status {
     OwnedPlan* plan = planOf(handle);

@@ -76,6 +76,9 @@ ST_API st_status st_plan_rebind(int64_t plan, int32_t count, const int32_t* tens
 // Sets all gradients to 0, but for those whose address is 0. On a GPU it is only enqueued on `stream`. `verify` != 0: the first time after
 // gradients have moved, refuse those that this process cannot write, with nothing zeroed (CPU only).
 ST_API st_status st_plan_zero_gradients(int64_t plan, int64_t stream, int32_t verify);
+// Which tensors sweeps go over from now on, one entry per tensor: those with 0 are left as they are, with whatever their gradients hold,
+// and add nothing to sums. At first it is all. st_plan_fill, st_plan_read and st_plan_write go to any tensor.
+ST_API st_status st_plan_set_present(int64_t plan, const int32_t* present);
 // One more slot, zeroed, that lives as long as the plan.
 ST_API st_status st_plan_add_slot(int64_t plan, int32_t* slot);
 // Sets every element of a slot. On a GPU it is only enqueued on `stream`, before what comes after it there.

@@ -43,6 +43,10 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
     const int64_t c = a.list ? a.list[place] : place;
     const Chunk chunk = a.chunks[c];
     const Tensor& tensor = a.tensors[chunk.tensor];
+    if (tensor.absent) {  // the same for the whole block
+      for (int s = threadIdx.x; s < SUMS<K>; s += THREADS) a.chunkSums[c * SUMS<K> + s] = 0;
+      continue;
+    }
     Access4 access[OPERANDS<K>];
 #pragma unroll
     for (int o = 0; o < OPERANDS<K>; ++o) {

@@ -2,6 +2,7 @@
 //
 // Lists of types: of rules, of kernels.
 #pragma once
+#include <type_traits>
 
 namespace steptuner {
 
@@ -31,5 +32,15 @@ struct Over<Sweep, List<R...>> {
 };
 template <template <class> class Sweep, class Rules>
 using over = typename Over<Sweep, Rules>::type;
+
+// Those of a list of which a test is true.
+template <template <class> class Test, class L>
+struct Those;
+template <template <class> class Test, class... T>
+struct Those<Test, List<T...>> {
+  using type = join<List<>, typename std::conditional<Test<T>::value, List<T>, List<>>::type...>;
+};
+template <template <class> class Test, class L>
+using those = typename Those<Test, L>::type;
 
 }  // namespace steptuner

@@ -20,6 +20,7 @@ struct Tensor {
   int32_t gradientType;
   int32_t stateType;
   int32_t segment;
+  int32_t absent;  // sweeps go past it: it is not written, and adds nothing to sums
 };
 
 // Consecutive bytes of the gradients of one or more tensors: at most 64 KiB.

@@ -209,11 +209,20 @@ void takeChunkTwice(const Sweep& sweep, int64_t c, double* sums) {
   second.run();
 }
 
+bool isAbsent(const Plan& plan, int64_t chunk) {
+  return plan.tensors[static_cast<size_t>(plan.chunks[static_cast<size_t>(chunk)].tensor)].absent != 0;
+}
+
 void sweepChunks(void* context, int64_t begin, int64_t end) {
   const Sweep& sweep = *static_cast<const Sweep*>(context);
   double none[1];
   for (int64_t c = begin; c < end; ++c) {
-    double* const sums = sweep.first.binding.sums > 0 ? sweep.chunkSums + c * sweep.first.binding.sums : none;
+    const int64_t terms = sweep.first.binding.sums;
+    double* const sums = terms > 0 ? sweep.chunkSums + c * terms : none;
+    if (isAbsent(sweep.plan, c)) {
+      std::fill_n(sums, terms, 0.0);
+      continue;
+    }
     if (sweep.follower)
       takeChunkTwice(sweep, c, sums);
     else

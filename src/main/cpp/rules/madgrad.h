@@ -12,6 +12,7 @@ namespace steptuner {
 // Defazio and Jelassi, "Adaptivity without Compromise" (2021), algorithm 1.
 struct Madgrad : GradientRule {
   static constexpr Name NAME = "madgrad";
+  static constexpr bool TIED = true;
   enum { SQUARE, SUM, START };
   static constexpr auto SLOTS = names("square", "sum", "start");
   enum { WEIGHT, WEIGHT_DECAY, EPSILON, INTAKE, FIRST };
@@ -29,6 +30,13 @@ struct Madgrad : GradientRule {
     const T root = cubeRoot(v) + c[EPSILON];
     return c[INTAKE] * (start - select(root > T(0), s / root, root) - x);
   }
+
+  // start <- x + s / (cbrt(v) + epsilon), so that z is x.
+  template <class T>
+  STEPTUNER_HD static void rebase(T x, T* state, const T* c) {
+    const T root = cubeRoot(state[SQUARE]) + c[EPSILON];
+    state[START] = x + select(root > T(0), state[SUM] / root, root);
+  }
 };
 
 // Mirror MADGRAD, the mirror-descent form of the same: z is kept instead of the sum, and old squares fade. With d and first as above:
@@ -36,6 +44,7 @@ struct Madgrad : GradientRule {
 // squareRetention = sqrt((t - 1) / t), rate = (rate + epsilon) cbrt(t). The form of the authors' release.
 struct MirrorMadgrad : GradientRule {
   static constexpr Name NAME = "mirror_madgrad";
+  static constexpr bool TIED = true;
   enum { SQUARE, POINT };
   static constexpr auto SLOTS = names("square", "point");
   enum { RATE, WEIGHT_DECAY, SQUARE_RETENTION, EPSILON, INTAKE, FIRST };
@@ -50,6 +59,12 @@ struct MirrorMadgrad : GradientRule {
     state[SQUARE] = v;
     state[POINT] = z;
     return c[INTAKE] * (z - x);
+  }
+
+  // z <- x.
+  template <class T>
+  STEPTUNER_HD static void rebase(T x, T* state, const T*) {
+    state[POINT] = x;
   }
 };
 

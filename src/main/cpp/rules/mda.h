@@ -10,6 +10,7 @@ namespace steptuner {
 // weight = rate sqrt(t), inverseRoot = 1 / sqrt(t), intake = 1 - momentum. Jelassi and Defazio (2020).
 struct Mda : GradientRule {
   static constexpr Name NAME = "mda";
+  static constexpr bool TIED = true, PACED = true;  // z goes back to its start as 1 / sqrt(t)
   enum { SUM, START };
   static constexpr auto SLOTS = names("sum", "start");
   enum { WEIGHT, WEIGHT_DECAY, INVERSE_ROOT, INTAKE, FIRST };
@@ -23,6 +24,12 @@ struct Mda : GradientRule {
     state[START] = start;
     state[SUM] = s;
     return c[INTAKE] * (start - c[INVERSE_ROOT] * s - x);
+  }
+
+  // start <- x + inverseRoot s, so that z is x.
+  template <class T>
+  STEPTUNER_HD static void rebase(T x, T* state, const T* c) {
+    state[START] = x + c[INVERSE_ROOT] * state[SUM];
   }
 };
 

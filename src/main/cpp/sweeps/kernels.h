@@ -26,4 +26,5 @@
   FAMILY(hypergradient)                    \
   FAMILY(gradagrad)                        \
   FAMILY(dog)                              \
-  FAMILY(directed)
+  FAMILY(directed)                         \
+  FAMILY(rebase)

@@ -178,9 +178,9 @@ inline double coefficient(int segment, int number, Values values) {
 // Whether the exponential average comes after each sweep of a kernel, and how.
 enum Follower { NONE, FOLLOWS, SWEEP_OF_ITS_OWN };
 
-// Two sweeps of a kernel, the second one the other way.
+// Two sweeps of a kernel, the second one the other way. `present` is what st_plan_set_present takes; null for all tensors.
 inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t gradientType, Values values = PLAIN,
-                  Follower follower = NONE) {
+                  Follower follower = NONE, const int32_t* present = nullptr) {
   const std::vector<std::string> parts = split(st_kernel_describe(kernel), '|');
   const int operands = static_cast<int>(split(parts[2], ',').size());
   const int coefficients = static_cast<int>(split(parts[3], ',').size());
@@ -218,6 +218,7 @@ inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t
     require(st_plan_bind(plan, st_kernel_find("exponential_average", ""), averageSlots, 2, &average), "st_plan_bind");
     for (int s = 0; s < SEGMENTS; ++s) reinterpret_cast<double*>(st_binding_coefficients(plan, average))[s] = 0.1 + 0.3 * s;
   }
+  if (present) require(st_plan_set_present(plan, present), "st_plan_set_present");
   for (int times = 0; times < 2; ++times) {
     if (follower == FOLLOWS)
       require(st_sweep_followed(plan, binding, average, 0), "st_sweep_followed");

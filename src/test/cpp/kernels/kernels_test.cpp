@@ -2,7 +2,8 @@
 //
 // Every kernel of the table, in every pair of parameter and gradient types, through the C ABI, on the CPU, on every instruction set as
 // for tensors beyond the caches, and on another device whose memory this process can address (the emulation of CUDA): all memory and all
-// sums must have the same bits, and nothing outside of the tensors may have changed. Run under sanitizers, this is the memory and race
+// sums must have the same bits, and nothing outside of the tensors may have changed. Tensors that are left out do not change, nor anything
+// of the others. Run under sanitizers, this is the memory and race
 // check of the kernels.
 //
 //   kernels_test <device library> [every n-th type pair]
@@ -19,6 +20,17 @@ void compare(const Result& here, const Result& there, const char* where, int32_t
   ++failures;
   fprintf(stderr, "%s with parameters of type %d and gradients of type %d: other %s %s than on the CPU\n", st_kernel_describe(kernel),
           parameterType, gradientType, sums ? "memory" : "sums", where);
+}
+
+// Some tensors are left out: they are as they were, and the others do not notice.
+void leaveOut(int64_t cpu, int64_t other, int32_t kernel, int32_t parameterType, int32_t gradientType) {
+  constexpr int32_t NONE[TENSORS] = {}, SOME[TENSORS] = {0, 1, 1, 1, 0, 1};
+  const Result whole = run(cpu, kernel, parameterType, gradientType), before = run(cpu, kernel, parameterType, gradientType, PLAIN, NONE);
+  const Result here = run(cpu, kernel, parameterType, gradientType, PLAIN, SOME);
+  compare(here, run(other, kernel, parameterType, gradientType, PLAIN, SOME), "there, without some tensors,", kernel, parameterType,
+          gradientType);
+  for (double sum : before.sums) CHECK(sum == 0);
+  for (size_t i = 0; i < here.memory.size(); ++i) CHECK(here.memory[i] == (SOME[i % TENSORS] ? whole : before).memory[i]);
 }
 
 }  // namespace
@@ -41,6 +53,7 @@ int main(int count, char** arguments) {
         for (int64_t device : beyondCaches)
           compare(here, run(device, kernel, parameterType, gradientType), "beyond the caches", kernel, parameterType, gradientType);
         compare(here, run(other, kernel, parameterType, gradientType), "there", kernel, parameterType, gradientType);
+        if (parameterType == gradientType) leaveOut(cpu, other, kernel, parameterType, gradientType);
         ++runs;
       }
   printf("%d kernels and type pairs on %s against %s\n", runs, st_device_name(other), st_device_name(cpu));

@@ -95,8 +95,8 @@ public final class RestoreOptions {
 
   /**
    * Restores the state alone: parameters stay as they are, for trainers that load their weights themselves. The type of the parameters may
-   * then be another one with the same {@link DataType#stateType}. Tuners that rebuild the parameters from their state at every step, such
-   * as Mechanic, need the weights that belong to the file.
+   * then be another one with the same {@link DataType#stateType}. Where they are those of the file, bit for bit, the run goes on as after
+   * {@link #strict}. Where they are others, state that is tied to them is fitted to them, as by {@link Optimizer#parametersMoved()}.
    */
   public RestoreOptions keepParameters() {
     return new RestoreOptions(settings, newTensors, unusedTensors, order, groups, true, renamed);

@@ -59,7 +59,7 @@ public interface StepReport {
   double loss();
 
   /**
-   * |g| over all tensors, after the gradient multiplier and before clipping; NaN if nothing computed it: no guard, no clipping, and no
+   * |g| over all tensors that do not {@linkplain Optimizer#sitOut sit out}, after the gradient multiplier and before clipping; NaN if nothing computed it: no guard, no clipping, and no
    * tuner that needs it.
    */
   double gradientNorm();
@@ -126,6 +126,7 @@ public interface StepReport {
    *
    * <p>A schedule and a bound of the rate are in it. What a rule does to its own direction, such as the bias correction of Adam, is not.
    * NaN before the first step, and after a restore until a step is made; after a skipped step it is that of the last one that was made.
+   * 0 for a scope whose tensors all {@linkplain Optimizer#sitOut sit out}.
    *
    * @param scope as in {@link #learnedScale(int)}
    */

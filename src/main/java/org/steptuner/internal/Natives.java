@@ -79,6 +79,9 @@ public final class Natives {
   @Name("st_plan_zero_gradients")
   public static native int planZeroGradients(long plan, long stream, int verify);
 
+  @Name("st_plan_set_present")
+  public static native int planSetPresent(long plan, @Cast("const int32_t*") int[] present);
+
   @Name("st_plan_add_slot")
   public static native int planAddSlot(long plan, @Cast("int32_t*") int[] slot);
 

@@ -2,8 +2,10 @@
 package org.steptuner.tuner;
 
 import java.util.List;
+import org.steptuner.internal.engine.AbsentSums;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.ReferenceBehind;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
@@ -21,8 +23,11 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   private final double[] stepRate; // by segment: r
   private final double[] used; // by scope: r without bias correction and the factor of a group
   private final Sweep reference; // takes x as x0; null where the form has none
+  private final ReferenceBehind behind;
+  private Sweep moved; // AdaGrad; null until it is first needed
   private final Sweep sweep;
   private final Sweep.Sum[] summed; // what the form sums, weighted by r where the estimate wants it
+  private final AbsentSums absent; // what the form sums of its s; null for Adan, whose other sums forget the past as well
   private final Reduction sums;
   private final Reduction.Term[] terms;
   private final Reduction.Term moving; // how many segments have a positive rate
@@ -54,8 +59,15 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     stepRate = new double[plan.segments()];
     used = new double[scalars.length];
     reference = form.slots.contains("reference") ? plan.bind("reference", "") : null;
+    behind = new ReferenceBehind(plan, "sum");
     sweep = plan.bind("dadaptation", form.kernel);
     summed = form.sums.stream().map(sweep::sum).toArray(Sweep.Sum[]::new);
+    absent = switch (form) {
+      case SGD -> absentSums(() -> plan.bind("sum_norms", ""), "square");
+      case ADAM, LION -> absentSums(() -> plan.bind("sum_norms", ""), "norm");
+      case ADAGRAD -> absentSums(() -> putEpsilon(plan.bind("sum_norms_weighted", "")), "weighted", "norm");
+      case ADAN -> null;
+    };
     sums = reduction();
     terms = form.sums.stream().map(name -> sums.perScope()).toArray(Reduction.Term[]::new);
     moving = sums.perScope();
@@ -92,7 +104,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
       any |= stepRate[segment] > 0;
     }
     if (!any) return true;
-    if (reference != null && !referenced) reference.run();
+    if (reference != null && !referenced) attendance.capture(reference, "reference");
     referenced = true;
     sweep.put("gradientScale", guard.scale());
     for (int segment = 0; segment < plan.segments(); ++segment) {
@@ -213,7 +225,8 @@ final class DAdaptationOptimizer extends TunedOptimizer {
       final int scope = plan.scope(segment);
       final double scale = layerScale[plan.group(segment)];
       terms[0].add(scope, scale * (weighsSquares() ? r * r : r) * summed[0].of(segment));
-      for (int i = 1; i < terms.length; ++i) terms[i].add(scope, scale * summed[i].of(segment));
+      for (int i = 1; i < terms.length; ++i)
+        terms[i].add(scope, scale * (summed[i].of(segment) + (absent == null ? 0 : absent.of(i - 1, segment))));
       if (r > 0) moving.add(scope, 1);
     }
     sums.reduce();
@@ -231,6 +244,26 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   /** Whether the estimate is made of A and B, and not of n. */
   private boolean weighsSquares() {
     return form == DAdaptation.Form.ADAGRAD || form == DAdaptation.Form.ADAN;
+  }
+
+  // The point to which x is led is x from now on.
+  @Override
+  protected void rebase() {
+    if (!referenced || reference == null) return;
+    if (form == DAdaptation.Form.SGD) {
+      behind.run(segment -> -1);
+      return;
+    }
+    if (moved == null) moved = putEpsilon(plan.bind("dadaptation_moved", form.kernel));
+    moved.run();
+  }
+
+  private Sweep putEpsilon(Sweep to) {
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      to.put("epsilon", hyperparameters[plan.group(segment)].get("epsilon"));
+      to.set(segment);
+    }
+    return to;
   }
 
   @Override
@@ -253,19 +286,21 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   // Averages of gradients have the rate as their gain; the rule's have not.
   @Override
   protected List<Sweep> stateOfRule() {
-    final double first = momentumFactor();
     return switch (form) {
       case SGD -> hyperparameters[0].orZero("momentum") == 0 ? List.of() : List.of(buffer());
-      case ADAM -> List.of(
-          scaling("momentum", segment -> bias(segment, "beta1", first) * inverseRate(segment)),
-          scaling("square", segment -> bias(segment, "beta2", 1)));
+      case ADAM -> List.of(gained("momentum", "beta1"), corrected("square", "beta2"));
       case LION -> List.of(scaling("momentum", this::inverseRate));
-      case ADAN -> List.of(
-          scaling("momentum", segment -> bias(segment, "beta1", first) * inverseRate(segment)),
-          scaling("difference", segment -> bias(segment, "beta2", 1) * inverseRate(segment)),
-          scaling("square", segment -> bias(segment, "beta3", 1)));
+      case ADAN -> List.of(gained("momentum", "beta1"), gained("difference", "beta2"), corrected("square", "beta3"));
       case ADAGRAD -> super.stateOfRule();
     };
+  }
+
+  private Sweep gained(String slot, String beta) {
+    return scaling(slot, segment -> bias(segment, beta) * inverseRate(segment));
+  }
+
+  private Sweep corrected(String slot, String beta) {
+    return scaling(slot, segment -> bias(segment, beta));
   }
 
   private double inverseRate(int segment) {
@@ -273,16 +308,17 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   }
 
   /** What the rule is going to divide an average by, where the tuner did not. */
-  private double bias(int segment, String beta, double factor) {
+  private double bias(int segment, String beta) {
+    final double factor = beta.equals("beta1") ? momentumFactor() : 1;
     return settings.biasCorrection ? 1 : 1 - Math.pow(hyperparameters[plan.group(segment)].get(beta) * factor, report.step());
   }
 
+  // The point x - (x0 - s), by the rate with which gradients came into it.
   private Sweep buffer() {
+    final double momentum = hyperparameters[0].orZero("momentum") * momentumFactor();
     final Sweep buffer = plan.bind("dadaptation_buffer", "");
-    for (int segment = 0; segment < plan.segments(); ++segment) {
-      final double rate = stepRate[segment] * hyperparameters[plan.group(segment)].orZero("momentum") * momentumFactor();
-      buffer.put("factor", rate > 0 ? 1 / rate : 0).set(segment);
-    }
+    for (int segment = 0; segment < plan.segments(); ++segment)
+      buffer.put("factor", stepRate[segment] * momentum > 0 ? 1 / (stepRate[segment] * momentum) : 0).set(segment);
     return buffer;
   }
 

@@ -46,7 +46,8 @@ import org.steptuner.rule.SGD;
  * <p>State: three words per element: s, x0 and the average; two without the average. s is kept in units of the first d, so that its squares
  * are not too small for float32. Words moved per element: 8, without the average 6; the guard and clipping move no more. One word more is
  * moved where d must be known before x is written: with {@link #resetting}, in Prodigy's dual averaging where G is positive, and in a
- * sharded training. x is made of x0 and s at every step: a change that the trainer makes to x in between is overwritten.
+ * sharded training. x is made of x0 and s at every step: a trainer that writes into x calls
+ * {@link org.steptuner.Optimizer#parametersMoved()}, or its change is overwritten.
  *
  * <p>Where the rate is 0 a step changes nothing, and a group whose factor is 0 stays where it is. While all gradients have been 0 (and G
  * is 0), nothing changes either.

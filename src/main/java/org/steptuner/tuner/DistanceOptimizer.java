@@ -2,8 +2,10 @@
 package org.steptuner.tuner;
 
 import java.util.Map;
+import org.steptuner.internal.engine.AbsentSums;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.ReferenceBehind;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
@@ -27,6 +29,10 @@ final class DistanceOptimizer extends TunedOptimizer {
   private final Reduction.Term moving; // how many segments have a positive rate
   private final Reduction.Term observedProduct; // sum of r <g, s>, and |s|^2; of the old s
   private final Reduction.Term observedSum;
+  private final AbsentSums absent; // |s|^2
+  private final ReferenceBehind behind;
+  private Sweep moved; // with an average; null until it is first needed
+  private Sweep clear; // s of tensors that sit out; likewise
   private final Sweep apply;
   private final Sweep.Sum product;
   private final Sweep.Sum sumSquare;
@@ -59,6 +65,8 @@ final class DistanceOptimizer extends TunedOptimizer {
     observedProduct = observed.perScope();
     observedSum = observed.perScope();
     guard.addL1(observe, observed);
+    absent = absentSums(() -> plan.bind("sum_norms", ""), "square");
+    behind = new ReferenceBehind(plan, "sum");
     apply = plan.bind(settings.averaging ? "distance_apply_averaged" : "distance_apply", "");
     product = apply.sum("gradientSum");
     sumSquare = apply.sum("sumSquare");
@@ -84,10 +92,14 @@ final class DistanceOptimizer extends TunedOptimizer {
       moves |= scalars[scope].moves;
     }
     if (!moves) return true;
-    if (!referenced) reference.run();
+    if (!referenced) {
+      attendance.capture(reference, "reference");
+      if (settings.averaging) attendance.miss("average");
+    }
     referenced = true;
     for (int segment = 0; segment < plan.segments(); ++segment) put(segment);
     apply.runLast();
+    for (DistanceScalars one : scalars) if (one.resetsNow) resetAbsent(one);
     sumsWaiting = !early;
     lastScale = guard.scale();
     lastRate = report.rate();
@@ -100,7 +112,7 @@ final class DistanceOptimizer extends TunedOptimizer {
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int scope = plan.scope(segment);
       final double r = rate(plan.group(segment));
-      if (early) observedSum.add(scope, earlySum.of(segment));
+      if (early) observedSum.add(scope, earlySum.of(segment) + absent.of(0, segment));
       if (r == 0) continue;
       moving.add(scope, 1);
       squares.add(scope, square.of(segment));
@@ -135,6 +147,18 @@ final class DistanceOptimizer extends TunedOptimizer {
     apply.set(segment);
   }
 
+  /** A scope that begins again does so with all its tensors, also those that sit out: their x is their x0, and s is 0. */
+  private void resetAbsent(DistanceScalars scope) {
+    attendance.overAbsent(one -> scalars[one] == scope, () -> {
+      if (clear == null) clear = plan.bind("vector_combination", "", Map.of("a", "sum", "b", "sum", "c", "sum"));
+      clear.put("x", 0).put("y", 0).put("z", 0);
+      clear.setAll();
+      clear.run();
+      attendance.follow("reference");
+    });
+    for (int segment = 0; segment < plan.segments(); ++segment) if (scalars[plan.scope(segment)] == scope) absent.clear(segment);
+  }
+
   /** Takes the sums of the last step, and with them the d of the next one. */
   @Override
   protected void settle() {
@@ -145,7 +169,7 @@ final class DistanceOptimizer extends TunedOptimizer {
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int scope = plan.scope(segment);
       summedProduct.add(scope, lastScale * unit * lastFactor(segment) * product.of(segment));
-      summedSquare.add(scope, unit * unit * sumSquare.of(segment));
+      summedSquare.add(scope, unit * unit * (sumSquare.of(segment) + absent.of(0, segment)));
     }
     for (int scope = 0; scope < scalars.length; ++scope)
       scalars[scope].finish(lastRate, summedProduct.of(scope), summedSquare.of(scope));
@@ -154,6 +178,28 @@ final class DistanceOptimizer extends TunedOptimizer {
   // The rate of a segment in the step whose sums are waiting; the report may be of a later step, which was skipped.
   private double lastFactor(int segment) {
     return lastRate * rateFactor(plan.group(segment));
+  }
+
+  // x0 goes where x went, and so does the average of the x.
+  @Override
+  protected void rebase() {
+    if (!referenced) return;
+    if (!settings.averaging) {
+      rejoin();
+      return;
+    }
+    if (moved == null) moved = plan.bind("distance_moved", "");
+    for (int segment = 0; segment < plan.segments(); ++segment) {
+      moved.put("factor", -scalars[plan.scope(segment)].factor * unit);
+      moved.set(segment);
+    }
+    moved.run();
+  }
+
+  // The factor has changed, and with it what would be rebuilt.
+  @Override
+  protected void rejoin() {
+    if (referenced) behind.run(segment -> -scalars[plan.scope(segment)].factor * unit);
   }
 
   @Override

@@ -59,8 +59,9 @@ public final class DoG extends TunerBuilder<DoG> {
     ACCUMULATED,
     /**
      * It is not kept, but computed from x0 and x, as the release does. This moves a word less per element. While r is small, x moves by a
-     * few units in its last place in all types but float64, and r is too large by some tenths of a percent then. A change that the
-     * trainer makes to x is seen after the next step. Refused for 16-bit parameters, in which x would never move.
+     * few units in its last place in all types but float64, and r is too large by some tenths of a percent then. A change that the trainer
+     * makes to x is seen after the next step, unless {@link org.steptuner.Optimizer#parametersMoved()} is called. Refused for 16-bit
+     * parameters, in which x would never move.
      */
     RECOMPUTED
   }

@@ -2,6 +2,7 @@
 package org.steptuner.tuner;
 
 import java.util.Arrays;
+import java.util.Map;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
@@ -10,6 +11,8 @@ import org.steptuner.internal.engine.TunedOptimizer;
 
 /** The sweeps of DoG: observe, then apply, whose sum waits for the next step. */
 final class DoGOptimizer extends TunedOptimizer {
+  private static final Map<String, String> BOTH = Map.of("a", "displacement", "b", "displacement");
+
   private final DoG settings;
   private final DoGScalars[] scalars; // by scope
   private final Reduction sums;
@@ -24,6 +27,7 @@ final class DoGOptimizer extends TunedOptimizer {
   private final Reduction.Term startSquare;
   private final double[] distanceSquare; // by scope, of this process, after the last step
   private boolean distanceWaiting;
+  private Sweep ways; // |x - x0|^2; null until the tensors have changed
 
   DoGOptimizer(Engine engine, DoG settings) {
     super(engine);
@@ -75,7 +79,7 @@ final class DoGOptimizer extends TunedOptimizer {
     startSums.collect();
     startSums.reduce();
     // A scope that joined later brought its x0 with it.
-    if (reference != null && beginningScopes() == scalars.length) reference.run();
+    if (reference != null && beginningScopes() == scalars.length) attendance.capture(reference, "reference");
     for (int scope = 0; scope < scalars.length; ++scope)
       if (!scalars[scope].begun) scalars[scope].start(Math.sqrt(startSquare.of(scope)));
   }
@@ -113,6 +117,25 @@ final class DoGOptimizer extends TunedOptimizer {
     apply.await();
     Arrays.fill(distanceSquare, 0);
     for (int segment = 0; segment < plan.segments(); ++segment) distanceSquare[plan.scope(segment)] += applied.of(segment);
+  }
+
+  // An x0 that is kept is x from now on, and so is the average of the x; r is not less than it was. A sum of steps stays what it is.
+  @Override
+  protected void rebase() {
+    if (reference != null) attendance.follow("reference");
+    if (settings.averages()) attendance.follow("average");
+  }
+
+  // The distance of scopes that have other tensors now.
+  @Override
+  protected void tensorsChanged(boolean[] changed) {
+    if (ways == null) ways = reference == null ? plan.bind("vector_products", "", BOTH) : plan.bind("parameter_distance", "");
+    final Sweep.Sum square = ways.sum(reference == null ? "aSquare" : "distanceSquare");
+    ways.run();
+    ways.await();
+    for (int scope = 0; scope < scalars.length; ++scope) if (changed[scope]) distanceSquare[scope] = 0;
+    for (int segment = 0; segment < plan.segments(); ++segment)
+      if (changed[plan.scope(segment)]) distanceSquare[plan.scope(segment)] += square.of(segment);
   }
 
   @Override

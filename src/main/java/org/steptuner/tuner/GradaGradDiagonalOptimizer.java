@@ -69,6 +69,12 @@ final class GradaGradDiagonalOptimizer extends TunedOptimizer {
     for (int scope = 0; scope < gamma.length; ++scope) gamma[scope] = initialRate * (growth.of(scope) / Math.max(1, elements.of(scope)));
   }
 
+  // z is where x is.
+  @Override
+  protected void rebase() {
+    if (averages) attendance.follow("point");
+  }
+
   @Override
   protected String whyNotFrozen() {
     return "every weight has a rate of its own";

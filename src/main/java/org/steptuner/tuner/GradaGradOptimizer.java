@@ -72,6 +72,12 @@ final class GradaGradOptimizer extends TunedOptimizer {
     }
   }
 
+  // z is where x is.
+  @Override
+  protected void rebase() {
+    if (averages) attendance.follow("point");
+  }
+
   @Override
   protected String whyNotFrozen() {
     return averages ? "its momentum averages points, and that of the rule gradients" : super.whyNotFrozen();

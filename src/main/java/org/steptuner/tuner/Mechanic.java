@@ -26,7 +26,8 @@ import org.steptuner.rule.Rule;
  * <p>State: two words per element over the base rule's (Delta and the reference), one with {@link Delta#RECOMPUTED}. Words moved per
  * element over AdamW: 11 (TORCH with decay: 12, of which 1 is the guard against non-finite gradients).
  *
- * <p>x is rebuilt from the reference and Delta at every step: a change that the trainer makes to x in between is overwritten. The
+ * <p>x is rebuilt from the reference and Delta at every step: a trainer that writes into x calls
+ * {@link org.steptuner.Optimizer#parametersMoved()}, or its change is overwritten. The
  * reference is what x holds at the first step.
  */
 public final class Mechanic extends TunerBuilder<Mechanic> {

@@ -4,6 +4,7 @@ package org.steptuner.tuner;
 import java.util.Map;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.ReferenceBehind;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
@@ -71,6 +72,7 @@ final class MechanicOptimizer extends TunedOptimizer {
   private final Sweep reference; // takes x as the reference
   private final Sweep first; // gives the sums that h is made of
   private final Sweep second; // writes x
+  private final ReferenceBehind behind;
   private final Reduction sums;
   private final Reduction.Term gradientSquare; // |g|^2
   private final Reduction.Term deltaGradient; // <Delta, g>, Delta not yet discounted where it is stored
@@ -85,7 +87,7 @@ final class MechanicOptimizer extends TunedOptimizer {
   private final double[] keptDelta;
   private final double[] keptSquare;
   private boolean sumsWaiting;
-  private Sweep products; // null until a checkpoint with other tensors was restored
+  private Sweep products; // null until the tensors have changed
 
   MechanicOptimizer(Engine engine, Mechanic settings) {
     super(engine);
@@ -105,6 +107,7 @@ final class MechanicOptimizer extends TunedOptimizer {
             ? guard.bindObserver(arrangement.first, "")
             : plan.bind(arrangement.first, arrangement.ruleInFirst ? ruleKernel() : "");
     second = plan.bind(arrangement.second, arrangement.ruleInSecond ? ruleKernel() : "");
+    behind = new ReferenceBehind(plan, "delta");
     final boolean kept = arrangement == Arrangement.OBSERVE_APPLY;
     sums = reduction();
     gradientSquare = sums.perScope(first.sum("gradientSquare"));
@@ -132,7 +135,7 @@ final class MechanicOptimizer extends TunedOptimizer {
     if (!acceptObserved()) return false;
     for (int scope = 0; scope < scalars.length; ++scope) feedback[scope] = feedback(scope);
     if (observes() && guard.refuses(finite && feedbackIsFinite() ? 0 : Double.NaN)) return false;
-    if (!referenced) reference.run();
+    if (!referenced) attendance.capture(reference, "reference");
     referenced = true;
     for (int scope = 0; scope < scalars.length; ++scope)
       if (Double.isFinite(feedback[scope])) scalars[scope].update(feedback[scope]);
@@ -232,6 +235,7 @@ final class MechanicOptimizer extends TunedOptimizer {
 
   /** h = &lt;Delta, g&gt; + c &lt;Delta, y&gt;. */
   private double feedback(int scope) {
+    if (attendance.absent(scope)) return 0;
     if (settings.decay == 0) return deltaGradient.of(scope);
     // Without a direction of decay there is none, however small epsilon is.
     if (pointSquare.of(scope) == 0) return deltaGradient.of(scope) + 0.0;
@@ -274,7 +278,7 @@ final class MechanicOptimizer extends TunedOptimizer {
   @Override
   protected void tensorsChanged(boolean[] changed) {
     if (arrangement != Arrangement.OBSERVE_APPLY || !referenced) return;
-    if (products == null) products = plan.bind("hypergradient_observe_decay", "", Map.of("direction", "delta"));
+    if (products == null) products = plan.bind("parameter_products", "", Map.of("direction", "delta"));
     final Sweep.Sum delta = products.sum("parameterDirection");
     final Sweep.Sum square = products.sum("parameterSquare");
     products.run();
@@ -286,6 +290,20 @@ final class MechanicOptimizer extends TunedOptimizer {
       keptDelta[scope] += delta.of(segment);
       keptSquare[scope] += square.of(segment);
     }
+  }
+
+  // x is rebuilt from the reference, where Delta is stored. Where it is not, Delta is 0 from now on: the way to x would be multiplied by
+  // every change of the scale, and lead x away from where it was put.
+  @Override
+  protected void rebase() {
+    if (!referenced) return;
+    if (settings.delta() == Mechanic.Delta.RECOMPUTED) reference.run();
+    else behind.run(segment -> learnedScale(plan.scope(segment)));
+  }
+
+  @Override
+  protected void rejoin() {
+    rebase(); // the scale has changed
   }
 
   @Override

@@ -9,7 +9,7 @@ import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
 import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
-import org.steptuner.internal.engine.Plan;
+import org.steptuner.internal.engine.Kernel;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.Rule;
@@ -280,7 +280,7 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
 
   @Override
   List<String> tunerSlots() {
-    final List<String> slots = new ArrayList<>(Plan.slotsOf(MetaForm.sweep(this), rule.kernel()));
+    final List<String> slots = new ArrayList<>(Kernel.slotsOf(MetaForm.sweep(this), rule.kernel()));
     slots.removeAll(ruleSlots());
     return slots;
   }

@@ -45,7 +45,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
   @Override
   protected boolean advance(long step) {
     if (!guard.guard()) return false;
-    if (step == 1 && !released) keep.run();
+    if (step == 1 && !released) attendance.capture(keep, "reference");
     sweep.put("gradientScale", sourceScale());
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int group = plan.group(segment);
@@ -57,7 +57,7 @@ final class NewtonRateOptimizer extends TunedOptimizer {
       used[scope] = scalars[scope].rate;
       scalars[scope].factor = 0;
     }
-    if (released && step == settings.interval + 1) keep.run();
+    if (released && step == settings.interval + 1) attendance.capture(keep, "reference");
     else if (released ? step > 1 && (step - 1) % settings.interval == 0 : step % settings.interval == 0) endWindow();
     return true;
   }
@@ -79,6 +79,12 @@ final class NewtonRateOptimizer extends TunedOptimizer {
   @Override
   protected String whyNotFrozen() {
     return null;
+  }
+
+  // The way of the window is that from here on: what the trainer did is no step.
+  @Override
+  protected void rebase() {
+    attendance.follow("reference");
   }
 
   @Override

@@ -7,7 +7,7 @@ import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
 import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
-import org.steptuner.internal.engine.Plan;
+import org.steptuner.internal.engine.Kernel;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.AdamW;
@@ -33,7 +33,7 @@ import org.steptuner.rule.Rule;
  * <p>State: five words per element (m, v, s, x0, x0 - x), one less with {@link Displacement#ACCUMULATED} or RECOMPUTED, one less with beta1
  * = 0. Words moved per element: 14, with a decay in the gradient 15; RECOMPUTED 13; two less with beta1 = 0. The guard against non-finite
  * gradients moves no more, clipping moves one more. A step reads sums back once. With STORED x is rebuilt from x0 and x0 - x at every step:
- * a change that the trainer makes to x in between is overwritten.
+ * a trainer that writes into x calls {@link org.steptuner.Optimizer#parametersMoved()}, or its change is overwritten.
  *
  * <p>A step whose rate is 0 (a schedule may begin or end so) changes nothing at all: not x, not the state, not the count of steps in the
  * bias correction. That is the release's behaviour. A step changes nothing either while all gradients so far have been 0. A group with a
@@ -269,7 +269,7 @@ public final class Prodigy extends TunerBuilder<Prodigy> {
 
   @Override
   List<String> ruleSlots() {
-    if (scheduleFree()) return Plan.slotsOf(rule.kernel());
+    if (scheduleFree()) return Kernel.slotsOf(rule.kernel());
     return hasMomentum() ? List.of("momentum", "square") : List.of("square");
   }
 

@@ -4,8 +4,10 @@ package org.steptuner.tuner;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.ToDoubleFunction;
+import org.steptuner.internal.engine.AbsentSums;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
+import org.steptuner.internal.engine.ReferenceBehind;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
@@ -23,10 +25,13 @@ final class ProdigyOptimizer extends TunedOptimizer {
   private final AdamForm[] forms; // by group
   private final ProdigyScalars[] scalars; // by scope
   private final Sweep reference; // takes x as x0; null where there is none
+  private final ReferenceBehind behind;
+  private Sweep behindOffset; // null until it is first needed
   private final Sweep observe;
   private final Sweep apply;
   private final Sweep.Sum observedProgress;
   private final Sweep.Sum observedNorm;
+  private final AbsentSums absent; // |s|_1
   private final Reduction sums;
   private final Reduction.Term gradientSquare; // |g|^2
   private final Reduction.Term progress; // d/d0 r <g, x0 - x>
@@ -57,6 +62,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
     frozen = new boolean[scalars.length];
     final boolean accumulated = settings.displacement == Prodigy.Displacement.ACCUMULATED;
     reference = accumulated ? null : plan.bind("reference", "");
+    behind = new ReferenceBehind(plan, "displacement");
     final String observer =
         "prodigy_observe" + (stored || accumulated ? "_stored" : "") + (stored && coupled ? "_coupled" : "") + (sliced ? "_sliced" : "");
     observe = settings.observesL1() ? guard.bindObserver(observer, "adam") : plan.bind(observer, "adam");
@@ -66,6 +72,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
         scheduleFree
             ? plan.bind("prodigy_apply" + arrangement, ruleKernel())
             : plan.bind("prodigy_apply" + arrangement + (momentum ? "" : "_without_momentum"), "adam");
+    absent = absentSums(this::absentNorms, "norm");
     observedProgress = observe.sum("progress");
     observedNorm = observe.sum("sumNorm");
     sums = reduction();
@@ -87,13 +94,13 @@ final class ProdigyOptimizer extends TunedOptimizer {
     setObserve();
     // A decay in the gradient needs x at once where x is rebuilt.
     final boolean early = stored && coupled && !referenced;
-    if (early) reference.run();
+    if (early) attendance.capture(reference, "reference");
     observe.run();
     if (!takeSums()) {
       if (early) plan.fill("reference", 0);
       return false;
     }
-    if (!referenced && !early && reference != null) reference.run();
+    if (!referenced && !early && reference != null) attendance.capture(reference, "reference");
     referenced = true;
     // Where no rate is positive, |s|_1 is not looked at: s would only decay.
     for (int scope = 0; scope < scalars.length; ++scope) frozen[scope] = moving.of(scope) == 0 || sumNorm.of(scope) == 0;
@@ -107,6 +114,15 @@ final class ProdigyOptimizer extends TunedOptimizer {
     setApply();
     apply.runLast();
     return true;
+  }
+
+  private Sweep absentNorms() {
+    final Sweep norms = plan.bind(sliced ? "sum_norms_sliced" : "sum_norms", "");
+    if (sliced) {
+      norms.put("period", settings.slice);
+      norms.setAll();
+    }
+    return norms;
   }
 
   private void setObserve() {
@@ -142,7 +158,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
       final int scope = plan.scope(segment);
       // Before the first step x0 is x.
       if (referenced) progress.add(scope, oldWeight[scope] * stepRate[segment] * observedProgress.of(segment));
-      sumNorm.add(scope, observedNorm.of(segment));
+      sumNorm.add(scope, observedNorm.of(segment) + absent.of(0, segment));
       moving.add(scope, 1);
     }
     guard.reduce(sums);
@@ -216,6 +232,18 @@ final class ProdigyOptimizer extends TunedOptimizer {
   /** What the rule is going to divide an average by, where the tuner did not. */
   private double bias(int segment, ToDoubleFunction<AdamForm> beta) {
     return settings.biasCorrection ? 1 : 1 - Math.pow(beta.applyAsDouble(forms[plan.group(segment)]), report.step());
+  }
+
+  // x0 goes with x, and what x0 - x was before stays. Where that is computed from x it is 0 from now on: the trainer's way is no progress.
+  @Override
+  protected void rebase() {
+    if (!referenced || reference == null) return;
+    if (!stored) reference.run();
+    else if (!scheduleFree) behind.run(segment -> -1);
+    else {
+      if (behindOffset == null) behindOffset = plan.bind("reference_behind_offset", "");
+      behindOffset.run();
+    }
   }
 
   @Override

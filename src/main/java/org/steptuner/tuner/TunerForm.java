@@ -6,7 +6,7 @@ import java.util.Objects;
 import org.steptuner.ParameterSet;
 import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
-import org.steptuner.internal.engine.Plan;
+import org.steptuner.internal.engine.Kernel;
 import org.steptuner.internal.engine.StateSlot;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
@@ -41,7 +41,7 @@ abstract class TunerForm {
 
   /** The state slots of the rule. A tuner with a formula of its own names those that it uses. */
   List<String> ruleSlots() {
-    return Plan.slotsOf(rule.kernel());
+    return Kernel.slotsOf(rule.kernel());
   }
 
   /** The tuner's own state slots. */

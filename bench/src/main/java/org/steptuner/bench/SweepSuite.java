@@ -10,6 +10,7 @@ import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
+import org.steptuner.internal.engine.Kernel;
 import org.steptuner.internal.engine.Plan;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.rule.AdaGrad;
@@ -96,7 +97,7 @@ final class SweepSuite {
     Arrays(Device device, DataType type, long size, Memory gradients, Memory updates, List<Kind> kinds) {
       parameters = Memory.filled(type, size, 1, 1);
       final Set<String> slots = new LinkedHashSet<>();
-      for (Kind kind : kinds) slots.addAll(Plan.slotsOf(kind.sweep, kind.kernel));
+      for (Kind kind : kinds) slots.addAll(Kernel.slotsOf(kind.sweep, kind.kernel));
       final ParameterSet set =
           ParameterSet.on(device)
               .add("x", parameters.address(), type, gradients.address(), type, updates.address(), size)

@@ -2,6 +2,7 @@
 package org.steptuner.internal.engine;
 
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -56,12 +57,13 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
     nextSteps.begin();
     before.release();
     plan.keepState(nextEngine.slotNames());
+    nextEngine.attendance.goOn(nextSteps);
   }
 
   @Override
   public final void change(Settings settings, Function<Engine, TunedOptimizer> tuner) {
     exclusively(() -> {
-      evaluation.checkTraining();
+      evaluation.checkTraining("applyTo()");
       Succession.change(this, settings, tuner);
     });
   }
@@ -69,7 +71,7 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
   @Override
   public final void freeze() {
     exclusively(() -> {
-      evaluation.checkTraining();
+      evaluation.checkTraining("freeze()");
       final String why = report.step == 0 ? "nothing has been learned before the first step" : Succession.whyNotFrozen(this);
       if (why != null) throw new IllegalStateException("cannot freeze " + settings().description() + ": " + why);
       Succession.freeze(this);
@@ -95,7 +97,7 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
   final StepReport step(double loss, boolean hasLoss, int part) {
     use.begin();
     try {
-      evaluation.checkTraining();
+      evaluation.checkTraining("the next step");
       if (report.step >= engine.settings.tuneFor() && Succession.whyNotFrozen(this) == null) Succession.freeze(this);
       steps.step(loss, hasLoss, part);
       return report;
@@ -160,6 +162,29 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
   }
 
   @Override
+  public final void sitOut(Collection<String> tensors) {
+    final boolean[] which = numbers(tensors);
+    exclusively(() -> {
+      evaluation.checkTraining("sitOut()");
+      engine.attendance.change(steps, which);
+    });
+  }
+
+  @Override
+  public final void parametersMoved() {
+    parametersMoved(tensorNames());
+  }
+
+  @Override
+  public final void parametersMoved(Collection<String> tensors) {
+    final boolean[] which = numbers(tensors);
+    exclusively(() -> {
+      evaluation.checkTraining("parametersMoved()");
+      engine.attendance.moved(steps, which);
+    });
+  }
+
+  @Override
   public final Map<String, double[]> scalars() {
     final Map<String, double[]> scalars = new LinkedHashMap<>();
     exclusively(() -> steps.showScalars(scalars));
@@ -195,7 +220,7 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
   public final void save(Path file, Map<String, byte[]> entries) {
     Objects.requireNonNull(file, "file");
     final Map<String, byte[]> own = CallerEntries.copy(entries);
-    exclusively(() -> background.awaitThen(() -> evaluation.whileTraining(() -> write(file, own))));
+    exclusively(() -> background.awaitThen(() -> evaluation.whileTraining(() -> ofAll(() -> write(file, own)))));
   }
 
   private void write(Path file, Map<String, byte[]> entries) {
@@ -227,12 +252,17 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
   private Snapshot snapshot(Map<String, byte[]> entries) {
     final Snapshot[] taken = new Snapshot[1];
     try {
-      evaluation.whileTraining(() -> taken[0] = new Snapshot(this, entries));
+      evaluation.whileTraining(() -> ofAll(() -> taken[0] = new Snapshot(this, entries)));
       return taken[0];
     } catch (RuntimeException | Error e) {
       if (taken[0] != null) taken[0].close();
       throw e;
     }
+  }
+
+  /** Saves as if no tensor sat out. */
+  private void ofAll(Runnable saving) {
+    engine.attendance.whileAllPresent(steps, saving);
   }
 
   @Override
@@ -255,7 +285,21 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
 
   /** Gives all tensors the state of tensors that join a run with the parameters that they have. */
   final void startState() {
-    engine.fresh.join();
+    overAll(engine.fresh::join);
+  }
+
+  /** Runs sweeps over all tensors, also those that sit out. */
+  final void overAll(Runnable sweeps) {
+    engine.attendance.overAll(sweeps);
+  }
+
+  /**
+   * State was restored without the parameters.
+   *
+   * @param which by tensor: whether the parameters are others than those that the state belongs to
+   */
+  final void parametersDiffer(boolean[] which) {
+    engine.attendance.moved(steps, which);
   }
 
   final Settings settings() {

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.steptuner.CheckpointException;
@@ -94,7 +95,7 @@ public final class CheckpointReader {
       final List<Transfer> state = new ArrayList<>();
       for (int t = 0; t < here.tensors().size(); ++t) {
         if (match.source(t) < 0) continue;
-        if (!options.keepsParameters()) parameters.add(transfer(optimizer, null, t, match));
+        parameters.add(parameters(t, saved, match));
         if (!match.restarts(t)) for (String slot : here.slots()) state.add(transfer(optimizer, slot, t, match));
       }
       for (Transfer transfer : parameters) archive.check(transfer.entry, transfer.bytes);
@@ -102,11 +103,13 @@ public final class CheckpointReader {
       writing(archive.file(), () -> {
         optimizer.evaluation.training(); // parameters that stay must be those of training
         begin.run();
-        write(optimizer, archive, parameters);
+        final boolean[] kept = options.keepsParameters() ? others(optimizer, archive, parameters) : null;
+        if (kept == null) write(optimizer, archive, parameters);
         if (match.startsSome()) optimizer.startState();
         write(optimizer, archive, state);
         optimizer.evaluation.restored();
         optimizer.stepping().resume(saved.steps(), saved.skippedSteps(), scalars, match.changedScopes());
+        if (kept != null) optimizer.parametersDiffer(kept);
       });
       return match.report(entries);
   }
@@ -121,6 +124,27 @@ public final class CheckpointReader {
 
   private static Transfer transfer(BoundOptimizer optimizer, String slot, int tensor, Match match) {
     return new Transfer(Checkpoint.entry(slot, match.source(tensor)), slot, tensor, optimizer.plan.bytes(slot, tensor));
+  }
+
+  private static Transfer parameters(int tensor, Manifest saved, Match match) {
+    final Manifest.Tensor source = saved.tensors().get(match.source(tensor));
+    return new Transfer(Checkpoint.entry(null, match.source(tensor)), null, tensor, source.count() * source.type().bytes());
+  }
+
+  /** By tensor: whether its parameters are others than those of the file, which its state belongs to. */
+  private static boolean[] others(BoundOptimizer optimizer, Archive archive, List<Transfer> parameters) throws IOException {
+    final boolean[] differ = new boolean[optimizer.parameters().tensors().size()];
+    for (Transfer transfer : parameters) {
+      final int tensor = transfer.tensor;
+      differ[tensor] = transfer.bytes != optimizer.plan.bytes(null, tensor);
+      if (differ[tensor]) continue; // of another type
+      archive.array(transfer.entry, transfer.bytes, (offset, bytes, count) -> {
+        final byte[] here = new byte[count];
+        optimizer.plan.read(null, tensor, offset, here, count);
+        differ[tensor] |= !Arrays.equals(here, 0, count, bytes, 0, count);
+      });
+    }
+    return differ;
   }
 
   private interface Writing {

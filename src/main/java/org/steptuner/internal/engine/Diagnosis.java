@@ -34,8 +34,10 @@ final class Diagnosis {
     try (Pair pair = new Pair(null, null)) {
       for (int t = 0; t < tensors.size(); ++t) {
         parameters[t] = pair.first(t) > 0;
-        gradients[t] = tensors.get(t).gradientAddress() != 0 && pair.second(t) > 0;
-        gradientSize[t] = pair.size(t);
+        // Of tensors that sit out, nobody looks at the gradients.
+        final boolean has = tensors.get(t).gradientAddress() != 0 && !plan.isAbsent(t);
+        gradients[t] = has && pair.second(t) > 0;
+        gradientSize[t] = has ? pair.size(t) : 0;
       }
     }
     final List<String> names = plan.slots();
@@ -69,6 +71,9 @@ final class Diagnosis {
         if (second != null) {
           other = count == 0 ? 0 : plan.address(second, t);
           otherType = plan.type(second, t);
+        } else if (plan.isAbsent(t)) { // the parameters stand for it
+          other = address;
+          otherType = type;
         } else if (other == 0) { // an update stands for it, of which nobody asks
           other = tensor.updateAddress();
           otherType = tensor.parameterType().stateType();

@@ -18,15 +18,17 @@ public final class Engine {
   final LossScaling lossScaling; // null: none
   final GradientGuard guard;
   final FreshState fresh;
-  private final Plan.Owned owned; // sweeps and scratch slots of the steps
+  private final Owned owned; // sweeps and scratch slots of the steps
+  final Attendance attendance;
 
   private Engine(Settings settings, ParameterSet parameters) {
     this.settings = settings;
     groups = new Groups(settings, parameters);
     final List<StateSlot> slots = slots();
     plan = new Plan(parameters, slots.stream().map(StateSlot::name).toList(), settings.scope());
-    owned = plan.new Owned();
+    owned = new Owned(plan);
     fresh = new FreshState(plan, slots);
+    attendance = new Attendance(plan, fresh);
     try {
       plan.setStream(settings.stream());
       fresh.initialise();
@@ -47,9 +49,10 @@ public final class Engine {
     report = before.report;
     groups = new Groups(settings, plan.parameters());
     fresh = new FreshState(plan, slots());
+    attendance = before.attendance;
     processes = processes(settings, plan.parameters());
     lossScaling = settings.lossScale() == null ? null : new LossScaling(settings.lossScale(), before.lossScaling);
-    owned = plan.new Owned();
+    owned = new Owned(plan);
     try {
       guard = owned.collect(this::guard);
       guard.setMultiplier(before.guard.given());

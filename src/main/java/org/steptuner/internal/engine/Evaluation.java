@@ -76,7 +76,7 @@ final class Evaluation {
   }
 
   private void go(Sweep there, Point to) {
-    there.run();
+    optimizer.overAll(there::run);
     point = to;
   }
 
@@ -107,11 +107,15 @@ final class Evaluation {
     point = Point.TRAINING;
   }
 
-  /** @throws IllegalStateException if the training parameters are not in their place */
-  void checkTraining() {
-    if (point == Point.AVERAGES)
-      throw new IllegalStateException("the parameters are their averages: call swapAverages() first");
+  /**
+   * Refuses a call that needs the training parameters in their place.
+   *
+   * @param call what was to be done
+   * @throws IllegalStateException if they are not
+   */
+  void checkTraining(String call) {
+    if (point == Point.AVERAGES) throw new IllegalStateException("the parameters are their averages: call swapAverages() before " + call);
     if (point == Point.EVALUATED)
-      throw new IllegalStateException("the parameters are those to evaluate: call training() first");
+      throw new IllegalStateException("the parameters are those to evaluate: call training() before " + call);
   }
 }

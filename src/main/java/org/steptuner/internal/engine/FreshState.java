@@ -24,9 +24,18 @@ final class FreshState {
   /** Of tensors that join a run, with the parameters that they have now. It overwrites the state of all tensors. */
   void join() {
     for (StateSlot slot : slots) {
-      if (slot.followsParameters())
-        copies.computeIfAbsent(slot.name(), name -> plan.bind("reference", "", Map.of("reference", name))).run();
+      if (slot.followsParameters()) copy(slot.name());
       else plan.fill(slot.name(), slot.initialValue());
     }
+  }
+
+  /** Copies the parameters to a slot. */
+  void copy(String slot) {
+    copies.computeIfAbsent(slot, name -> plan.bind("reference", "", Map.of("reference", name))).run();
+  }
+
+  /** The slots that the first step fills with the parameters. */
+  List<String> copied() {
+    return slots.stream().filter(StateSlot::followsParameters).map(StateSlot::name).toList();
   }
 }

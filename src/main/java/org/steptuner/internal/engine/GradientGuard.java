@@ -96,6 +96,13 @@ public final class GradientGuard {
     return accept(square.of(0));
   }
 
+  /** Notes that no tensor has a gradient. */
+  boolean sawNothing() {
+    report.gradientNorm = 0;
+    if (wantsL1) report.gradientL1 = 0;
+    return true;
+  }
+
   /** Words that the guard's own sweep reads per element: 1, or 0 where it has none. */
   public int words() {
     return sweep == null ? 0 : sweep.words();

@@ -13,16 +13,36 @@ import org.steptuner.internal.Natives;
  * @param coefficients their names, in order; interned, as literals are
  * @param sums their names, in order
  */
-record Kernel(int number, List<Operand> operands, List<String> coefficients, List<String> sums) {
+public record Kernel(int number, List<Operand> operands, List<String> coefficients, List<String> sums) {
   /** Where an operand lies. */
-  enum Place { GRADIENT, PARAMETER, UPDATE, STATE, SELECTION }
+  public enum Place { GRADIENT, PARAMETER, UPDATE, STATE, SELECTION }
 
   /**
    * What a formula reads or writes of an element.
    *
    * @param words 1 where it reads or writes, 2 where it does both, 0 where no memory holds it
    */
-  record Operand(String name, Place place, int words) {}
+  public record Operand(String name, Place place, int words) {}
+
+  /** The state slots that a rule's formula needs. */
+  public static List<String> slotsOf(String rule) {
+    return slotsOf("fixed_rate", rule);
+  }
+
+  /** The state slots that a sweep over a rule ("" for none) needs. */
+  public static List<String> slotsOf(String sweep, String rule) {
+    return find(sweep, rule).slots();
+  }
+
+  /** Whether a rule takes a buffer of the caller's instead of the gradient. */
+  static boolean takesUpdates(String rule) {
+    return find("fixed_rate", rule).uses(Place.UPDATE);
+  }
+
+  /** Whether there is a kernel of this sweep over a rule. */
+  static boolean has(String sweep, String rule) {
+    return Natives.kernelFind(sweep, rule) >= 0;
+  }
 
   static Kernel find(String sweep, String rule) {
     final int number = Natives.kernelFind(sweep, rule);

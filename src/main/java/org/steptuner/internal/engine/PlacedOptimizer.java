@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
+import java.util.Collection;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
 import org.steptuner.StateTensor;
@@ -21,6 +24,25 @@ abstract class PlacedOptimizer implements Optimizer {
   PlacedOptimizer(Plan plan) {
     this.plan = plan;
     for (ParameterSet.Tensor tensor : plan.parameters().tensors()) tensorNumbers.put(tensor.name(), tensorNumbers.size());
+  }
+
+  /** The names of all tensors. */
+  final Set<String> tensorNames() {
+    return tensorNumbers.keySet();
+  }
+
+  /** Which tensors are named. */
+  final boolean[] numbers(Collection<String> tensors) {
+    Objects.requireNonNull(tensors, "tensors");
+    final boolean[] which = new boolean[tensorNumbers.size()];
+    final Set<String> unknown = new LinkedHashSet<>();
+    for (String tensor : tensors) {
+      final Integer number = tensorNumbers.get(tensor);
+      if (number == null) unknown.add("'" + tensor + "'");
+      else which[number] = true;
+    }
+    if (!unknown.isEmpty()) throw new IllegalArgumentException("tensors: there is no tensor " + String.join(", ", unknown));
+    return which;
   }
 
   @Override

@@ -9,7 +9,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.Supplier;
 import org.steptuner.DataType;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
@@ -28,12 +27,14 @@ public final class Plan implements AutoCloseable {
   private final Set<String> lent = new HashSet<>(); // slots whose memory code outside the library may still use
   private volatile List<String> stateSlots;
   private final int[] position; // tensor of the set -> its place in the plan
+  private final int[] segmentOfTensor; // of the set
   private final int[] groupOfSegment;
   private final int[] scopeOfSegment;
   private final int scopes;
   private final boolean narrow; // some tensors have a float32 state
   private final Rebinding rebinding;
   private final NamesForNumbers names;
+  private boolean[] absentTensors; // null: none was ever
   private final Map<String, Integer> scratchUses = new HashMap<>();
   private Owned owner; // of what is being made; mostly null
   private long stream;
@@ -59,6 +60,7 @@ public final class Plan implements AutoCloseable {
     rebinding = new Rebinding(this, parameters, position);
     names = new NamesForNumbers(tensors, position, this.slots);
     final int segments = scope == Scope.TENSOR ? n : parameters.groups().size();
+    segmentOfTensor = new int[n];
     groupOfSegment = new int[segments];
     scopeOfSegment = new int[segments];
     scopes = scope == Scope.ALL ? 1 : segments;
@@ -79,6 +81,7 @@ public final class Plan implements AutoCloseable {
       parameterTypes[i] = tensor.parameterType().ordinal();
       gradientTypes[i] = tensor.gradientType().ordinal();
       segmentOf[i] = scope == Scope.TENSOR ? i : group;
+      segmentOfTensor[sorted.get(i)] = segmentOf[i];
       groupOfSegment[segmentOf[i]] = group;
       scopeOfSegment[segmentOf[i]] = scope == Scope.TENSOR ? sorted.get(i) : scope == Scope.GROUP ? group : 0;
     }
@@ -95,7 +98,7 @@ public final class Plan implements AutoCloseable {
   public void addScratch(String name) {
     if (!slots.contains(name)) addSlot(name);
     scratchUses.merge(name, 1, Integer::sum);
-    if (owner != null) owner.scratch.add(name);
+    if (owner != null) owner.add(name);
   }
 
   /** Adds a zeroed slot of the state; false if there is one of that name. */
@@ -123,28 +126,14 @@ public final class Plan implements AutoCloseable {
     stateSlots = List.copyOf(names);
   }
 
-  /** Sweeps and scratch slots that were made for one purpose, and end with it. */
-  final class Owned {
-    private final List<Sweep> sweeps = new ArrayList<>();
-    private final List<String> scratch = new ArrayList<>();
+  /** What is made from now on belongs to something; null: to nobody. */
+  void setOwner(Owned next) {
+    owner = next;
+  }
 
-    /** Does work; what is made meanwhile is owned. */
-    <T> T collect(Supplier<T> work) {
-      owner = this;
-      try {
-        return work.get();
-      } finally {
-        owner = null;
-      }
-    }
-
-    /** Frees everything but scratch slots that others use too. */
-    void release() {
-      for (Sweep sweep : sweeps) sweep.release();
-      sweeps.clear();
-      for (String name : scratch) if (scratchUses.merge(name, -1, Integer::sum) == 0) Plan.this.release(name);
-      scratch.clear();
-    }
+  /** Ends a use of a scratch slot, which is freed with the last one. */
+  void endScratch(String name) {
+    if (scratchUses.merge(name, -1, Integer::sum) == 0) release(name);
   }
 
   /**
@@ -178,7 +167,7 @@ public final class Plan implements AutoCloseable {
     final int[] binding = new int[1];
     check(Natives.planBind(handle(), kernel.number(), slotOf, slotOf.length, binding));
     final Sweep bound = new Sweep(this, binding[0], kernel);
-    if (owner != null) owner.sweeps.add(bound);
+    if (owner != null) owner.add(bound);
     return bound;
   }
 
@@ -192,21 +181,6 @@ public final class Plan implements AutoCloseable {
     final Sweep taken = follower;
     follower = null;
     return taken;
-  }
-
-  /** The state slots that a rule's formula needs. */
-  public static List<String> slotsOf(String rule) {
-    return slotsOf("fixed_rate", rule);
-  }
-
-  /** The state slots that a sweep over a rule ("" for none) needs. */
-  public static List<String> slotsOf(String sweep, String rule) {
-    return Kernel.find(sweep, rule).slots();
-  }
-
-  /** Whether a rule takes a buffer of the caller's instead of the gradient. */
-  static boolean takesUpdates(String rule) {
-    return Kernel.find("fixed_rate", rule).uses(Kernel.Place.UPDATE);
   }
 
   /** Sets every element of a slot, in the order of the stream. */
@@ -274,6 +248,33 @@ public final class Plan implements AutoCloseable {
   /** Sets all gradients to 0, in the order of the stream. */
   public void zeroGradients() {
     check(Natives.planZeroGradients(handle(), stream, 1));
+  }
+
+  /** Whether sweeps leave out a tensor of the set. */
+  boolean isAbsent(int tensor) {
+    return absentTensors != null && absentTensors[tensor];
+  }
+
+  /**
+   * Sets which tensors sweeps go over from now on. The others are left as they are, and add nothing to sums.
+   *
+   * @param absent by tensor of the set: those that are left out
+   */
+  void setAbsent(boolean[] absent) {
+    absentTensors = absent.clone();
+    final int[] present = new int[position.length];
+    for (int tensor = 0; tensor < absent.length; ++tensor) present[position[tensor]] = absent[tensor] ? 0 : 1;
+    Natives.check(Natives.planSetPresent(handle(), present));
+  }
+
+  /** The segment of a tensor. */
+  int segmentOf(int tensor) {
+    return segmentOfTensor[tensor];
+  }
+
+  /** The scope of a tensor. */
+  int scopeOf(int tensor) {
+    return scopeOfSegment[segmentOfTensor[tensor]];
   }
 
   /** Bytes of a tensor in a slot, or in the parameters (slot null). */

@@ -163,6 +163,55 @@ public final class Scalars {
     for (Entry entry : entries) entry.move.accept(from.get(entry.name), true);
   }
 
+  /** Memory for the values as they are now, from which some can be put back. */
+  Held held() {
+    return new Held();
+  }
+
+  /**
+   * Values as they were before a step, so that scopes and segments without a tensor in the step get back what they had: no tuner has to
+   * know of them. Scalars that run from scope to scope go on.
+   */
+  final class Held {
+    private final double[][] before = entries.stream().map(entry -> new double[entry.count]).toArray(double[][]::new);
+    private final double[][] after = entries.stream().map(entry -> new double[entry.count]).toArray(double[][]::new);
+
+    void keep() {
+      for (int i = 0; i < before.length; ++i) entries.get(i).move.accept(before[i], false);
+    }
+
+    /**
+     * Puts back what was kept.
+     *
+     * @param whole whether also what there is one of
+     */
+    void putBack(boolean[] scopes, boolean[] segments, boolean whole) {
+      for (int i = 0; i < before.length; ++i) {
+        final Entry entry = entries.get(i);
+        switch (entry.kind) {
+          case SCOPE -> putBack(i, scopes);
+          case SEGMENT -> putBack(i, segments);
+          case WHOLE, RUNNING -> {
+            if (whole) entry.move.accept(before[i], true);
+          }
+        }
+      }
+    }
+
+    /** Puts all of it back. */
+    void putBackAll() {
+      for (int i = 0; i < before.length; ++i) entries.get(i).move.accept(before[i], true);
+    }
+
+    private void putBack(int i, boolean[] parts) {
+      final Entry entry = entries.get(i);
+      entry.move.accept(after[i], false);
+      for (int part = 0; part < parts.length; ++part)
+        if (parts[part]) System.arraycopy(before[i], part * entry.per, after[i], part * entry.per, entry.per);
+      entry.move.accept(after[i], true);
+    }
+  }
+
   private static double[] values(Entry entry) {
     final double[] values = new double[entry.count];
     entry.move.accept(values, false);

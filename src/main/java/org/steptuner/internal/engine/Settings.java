@@ -91,12 +91,25 @@ public record Settings(
     final boolean needsNorm = nonFinite != NonFinite.UNCHECKED || clipNorm != Double.POSITIVE_INFINITY;
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, scope, nonFinite, gradientMultiplier, clipNorm, sumReducer, gradientL1,
-        stream, description.frozen(), Plan.slotsOf(rule.kernel()), List.of(), tuneFor, needsNorm, false,
+        stream, description.frozen(), Kernel.slotsOf(rule.kernel()), List.of(), tuneFor, needsNorm, false,
         averageDecay, lossScale, boundedDecay);
   }
 
   /** Whether there is an exponential average of the parameters. */
   boolean averagesParameters() {
     return !Double.isNaN(averageDecay);
+  }
+
+  /**
+   * The factor that a schedule gives for a step; 1 where there is none.
+   *
+   * @throws IllegalStateException if it is none
+   */
+  static double factor(Schedule schedule, String name, long step) {
+    if (schedule == null) return 1;
+    final double factor = schedule.at(step);
+    if (!(factor >= 0 && factor <= Double.MAX_VALUE))
+      throw new IllegalStateException("the " + name + " gives " + factor + " for step " + step + "; it must be finite and not negative");
+    return factor;
   }
 }

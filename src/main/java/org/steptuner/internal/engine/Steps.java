@@ -25,8 +25,10 @@ final class Steps {
   private final LossScaling lossScaling; // null: none
   private final TunedOptimizer tuned;
   private final ExponentialAverage average; // of the parameters; null for none
+  private final Attendance attendance;
   private final Scalars named = new Scalars();
   private final Map<String, double[]> freshScalars;
+  private Scalars.Held held; // made when first needed
 
   /** @throws IllegalArgumentException if there is a schedule of what the tuner and its rules do not have */
   Steps(Engine engine, TunedOptimizer tuned) {
@@ -38,6 +40,7 @@ final class Steps {
     processes = engine.processes;
     lossScaling = engine.lossScaling;
     skipReason = guard.nonFinite() == NonFinite.UNCHECKED ? null : new SkipReason(engine);
+    attendance = engine.attendance;
     this.tuned = tuned;
     checkSchedules();
     average = settings.averagesParameters() ? new ExponentialAverage(plan, settings.averageDecay()) : null;
@@ -63,8 +66,40 @@ final class Steps {
   }
 
   void settleAndReport() {
+    final Scalars.Held before = hold();
     tuned.settle();
+    putBack(before);
     reportScales();
+  }
+
+  /** The scalars as they are, where some tensors sit out; null otherwise. */
+  private Scalars.Held hold() {
+    if (!attendance.some()) return null;
+    if (held == null) held = newHeld();
+    held.keep();
+    return held;
+  }
+
+  /** Scopes and segments without a tensor in the steps have the scalars that they had. */
+  private void putBack(Scalars.Held before) {
+    if (before != null) attendance.putBack(before);
+  }
+
+  /** Memory for all scalars. */
+  Scalars.Held newHeld() {
+    return named.held();
+  }
+
+  /** The number of steps made. */
+  long made() {
+    return report.step;
+  }
+
+  /** Brings sums that the tuner keeps up to date, for scopes whose sums are others. */
+  void tensorsChanged(boolean[] changed) {
+    boolean any = false;
+    for (boolean one : changed) any |= one;
+    if (any && report.step > 0) tuned.tensorsChanged(changed);
   }
 
   /** Puts the scalars that users see into a map. */
@@ -103,11 +138,11 @@ final class Steps {
     final boolean stops = badLoss && processes == null;
     if (stops) report.skip = Skip.NON_FINITE_LOSS;
     if (average != null) average.begin(number);
-    final boolean made = !stops && tuned.advance(number);
+    final boolean made = !stops && advance(number);
     if (average != null) average.end(number, made);
     if (made) {
       report.step = number;
-      if (tuned.averages() != null) tuned.averages().made();
+      attendance.made(number);
       reportStep();
       if (lossScaling != null) lossScaling.made();
     } else {
@@ -142,12 +177,24 @@ final class Steps {
     return skipReason.inWords() + (report.lossScaleExhausted ? exhausted : "");
   }
 
+  private boolean advance(long number) {
+    final Scalars.Held before = hold();
+    try {
+      // Where there are several processes all call their reducers, though none has a tensor.
+      final boolean made = attendance.every() && settings.sumReducer() == null ? guard.sawNothing() : tuned.advance(number);
+      if (made && tuned.averages() != null) tuned.averages().made();
+      return made;
+    } finally {
+      putBack(before);
+    }
+  }
+
   private void reportStep() {
     reportScales();
     report.decayBounded = tuned.isDecayBounded();
     boolean still = report.rate != 0;
     for (int scope = 0; scope < plan.scopes(); ++scope) {
-      report.effectiveRate[scope] = tuned.effectiveRate(scope);
+      report.effectiveRate[scope] = attendance.absent(scope) ? 0 : tuned.effectiveRate(scope);
       still &= report.effectiveRate[scope] == 0;
     }
     if (still) report.hold = report.gradientNorm == 0 ? Hold.NO_GRADIENT : tuned.hold();
@@ -184,13 +231,11 @@ final class Steps {
     report.step = stepsMade;
     report.skippedSteps = stepsSkipped;
     Arrays.fill(report.effectiveRate, Double.NaN);
+    attendance.forget();
     tuned.restored();
     named.restore(scalars);
-    for (boolean changed : changedScopes)
-      if (changed) {
-        tuned.tensorsChanged(changedScopes);
-        break;
-      }
+    attendance.overAll(() -> tensorsChanged(changedScopes));
+    attendance.restored(this);
     reportScales();
   }
 }

@@ -121,10 +121,10 @@ final class Succession {
     }
     final Succession next =
         new Succession(optimizer, optimizer.settings().frozen(), engine -> new FixedSteps(engine, tuned.baseRate(), rates, scales));
-    final Plan.Owned converting = optimizer.plan.new Owned();
+    final Owned converting = new Owned(optimizer.plan);
     try {
       final List<Sweep> sweeps = converting.collect(tuned::stateOfRule);
-      for (Sweep sweep : sweeps) sweep.run();
+      optimizer.overAll(() -> sweeps.forEach(Sweep::run));
     } catch (RuntimeException | Error e) {
       next.discard();
       throw e;

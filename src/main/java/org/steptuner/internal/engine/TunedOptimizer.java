@@ -4,9 +4,8 @@ package org.steptuner.internal.engine;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntToDoubleFunction;
+import java.util.function.Supplier;
 import org.steptuner.ParameterSet;
-import org.steptuner.Schedule;
-import org.steptuner.StepReport.Hold;
 import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.RuleStep;
@@ -17,13 +16,12 @@ import org.steptuner.rule.RuleStep;
  *
  * <p>A tuner's constructor takes an {@link Engine} and binds its sweeps; {@link Engine#build} closes the engine if that fails.
  */
-public abstract class TunedOptimizer implements Inspected {
+public abstract class TunedOptimizer extends TunerHooks implements Inspected {
   /** No part of the data in particular. */
   protected static final int NO_PART = -1;
 
-  protected final Plan plan;
   protected final GradientGuard guard;
-  protected final Report report;
+  protected final Attendance attendance;
   private final Settings settings;
   private final Groups groups;
   private final Averages averages; // null where no rule keeps any
@@ -32,56 +30,58 @@ public abstract class TunedOptimizer implements Inspected {
   private final double[] decoupledDecay; // by group
   private final ScheduledStep ruleStep;
   private final ScheduledStep lastStep;
+  private RulePoints rulePoints; // null until they are needed
+  private AbsentSums absentSums;
   private int part = NO_PART;
   private double scheduleFactor = 1;
   private boolean putWithinBounds; // the coefficients that were put last have a decay that was lowered
 
   protected TunedOptimizer(Engine engine) {
-    plan = engine.plan;
+    super(engine);
     guard = engine.guard;
-    report = engine.report;
     settings = engine.settings;
     groups = engine.groups;
     processes = engine.processes;
+    attendance = engine.attendance;
     averages = settings.rule().averageSlot() == null ? null : new Averages(plan.segments());
-    supplied = Plan.takesUpdates(settings.rule().kernel());
+    supplied = Kernel.takesUpdates(settings.rule().kernel());
     decoupledDecay = new double[plan.parameters().groups().size()];
     for (int group = 0; group < decoupledDecay.length; ++group) decoupledDecay[group] = groups.rule(group).decoupledDecay();
     ruleStep = newStep();
     lastStep = newStep();
   }
 
-  /** Names the scalars that make a resumed run equal an uninterrupted one. */
-  protected abstract void name(Scalars scalars);
-
-  /** The current scale of the steps of a scope; 1 where nothing is learned. */
-  protected double learnedScale(int scope) {
-    return 1;
+  /** Puts all points that are tied to x where x is. */
+  final void rebaseAll() {
+    rebase();
+    rulePoints().moved(report.step, momentumFactor(report.step));
   }
 
-  /** Takes the sums of the last step, where they are taken late; the report may be read after the optimizer is closed. */
-  protected void settle() {}
-
-  /** Whether {@link #learnedScale} waits for sums that are taken late: reading it from a report then takes them. */
-  protected boolean learnsLate() {
-    return false;
+  /** Puts the rule's points where x is, if they have moved by the number of the step alone. */
+  final void rejoinRule() {
+    rulePoints().returned(report.step, momentumFactor(report.step));
   }
 
-  /** Whether the slot of {@link #averageSlot} holds something for a segment: by default since the first step. */
-  protected boolean hasAverage(int segment) {
-    return report.step > 0;
+  private RulePoints rulePoints() {
+    if (rulePoints == null) rulePoints = new RulePoints(plan, ruleKernel(), groups::rule, newStep());
+    return rulePoints;
   }
-
-  /** Forgets what the last step left to be taken late: the scalars have been restored. */
-  protected void restored() {}
 
   /**
-   * Brings scalars that are sums over tensors up to date: parameters, state and scalars have been restored from a checkpoint that has other
-   * tensors.
+   * Sums over the state of tensors that sit out.
    *
-   * @param changed by scope: whether it has other tensors
+   * @param bind binds a sweep, and puts its coefficients; it is called when they are first needed
+   * @param names the names of its sums
    */
-  protected void tensorsChanged(boolean[] changed) {}
+  protected final AbsentSums absentSums(Supplier<Sweep> bind, String... names) {
+    absentSums = new AbsentSums(plan.segments(), bind, names);
+    return absentSums;
+  }
+
+  /** Those of this tuner; null for most. */
+  final AbsentSums absentSums() {
+    return absentSums;
+  }
 
   @Override
   public final Plan plan() {
@@ -98,35 +98,9 @@ public abstract class TunedOptimizer implements Inspected {
     return plan.parameters();
   }
 
-  /**
-   * Makes step {@code step}.
-   *
-   * @return false if it must be skipped, with nothing changed; the guard has noted why
-   */
-  protected abstract boolean advance(long step);
-
-  /** The rate that a schedule multiplies. */
-  protected abstract double baseRate();
-
-  /** Words of the sweeps of {@link #advance}, per element. */
-  protected abstract int sweepWords();
-
-  /**
-   * What the step that was made multiplied the rule's direction by, without the factor of a group. Tuners whose scale has changed since
-   * then keep it.
-   */
-  protected double effectiveRate(int scope) {
-    return report.rate * learnedScale(scope);
-  }
-
   /** The factor of the schedule in this step, and afterwards that of the last one. */
   protected final double scheduleFactor() {
     return scheduleFactor;
-  }
-
-  /** What steps at the rate that has been learned so far would multiply the rule's direction by, without schedule and factors of groups. */
-  protected double learnedRate(int scope) {
-    return baseRate() * learnedScale(scope);
   }
 
   /** Why the run cannot go on with the rule alone at {@link #learnedRate}; null if it can. */
@@ -137,29 +111,11 @@ public abstract class TunedOptimizer implements Inspected {
     return null;
   }
 
-  /**
-   * Sweeps that put into the rule's slots what the rule alone would have in them at {@link #learnedRate}; their coefficients are set. None
-   * where that is there already.
-   */
-  protected List<Sweep> stateOfRule() {
-    return List.of();
-  }
-
   /** A sweep that multiplies a slot by a factor for each segment. */
   protected final Sweep scaling(String slot, IntToDoubleFunction factor) {
     final Sweep scaling = plan.bind("vector_scale", "", Map.of("a", slot));
     for (int segment = 0; segment < plan.segments(); ++segment) scaling.put("factor", factor.applyAsDouble(segment)).set(segment);
     return scaling;
-  }
-
-  /** Why a step with gradients was made at a rate of 0 that is the tuner's own. */
-  protected Hold hold() {
-    return Hold.RATE_IS_ZERO;
-  }
-
-  /** The name of a tuner that cannot make a step without the loss; null for the others. */
-  protected String lossNeededBy() {
-    return null;
   }
 
   /** The loss at the parameters: the mean over all processes, known when the first sums of a step have been added. */
@@ -237,7 +193,7 @@ public abstract class TunedOptimizer implements Inspected {
 
   /** The factor on the momentum in a step, from 1. */
   protected final double momentumFactor(long step) {
-    return factor(settings.momentumSchedule(), "momentumSchedule", step);
+    return Settings.factor(settings.momentumSchedule(), "momentumSchedule", step);
   }
 
   /** The factor on the weight decay in this step. */
@@ -368,22 +324,14 @@ public abstract class TunedOptimizer implements Inspected {
    * @throws IllegalStateException if a schedule gives what cannot be
    */
   final double begin(long number, int ofPart) {
-    final double factor = factor(settings.schedule(), "schedule", number);
+    final double factor = Settings.factor(settings.schedule(), "schedule", number);
     final double rate = baseRate() * factor;
-    ruleStep.begin(number, momentumFactor(number), factor(settings.decaySchedule(), "decaySchedule", number));
+    ruleStep.begin(number, momentumFactor(number), Settings.factor(settings.decaySchedule(), "decaySchedule", number));
     checkMomentum();
     if (averages != null) beginAverages(rate);
     part = ofPart;
     scheduleFactor = factor;
     return rate;
-  }
-
-  private static double factor(Schedule schedule, String name, long step) {
-    if (schedule == null) return 1;
-    final double factor = schedule.at(step);
-    if (!(factor >= 0 && factor <= Double.MAX_VALUE))
-      throw new IllegalStateException("the " + name + " gives " + factor + " for step " + step + "; it must be finite and not negative");
-    return factor;
   }
 
   /** Before anything has changed: the momentum that the schedule makes must be one that the rule can have. */

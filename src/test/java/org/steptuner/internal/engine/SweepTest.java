@@ -86,12 +86,12 @@ class SweepTest {
   /** The names of a rule's slots are those of the formula's state, wherever its other operands lie. */
   @Test
   void slotsAreTheOperandsThatAreState() {
-    assertEquals(List.of("momentum", "square"), Plan.slotsOf(AdamW.defaults().kernel()));
-    assertEquals(List.of("momentum", "slowMomentum", "square"), Plan.slotsOf("ademamix"));
-    assertEquals(List.of("trace"), Plan.slotsOf("metaoptimize_curved", "sgd"));
-    assertEquals(List.of(), Plan.slotsOf("supplied"));
-    assertEquals(List.of("displacement", "sum"), Plan.slotsOf("prodigy_observe_stored_sliced", "adam"));
-    assertTrue(Plan.takesUpdates("supplied"));
-    assertFalse(Plan.takesUpdates("adam"));
+    assertEquals(List.of("momentum", "square"), Kernel.slotsOf(AdamW.defaults().kernel()));
+    assertEquals(List.of("momentum", "slowMomentum", "square"), Kernel.slotsOf("ademamix"));
+    assertEquals(List.of("trace"), Kernel.slotsOf("metaoptimize_curved", "sgd"));
+    assertEquals(List.of(), Kernel.slotsOf("supplied"));
+    assertEquals(List.of("displacement", "sum"), Kernel.slotsOf("prodigy_observe_stored_sliced", "adam"));
+    assertTrue(Kernel.takesUpdates("supplied"));
+    assertFalse(Kernel.takesUpdates("adam"));
   }
 }
