@@ -216,8 +216,10 @@ class FreezeTest {
             DAdaptation.tuning(Lion.defaults()).initialRate(1e-3).maxRate(1e-3), 1e-9,
             Hypergradient.tuning(momentum, 0.01, 1e-9).rateBounds(0.01, 0.01), 1e-12);
     tolerances.forEach((builder, tolerance) -> {
-      try (TestTensors one = wide(); TestTensors other = wide();
-          Optimizer tuned = builder.build(one.on(CPU)); Optimizer frozen = builder.build(other.on(CPU))) {
+      try (TestTensors one = wide();
+          TestTensors other = wide();
+          Optimizer tuned = builder.build(one.on(CPU));
+          Optimizer frozen = builder.build(other.on(CPU))) {
         for (int step = 0; step < 400; ++step) {
           observe(one, step);
           tuned.step();
@@ -276,7 +278,9 @@ class FreezeTest {
   @MethodSource("cases")
   void aFrozenRunIsResumed(Case of, @TempDir Path folder) {
     final Path file = folder.resolve("frozen");
-    try (TestTensors tensors = tensors(); TestTensors others = tensors(); Optimizer one = of.builder.get().build(tensors.on(CPU));
+    try (TestTensors tensors = tensors();
+        TestTensors others = tensors();
+        Optimizer one = of.builder.get().build(tensors.on(CPU));
         Optimizer other = of.builder.get().build(others.on(CPU))) {
       train(one, tensors, 0, STEPS);
       one.freeze();
@@ -300,7 +304,8 @@ class FreezeTest {
     final Path file = folder.resolve("frozen");
     final Path tuning = folder.resolve("tuning");
     final AdamW rule = AdamW.defaults().betas(0, 0.9); // the rule has a slot that the tuner has not
-    try (TestTensors tensors = tensors(); TestTensors others = wide();
+    try (TestTensors tensors = tensors();
+        TestTensors others = wide();
         Optimizer one = Prodigy.tuning(rule).initialRate(1e-3).build(tensors.on(CPU));
         Optimizer other = Prodigy.tuning(rule).initialRate(1e-3).build(others.on(CPU))) {
       train(one, tensors, 0, STEPS);
@@ -321,7 +326,9 @@ class FreezeTest {
   @Test
   void tuningEndsByItself(@TempDir Path folder) {
     final Path file = folder.resolve("at the end");
-    try (TestTensors tensors = tensors(); TestTensors others = tensors(); TestTensors thirds = tensors();
+    try (TestTensors tensors = tensors();
+        TestTensors others = tensors();
+        TestTensors thirds = tensors();
         Optimizer one = Prodigy.tuning(AdamW.defaults()).initialRate(1e-3).tuneFor(STEPS).build(tensors.on(CPU));
         Optimizer other = Prodigy.tuning(AdamW.defaults()).initialRate(1e-3).build(others.on(CPU));
         Optimizer third = Prodigy.tuning(AdamW.defaults()).initialRate(1e-3).tuneFor(STEPS).build(thirds.on(CPU))) {

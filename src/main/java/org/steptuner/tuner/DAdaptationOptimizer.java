@@ -283,43 +283,9 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     return super.whyNotFrozen();
   }
 
-  // Averages of gradients have the rate as their gain; the rule's have not.
   @Override
   protected List<Sweep> stateOfRule() {
-    return switch (form) {
-      case SGD -> hyperparameters[0].orZero("momentum") == 0 ? List.of() : List.of(buffer());
-      case ADAM -> List.of(gained("momentum", "beta1"), corrected("square", "beta2"));
-      case LION -> List.of(scaling("momentum", this::inverseRate));
-      case ADAN -> List.of(gained("momentum", "beta1"), gained("difference", "beta2"), corrected("square", "beta3"));
-      case ADAGRAD -> super.stateOfRule();
-    };
-  }
-
-  private Sweep gained(String slot, String beta) {
-    return scaling(slot, segment -> bias(segment, beta) * inverseRate(segment));
-  }
-
-  private Sweep corrected(String slot, String beta) {
-    return scaling(slot, segment -> bias(segment, beta));
-  }
-
-  private double inverseRate(int segment) {
-    return stepRate[segment] > 0 ? 1 / stepRate[segment] : 1;
-  }
-
-  /** What the rule is going to divide an average by, where the tuner did not. */
-  private double bias(int segment, String beta) {
-    final double factor = beta.equals("beta1") ? momentumFactor() : 1;
-    return settings.biasCorrection ? 1 : 1 - Math.pow(hyperparameters[plan.group(segment)].get(beta) * factor, report.step());
-  }
-
-  // The point x - (x0 - s), by the rate with which gradients came into it.
-  private Sweep buffer() {
-    final double momentum = hyperparameters[0].orZero("momentum") * momentumFactor();
-    final Sweep buffer = plan.bind("dadaptation_buffer", "");
-    for (int segment = 0; segment < plan.segments(); ++segment)
-      buffer.put("factor", stepRate[segment] * momentum > 0 ? 1 / (stepRate[segment] * momentum) : 0).set(segment);
-    return buffer;
+    return new DAdaptedState(plan, hyperparameters, settings.biasCorrection, stepRate, momentumFactor(), report.step()).ofRule(form);
   }
 
   @Override

@@ -111,7 +111,7 @@ final class MoMoOptimizer extends TunedOptimizer {
   @Override
   protected List<Sweep> stateOfRule() {
     if (form.divides() || settings.beta == 0) return List.of();
-    return List.of(scaling("momentum", segment -> 1 / ((1 - settings.beta) * scalars.correction())));
+    return List.of(Sweep.scaling(plan, "momentum", segment -> 1 / ((1 - settings.beta) * scalars.correction())));
   }
 
   @Override

@@ -70,7 +70,7 @@ final class MovingTargetOptimizer extends TunedOptimizer implements Parted {
   // Gradients came into the rule's momentum with the rate as their factor.
   @Override
   protected List<Sweep> stateOfRule() {
-    return settings.momentum == 0 ? List.of() : List.of(scaling("momentum", segment -> 1 / scalars.rate));
+    return settings.momentum == 0 ? List.of() : List.of(Sweep.scaling(plan, "momentum", segment -> 1 / scalars.rate));
   }
 
   // The rate is a multiple of the distance of the loss to its target.

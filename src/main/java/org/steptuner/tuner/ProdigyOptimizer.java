@@ -220,8 +220,9 @@ final class ProdigyOptimizer extends TunedOptimizer {
   @Override
   protected List<Sweep> stateOfRule() {
     final List<Sweep> sweeps = new ArrayList<>();
-    if (momentum) sweeps.add(scaling("momentum", segment -> bias(segment, form -> form.beta1() * momentumFactor()) / d(segment)));
-    sweeps.add(scaling("square", segment -> bias(segment, AdamForm::beta2) / (d(segment) * d(segment))));
+    if (momentum)
+      sweeps.add(Sweep.scaling(plan, "momentum", segment -> bias(segment, form -> form.beta1() * momentumFactor()) / d(segment)));
+    sweeps.add(Sweep.scaling(plan, "square", segment -> bias(segment, AdamForm::beta2) / (d(segment) * d(segment))));
     return sweeps;
   }
 

@@ -272,7 +272,8 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> extends Tun
   private Settings settings() {
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, planScope(), nonFinite, gradientMultiplier, clipNorm, sumReducer,
-        gradientL1, stream, described(), ruleSlots(), stateSlots(), tuneFor, guarded(), observesL1(), averageDecay, lossScale, boundedDecay);
+        gradientL1, stream, described(), ruleSlots(), stateSlots(), tuneFor, guarded(), observesL1(), averageDecay, lossScale,
+        boundedDecay);
   }
 
   private Description described() {

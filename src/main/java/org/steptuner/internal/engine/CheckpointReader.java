@@ -87,31 +87,31 @@ public final class CheckpointReader {
   private static Restored restore(
       BoundOptimizer optimizer, Archive archive, Manifest saved, Manifest here, Steps steps, RestoreOptions options, Runnable begin)
       throws IOException {
-      final Path file = archive.file();
-      final Match match = new Match(file, saved, here, options);
-      final Map<String, double[]> scalars = match.scalars(steps.freshScalars());
-      final Map<String, byte[]> entries = archive.callersEntries(saved.entries());
-      final List<Transfer> parameters = new ArrayList<>();
-      final List<Transfer> state = new ArrayList<>();
-      for (int t = 0; t < here.tensors().size(); ++t) {
-        if (match.source(t) < 0) continue;
-        parameters.add(parameters(t, saved, match));
-        if (!match.restarts(t)) for (String slot : here.slots()) state.add(transfer(optimizer, slot, t, match));
-      }
-      for (Transfer transfer : parameters) archive.check(transfer.entry, transfer.bytes);
-      for (Transfer transfer : state) archive.check(transfer.entry, transfer.bytes);
-      writing(archive.file(), () -> {
-        optimizer.evaluation.training(); // parameters that stay must be those of training
-        begin.run();
-        final boolean[] kept = options.keepsParameters() ? others(optimizer, archive, parameters) : null;
-        if (kept == null) write(optimizer, archive, parameters);
-        if (match.startsSome()) optimizer.startState();
-        write(optimizer, archive, state);
-        optimizer.evaluation.restored();
-        optimizer.stepping().resume(saved.steps(), saved.skippedSteps(), scalars, match.changedScopes());
-        if (kept != null) optimizer.parametersDiffer(kept);
-      });
-      return match.report(entries);
+    final Path file = archive.file();
+    final Match match = new Match(file, saved, here, options);
+    final Map<String, double[]> scalars = match.scalars(steps.freshScalars());
+    final Map<String, byte[]> entries = archive.callersEntries(saved.entries());
+    final List<Transfer> parameters = new ArrayList<>();
+    final List<Transfer> state = new ArrayList<>();
+    for (int t = 0; t < here.tensors().size(); ++t) {
+      if (match.source(t) < 0) continue;
+      parameters.add(parameters(t, saved, match));
+      if (!match.restarts(t)) for (String slot : here.slots()) state.add(transfer(optimizer, slot, t, match));
+    }
+    for (Transfer transfer : parameters) archive.check(transfer.entry, transfer.bytes);
+    for (Transfer transfer : state) archive.check(transfer.entry, transfer.bytes);
+    writing(archive.file(), () -> {
+      optimizer.evaluation.training(); // parameters that stay must be those of training
+      begin.run();
+      final boolean[] kept = options.keepsParameters() ? others(optimizer, archive, parameters) : null;
+      if (kept == null) write(optimizer, archive, parameters);
+      if (match.startsSome()) optimizer.startState();
+      write(optimizer, archive, state);
+      optimizer.evaluation.restored();
+      optimizer.stepping().resume(saved.steps(), saved.skippedSteps(), scalars, match.changedScopes());
+      if (kept != null) optimizer.parametersDiffer(kept);
+    });
+    return match.report(entries);
   }
 
   private static List<Manifest.Tensor> hints(Manifest here, RestoreOptions options) {

@@ -4,6 +4,8 @@ package org.steptuner.internal.engine;
 import java.nio.DoubleBuffer;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.function.IntToDoubleFunction;
 import java.util.stream.IntStream;
 import org.bytedeco.javacpp.DoublePointer;
 import org.bytedeco.javacpp.Pointer;
@@ -43,6 +45,13 @@ public final class Sweep implements Coefficients {
     coefficients = view(Natives.bindingCoefficients(plan.handle(), binding), plan.segments() * names.length);
     totals = new double[plan.segments() * kernel.sums().size()];
     sums = view(Natives.bindingSums(plan.handle(), binding), totals.length);
+  }
+
+  /** A sweep that multiplies a slot by a factor for each segment. */
+  public static Sweep scaling(Plan plan, String slot, IntToDoubleFunction factor) {
+    final Sweep scaling = plan.bind("vector_scale", "", Map.of("a", slot));
+    for (int segment = 0; segment < plan.segments(); ++segment) scaling.put("factor", factor.applyAsDouble(segment)).set(segment);
+    return scaling;
   }
 
   /** The names of the coefficients, in the formula's order. */

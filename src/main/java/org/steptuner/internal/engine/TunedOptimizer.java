@@ -2,8 +2,6 @@
 package org.steptuner.internal.engine;
 
 import java.util.List;
-import java.util.Map;
-import java.util.function.IntToDoubleFunction;
 import java.util.function.Supplier;
 import org.steptuner.ParameterSet;
 import org.steptuner.rule.Coefficients;
@@ -109,13 +107,6 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
     for (int group = 0; group < parameters().groups().size(); ++group)
       if (!rule(group).stepIsMultipleOfRate()) return "a step of " + rule(group) + " is not a multiple of its rate";
     return null;
-  }
-
-  /** A sweep that multiplies a slot by a factor for each segment. */
-  protected final Sweep scaling(String slot, IntToDoubleFunction factor) {
-    final Sweep scaling = plan.bind("vector_scale", "", Map.of("a", slot));
-    for (int segment = 0; segment < plan.segments(); ++segment) scaling.put("factor", factor.applyAsDouble(segment)).set(segment);
-    return scaling;
   }
 
   /** The loss at the parameters: the mean over all processes, known when the first sums of a step have been added. */
@@ -337,7 +328,9 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
   /** Before anything has changed: the momentum that the schedule makes must be one that the rule can have. */
   private void checkMomentum() {
     if (settings.momentumSchedule() == null) return;
-    for (Rule rule : groups.everywhere()) {
+    final List<Rule> rules = groups.everywhere();
+    for (int i = 0; i < rules.size(); ++i) { // an iterator would be an object in every step
+      final Rule rule = rules.get(i);
       final double present = scheduledMomentum(rule) * ruleStep.momentumFactor();
       if (!rule.allowsMomentum(present))
         throw new IllegalStateException(
