@@ -501,6 +501,28 @@ void sweep(World& w) {
   pair->check();
 }
 
+// A sweep with a follower leaves what two sweeps leave: the twin makes two.
+void sweepFollowed(World& w) {
+  Pair* const pair = w.anyPair();
+  if (!pair || pair->bindings.empty()) return;
+  const int32_t count = static_cast<int32_t>(pair->bindings.size());
+  const bool wrong = w.chance(4);
+  const int32_t first = wrong && w.chance(2) ? w.outOf(count) : w.random.below(count);
+  const int32_t follower = wrong ? w.outOf(count) : w.random.below(count);
+  say("st_sweep_followed(%d, %d)\n", first, follower);
+  const auto runs = [&](int32_t number) {
+    return number >= 0 && number < count && pair->runs(pair->bindings[static_cast<size_t>(number)]);
+  };
+  if (!runs(first) || !runs(follower) || kernels()[static_cast<size_t>(pair->bindings[static_cast<size_t>(follower)].kernel)].sums > 0)
+    return isRefused(pair, ST_BAD_ARGUMENT, [&](int64_t plan) { return st_sweep_followed(plan, first, follower, 0); });
+  onBoth(*pair, [&](int s, int64_t plan) {
+    if (s == 0) return st_sweep_followed(plan, first, follower, 0);
+    const st_status status = st_sweep(plan, first, 0);
+    return status == ST_OK ? st_sweep(plan, follower, 0) : status;
+  });
+  pair->check();
+}
+
 void sizes(World& w) {
   Pair* const pair = w.anyPair();
   if (!pair) return;
@@ -583,6 +605,7 @@ Row rows[] = {
     {"st_plan_bind", 10, true, bind, 0, 0},
     {"coefficients", 5, false, coefficients, 0, 0},
     {"st_sweep", 14, true, sweep, 0, 0},
+    {"st_sweep_followed", 6, true, sweepFollowed, 0, 0},
     {"st_plan_release_slot", 1, true, releaseSlot, 0, 0},
     {"st_binding_release", 1, true, releaseBinding, 0, 0},
     {"sizes, st_wait", 2, false, sizes, 0, 0},

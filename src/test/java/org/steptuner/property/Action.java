@@ -94,6 +94,21 @@ enum Action {
     assertFalse(optimizer.isEvaluating());
   }),
 
+  SWAP_AVERAGES(true, (run, choice) -> {
+    final Optimizer optimizer = run.optimizer();
+    if (!optimizer.slots().contains("exponentialAverage")) {
+      assertRefused(IllegalStateException.class, optimizer::swapAverages);
+      return;
+    }
+    optimizer.swapAverages();
+    assertTrue(optimizer.isEvaluating());
+    assertRefused(IllegalStateException.class, () -> optimizer.step(1), "average");
+    if (choice % 3 == 0) Run.withFile(optimizer::save);
+    if (choice % 2 == 0) optimizer.training();
+    else optimizer.swapAverages();
+    assertFalse(optimizer.isEvaluating());
+  }),
+
   SCALARS(true, (run, choice) -> assertFalse(run.optimizer().scalars().values().stream().anyMatch(v -> v.length == 0))),
 
   REPORT(true, (run, choice) -> {

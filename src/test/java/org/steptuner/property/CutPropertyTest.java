@@ -64,7 +64,7 @@ class CutPropertyTest {
 
   private static Trial sharing(Trial trial) {
     return trial.scope() == Scope.TENSOR
-        ? new Trial(trial.tensors(), trial.form(), Scope.GROUP, trial.clips(), trial.seed(), trial.calls()) : trial;
+        ? new Trial(trial.tensors(), trial.form(), Scope.GROUP, trial.clips(), trial.averages(), trial.seed(), trial.calls()) : trial;
   }
 
   private static void train(Trial trial, Run one, Run other) {

@@ -40,7 +40,7 @@ class ProcessesPropertyTest {
   // Not those that look for an element of their own to spoil: all processes must make the same calls.
   private static final Action[] TOGETHER = {
     Action.STEP, Action.MULTIPLIER, Action.FREEZE, Action.SAME_SETTINGS, Action.LOSS_NOT_FINITE, Action.REBIND, Action.ZERO_GRADIENTS,
-    Action.RESUME, Action.EVALUATE, Action.SCALARS, Action.REPORT
+    Action.RESUME, Action.EVALUATE, Action.SWAP_AVERAGES, Action.SCALARS, Action.REPORT
   };
 
   @Provide

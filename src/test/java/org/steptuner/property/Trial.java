@@ -17,7 +17,7 @@ import org.steptuner.tuner.TunerBuilder;
  *
  * @param form a place in {@link #FORMS}
  */
-record Trial(List<Spec> tensors, int form, Scope scope, boolean clips, long seed, List<Call> calls) {
+record Trial(List<Spec> tensors, int form, Scope scope, boolean clips, boolean averages, long seed, List<Call> calls) {
   /** Every rule at a fixed rate, every form of Mechanic, every other tuner. */
   static final List<Configuration> FORMS = forms();
 
@@ -45,11 +45,8 @@ record Trial(List<Spec> tensors, int form, Scope scope, boolean clips, long seed
     final TunerBuilder<?> builder = FORMS.get(form).builder().get();
     TestOptimizers.scope(builder, scope);
     if (clips) builder.clipNorm(5);
+    if (averages) builder.exponentialAverage(0.9);
     return builder;
-  }
-
-  Trial with(List<Spec> others) {
-    return new Trial(others, form, scope, clips, seed, calls);
   }
 
   /** Any trainings with calls of these actions. */
@@ -67,6 +64,7 @@ record Trial(List<Spec> tensors, int form, Scope scope, boolean clips, long seed
     return Combinators
         .combine(
             tensors, Arbitraries.integers().between(0, FORMS.size() - 1), Arbitraries.of(Scope.class), Arbitraries.of(false, true),
+            Arbitraries.of(false, true),
             Arbitraries.longs().between(0, 1_000_000), call.list().ofMinSize(1).ofMaxSize(12))
         .as(Trial::new);
   }
