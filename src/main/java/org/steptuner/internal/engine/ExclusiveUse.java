@@ -11,8 +11,13 @@ final class ExclusiveUse {
 
   /** @throws IllegalStateException if another call is under way, or the optimizer is closed */
   void begin() {
-    while (!use.compareAndSet(Use.IDLE, Use.BUSY))
+    if (!use.compareAndSet(Use.IDLE, Use.BUSY)) beginAfterALook(); // a step is inlined as a whole: this stays small
+  }
+
+  private void beginAfterALook() {
+    do {
       if (isClosedUnlessBusy("the optimizer is in use by another call")) throw new IllegalStateException("the optimizer is closed");
+    } while (!use.compareAndSet(Use.IDLE, Use.BUSY));
   }
 
   /** Begins to look at the optimizer, where no call is under way and it is open. A call that comes meanwhile waits: it does not take long. */
