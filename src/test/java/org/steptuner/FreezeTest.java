@@ -273,6 +273,34 @@ class FreezeTest {
     }
   }
 
+  /** The exponential average of the parameters is no part of the tuner: it goes on, and is saved. */
+  @Test
+  void anExponentialAverageGoesOn(@TempDir Path folder) {
+    final Path file = folder.resolve("frozen");
+    final Supplier<Prodigy> prodigy = () -> Prodigy.tuning(AdamW.defaults()).initialRate(1e-3).exponentialAverage(0.75);
+    try (TestTensors tensors = wide(); TestTensors others = wide(); Optimizer one = prodigy.get().build(tensors.on(CPU));
+        Optimizer other = prodigy.get().build(others.on(CPU))) {
+      train(one, tensors, 0, STEPS);
+      one.swapAverages();
+      final double[] expected = tensors.values();
+      one.swapAverages();
+      one.freeze();
+      assertEquals(List.of("momentum", "square", "exponentialAverage"), one.slots());
+      assertEquals(10, one.wordsPerElement());
+      one.save(file);
+      train(one, tensors, STEPS, STEPS + 1);
+      final double[] x = tensors.values();
+      one.swapAverages();
+      final double[] averages = tensors.values();
+      one.swapAverages();
+      for (int i = 0; i < x.length; ++i) assertEquals(0.75 * expected[i] + 0.25 * x[i], averages[i], 1e-14);
+      other.restore(file);
+      train(other, others, STEPS, STEPS + 1);
+      other.swapAverages();
+      assertArrayEquals(averages, others.values());
+    }
+  }
+
   /** A frozen run is saved and goes on bit for bit, in an optimizer that was frozen and in one that was not. */
   @ParameterizedTest
   @MethodSource("cases")

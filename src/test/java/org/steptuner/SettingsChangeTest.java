@@ -95,6 +95,21 @@ class SettingsChangeTest {
   }
 
   @Test
+  void theDecayOfAnExponentialAverageChanges() {
+    try (TestTensors tensors = TestTensors.of(FLOAT64, 10).gradients(i -> 1);
+        Optimizer optimizer = FixedRate.of(1, SGD.defaults()).exponentialAverage(0.5).build(tensors.on(CPU))) {
+      optimizer.step();
+      optimizer.step(); // x is -2, and its average -1.5
+      FixedRate.of(1, SGD.defaults()).exponentialAverage(0.75).applyTo(optimizer);
+      optimizer.step();
+      optimizer.swapAverages();
+      assertEquals(-1.5 * 0.75 - 3 * 0.25, tensors.values()[0], 1e-15);
+      optimizer.swapAverages();
+      refused(optimizer, FixedRate.of(1, SGD.defaults()), "exponentialAverage");
+    }
+  }
+
+  @Test
   void aFrozenRunTakesSettingsButItsRate() {
     try (TestTensors tensors = tensors(); Optimizer optimizer = Mechanic.tuning(AdamW.defaults()).build(tensors.on(CPU))) {
       train(optimizer, tensors, 0, 10);

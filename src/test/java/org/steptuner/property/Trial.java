@@ -45,8 +45,7 @@ record Trial(List<Spec> tensors, int form, Scope scope, boolean clips, boolean a
     final TunerBuilder<?> builder = FORMS.get(form).builder().get();
     TestOptimizers.scope(builder, scope);
     if (clips) builder.clipNorm(5);
-    // The file of a frozen run with such an average is refused by the optimizer that it belongs to.
-    if (averages && calls.stream().noneMatch(call -> call.action() == Action.FREEZE)) builder.exponentialAverage(0.9);
+    if (averages) builder.exponentialAverage(0.9);
     return builder;
   }
 

@@ -60,7 +60,7 @@ record Manifest(
 
   /** The same for steps that an optimizer is to go on with. */
   static Manifest of(BoundOptimizer optimizer, Succession next) {
-    return of(optimizer, next.settings(), next.steps(), next.settings().ruleSlots(), List.of());
+    return of(optimizer, next.settings(), next.steps(), next.slots(), List.of());
   }
 
   private static Manifest of(BoundOptimizer optimizer, Settings settings, Steps steps, List<String> slots, List<String> entries) {

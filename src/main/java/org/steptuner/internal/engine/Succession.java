@@ -37,6 +37,11 @@ final class Succession {
     return steps;
   }
 
+  /** The state slots that the new steps have. */
+  List<String> slots() {
+    return engine.slotNames();
+  }
+
   /** Gives the new steps up. */
   void discard() {
     engine.release();
