@@ -278,7 +278,9 @@ class FreezeTest {
   void anExponentialAverageGoesOn(@TempDir Path folder) {
     final Path file = folder.resolve("frozen");
     final Supplier<Prodigy> prodigy = () -> Prodigy.tuning(AdamW.defaults()).initialRate(1e-3).exponentialAverage(0.75);
-    try (TestTensors tensors = wide(); TestTensors others = wide(); Optimizer one = prodigy.get().build(tensors.on(CPU));
+    try (TestTensors tensors = wide();
+        TestTensors others = wide();
+        Optimizer one = prodigy.get().build(tensors.on(CPU));
         Optimizer other = prodigy.get().build(others.on(CPU))) {
       train(one, tensors, 0, STEPS);
       one.swapAverages();

@@ -30,6 +30,13 @@ enum Action {
     }
   }),
 
+  /** A trainer that holds weights within bounds. */
+  PARAMETERS_MOVED(false, (run, choice) -> {
+    final int tensor = choice % run.tensors();
+    for (int e = 0; e < run.parameters(tensor).count(); ++e) run.parameters(tensor).set(e, run.parameters(tensor).get(e) / 2);
+    run.optimizer().parametersMoved(List.of(run.name(tensor)));
+  }),
+
   SAME_SETTINGS(true, (run, choice) -> run.changeNothing()),
 
   GRADIENT_NOT_FINITE(true, (run, choice) -> {
