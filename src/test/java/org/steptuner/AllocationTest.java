@@ -122,7 +122,8 @@ class AllocationTest {
   @Test
   void movingAndZeroingGradientsAllocatesNothing() {
     Assumptions.assumeTrue(THREADS.isThreadAllocatedMemoryEnabled());
-    try (TestTensors here = many(0); TestTensors there = many(3);
+    try (TestTensors here = many(0);
+        TestTensors there = many(3);
         Optimizer optimizer = FixedRate.of(0.01, AdamW.defaults()).build(here.on(Device.cpu(2)))) {
       final long[] parameters = optimizer.parameters().tensors().stream().mapToLong(ParameterSet.Tensor::parameterAddress).toArray();
       final long[][] gradients = new long[2][];

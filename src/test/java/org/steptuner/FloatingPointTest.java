@@ -49,22 +49,24 @@ class FloatingPointTest {
             Prodigy.tuning(AdamW.defaults()));
     for (TunerBuilder<?> builder : builders)
       for (int environment : new int[] {DEFAULT | FLUSH, DEFAULT | SUBNORMAL_IS_ZERO, DEFAULT | FLUSH | SUBNORMAL_IS_ZERO})
-        try (TestTensors plain = tensors(); TestTensors flushed = tensors();
+        try (TestTensors plain = tensors();
+            TestTensors flushed = tensors();
             Optimizer one = builder.build(plain.on(Device.cpu(1)));
             Optimizer other = builder.build(flushed.on(Device.cpu(threads)))) {
-          for (int step = 0; step < 5; ++step) one.step(1);
-          final int before = exchange(environment);
-          final int after;
-          try {
-            assumeTrue(exchange(environment) == environment, "this JVM resets the environment");
-            for (int step = 0; step < 5; ++step) other.step(1);
-          } finally {
-            after = exchange(before);
-          }
-          assertEquals(environment, after & ~0x3f, "the environment of the thread was not given back");
-          flushed.assertSameParameters(plain, builder.getClass().getSimpleName() + " in environment " + Integer.toHexString(environment));
-          if (builder == builders.get(0)) assertTrue(Math.abs(plain.parameters(0).get(1)) < 1e-38 && plain.parameters(0).get(1) != 0);
-        }
+              for (int step = 0; step < 5; ++step) one.step(1);
+              final int before = exchange(environment);
+              final int after;
+              try {
+                assumeTrue(exchange(environment) == environment, "this JVM resets the environment");
+                for (int step = 0; step < 5; ++step) other.step(1);
+              } finally {
+                after = exchange(before);
+              }
+              assertEquals(environment, after & ~0x3f, "the environment of the thread was not given back");
+              flushed.assertSameParameters(plain,
+                  builder.getClass().getSimpleName() + " in environment " + Integer.toHexString(environment));
+              if (builder == builders.get(0)) assertTrue(Math.abs(plain.parameters(0).get(1)) < 1e-38 && plain.parameters(0).get(1) != 0);
+            }
   }
 
   private static TestTensors tensors() {

@@ -85,7 +85,8 @@ class NamesInMessagesTest {
   @ValueSource(ints = {0, 1, 2, 3, 4})
   void whenASetIsMadeOrBound(int t) {
     final String name = NAMES[t];
-    final List<TunerBuilder<?>> tuners = List.of(FixedRate.of(0.1, AdamW.defaults()), Mechanic.tuning(AdamW.defaults()).scope(Scope.TENSOR));
+    final List<TunerBuilder<?>> tuners =
+        List.of(FixedRate.of(0.1, AdamW.defaults()), Mechanic.tuning(AdamW.defaults()).scope(Scope.TENSOR));
     for (TunerBuilder<?> tuner : tuners)
       try (Spoilt all = new Spoilt()) {
         all.x[t] = NOWHERE;
@@ -124,7 +125,8 @@ class NamesInMessagesTest {
   @ValueSource(ints = {0, 1, 2, 3, 4})
   void whenTensorsMove(int t) {
     final String name = NAMES[t];
-    try (Spoilt all = new Spoilt(); Spoilt to = new Spoilt();
+    try (Spoilt all = new Spoilt();
+        Spoilt to = new Spoilt();
         Optimizer optimizer = FixedRate.of(0.1, AdamW.defaults()).build(all.set());
         Optimizer updated = supplied().build(all.set())) {
       final Executable together = () -> optimizer.rebind(to.x, to.g, to.u);

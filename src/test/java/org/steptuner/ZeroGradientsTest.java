@@ -51,24 +51,25 @@ class ZeroGradientsTest {
       try (TestTensors tensors = tensors(offset);
           TestTensors before = tensors(offset);
           Optimizer optimizer = FixedRate.of(0.5, SGD.defaults()).build(tensors.on(device))) {
-        for (int round = 0; round < 3; ++round) {
-          tensors.gradients(i -> 1 + i % 3);
-          optimizer.zeroGradients();
-          optimizer.step(); // by which the gradients are 0 everywhere
-          tensors.assertSameParameters(before, device + ", offset " + offset);
-          for (int t = 0; t < 5; ++t) {
-            assertArrayEquals(new double[tensors.gradients(t).count()], tensors.gradients(t).toDoubles());
-            TestTensors.assertSameBits(before.updates(t), tensors.updates(t), "update " + t);
+            for (int round = 0; round < 3; ++round) {
+              tensors.gradients(i -> 1 + i % 3);
+              optimizer.zeroGradients();
+              optimizer.step(); // by which the gradients are 0 everywhere
+              tensors.assertSameParameters(before, device + ", offset " + offset);
+              for (int t = 0; t < 5; ++t) {
+                assertArrayEquals(new double[tensors.gradients(t).count()], tensors.gradients(t).toDoubles());
+                TestTensors.assertSameBits(before.updates(t), tensors.updates(t), "update " + t);
+              }
+              tensors.assertFencesStand(device + ", offset " + offset);
+            }
           }
-          tensors.assertFencesStand(device + ", offset " + offset);
-        }
-      }
   }
 
   /** That is what it is for: gradients that are not finite would spoil what is added to them. */
   @Test
   void afterASkippedStepAndWhileEvaluating() {
-    try (TestTensors tensors = tensors(0); Optimizer optimizer = FixedRate.of(0.5, ScheduleFreeSGD.defaults()).build(tensors.on(Device.cpu(2)))) {
+    try (TestTensors tensors = tensors(0);
+        Optimizer optimizer = FixedRate.of(0.5, ScheduleFreeSGD.defaults()).build(tensors.on(Device.cpu(2)))) {
       optimizer.step();
       tensors.gradients(0).set(9, Double.NaN);
       assertTrue(optimizer.step().skipped());
@@ -89,7 +90,8 @@ class ZeroGradientsTest {
   /** Gradients that have moved are zeroed where they are now; where there are none, nothing is. */
   @Test
   void whereTheGradientsAreNow() {
-    try (TestTensors first = tensors(0); TestTensors second = tensors(1);
+    try (TestTensors first = tensors(0);
+        TestTensors second = tensors(1);
         Optimizer optimizer = FixedRate.of(0.5, new SuppliedUpdate()).nonFinite(NonFinite.UNCHECKED).build(first.on(Device.cpu(2)))) {
       optimizer.zeroGradients();
       first.gradients(i -> 4);
