@@ -90,8 +90,8 @@ class Map {
   Field field_ = BEGIN;
 };
 
-// Linux 6.11 and later answer for one address (linux/fs.h, which older systems do not have), without writing all regions as text: that takes
-// microseconds for each region with a name, of which a process may have thousands.
+// Linux 6.11 and later answer for one address (linux/fs.h, which older systems do not have), without writing all regions as text: that
+// takes microseconds for each region with a name, of which a process may have thousands.
 struct Question {
   uint64_t size, flags, address;
   uint64_t begin, end, access, pageSize, offset, inode;
