@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <vector>
 
@@ -89,15 +90,54 @@ class Map {
   Field field_ = BEGIN;
 };
 
+// Linux 6.11 and later answer for one address (linux/fs.h, which older systems do not have), without writing all regions as text: that
+// takes microseconds for each region with a name, of which a process may have thousands.
+struct Question {
+  uint64_t size, flags, address;
+  uint64_t begin, end, access, pageSize, offset, inode;
+  uint32_t deviceMajor, deviceMinor, nameSize, buildIdSize;
+  uint64_t name, buildId;
+};
+constexpr unsigned long ASK = _IOWR('f', 17, Question);
+constexpr uint64_t READABLE = 1, WRITABLE = 2;
+
+// Whether a range is known to be mapped; false may mean that the system does not know the question. `last` is the region that was asked
+// for last: many ranges are in one.
+bool isKnown(int file, const Range& range, Question& last) {
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(range.address);
+  const uintptr_t end = begin + static_cast<uintptr_t>(range.bytes);
+  if (range.bytes < 0 || end < begin) return false;
+  for (uintptr_t covered = begin; covered < end;) {
+    if (covered < last.begin || covered >= last.end) {
+      last = {};
+      last.size = sizeof last;
+      last.address = covered;
+      if (ioctl(file, ASK, &last) != 0) {
+        last.begin = last.end = 0;
+        return false;
+      }
+    }
+    if (!(last.access & READABLE) || (range.written && !(last.access & WRITABLE))) return false;
+    covered = static_cast<uintptr_t>(last.end);
+  }
+  return true;
+}
+
+// How many of the ranges, from the first on, are known to be mapped.
+size_t askAll(int file, const Range* ranges, size_t count) {
+  size_t first = 0;
+  Question last = {};
+  while (first < count && isKnown(file, ranges[first], last)) ++first;
+  return first;
+}
+
 // False where the system does not tell.
-bool read(Map& map) {
-  const int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-  if (file < 0) return false;
+bool read(Map& map, int file) {
+  if (lseek(file, 0, SEEK_SET) != 0) return false;
   char text[8192];
   ssize_t bytes;
   while ((bytes = ::read(file, text, sizeof text)) > 0 || (bytes < 0 && errno == EINTR))
     if (bytes > 0) map.take(text, text + bytes);
-  ::close(file);
   return bytes == 0;
 }
 
@@ -108,12 +148,18 @@ constexpr int ATTEMPTS = 3;
 }  // namespace
 
 size_t firstUnmapped(const Range* ranges, size_t count) {
-  size_t first = 0;
+  const int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return count;
+  size_t first = askAll(file, ranges, count);
   for (int attempt = 0; attempt < ATTEMPTS && first < count; ++attempt) {
     Map map;
-    if (!read(map)) return count;
+    if (!read(map, file)) {
+      first = count;
+      break;
+    }
     while (first < count && map.covers(ranges[first])) ++first;
   }
+  ::close(file);
   return first;
 }
 
