@@ -24,10 +24,11 @@ void compare(const Result& here, const Result& there, const char* where, int32_t
 
 // Some tensors are left out: they are as they were, and the others do not notice.
 void leaveOut(int64_t cpu, int64_t other, int32_t kernel, int32_t parameterType, int32_t gradientType) {
-  constexpr int32_t NONE[TENSORS] = {}, SOME[TENSORS] = {0, 1, 1, 1, 0, 1};
-  const Result whole = run(cpu, kernel, parameterType, gradientType), before = run(cpu, kernel, parameterType, gradientType, PLAIN, NONE);
-  const Result here = run(cpu, kernel, parameterType, gradientType, PLAIN, SOME);
-  compare(here, run(other, kernel, parameterType, gradientType, PLAIN, SOME), "there, without some tensors,", kernel, parameterType,
+  constexpr int32_t NOBODY[TENSORS] = {}, SOME[TENSORS] = {0, 1, 1, 1, 0, 1};
+  const Result whole = run(cpu, kernel, parameterType, gradientType);
+  const Result before = run(cpu, kernel, parameterType, gradientType, PLAIN, NONE, NOBODY);
+  const Result here = run(cpu, kernel, parameterType, gradientType, PLAIN, NONE, SOME);
+  compare(here, run(other, kernel, parameterType, gradientType, PLAIN, NONE, SOME), "there, without some tensors,", kernel, parameterType,
           gradientType);
   for (double sum : before.sums) CHECK(sum == 0);
   for (size_t i = 0; i < here.memory.size(); ++i) CHECK(here.memory[i] == (SOME[i % TENSORS] ? whole : before).memory[i]);
