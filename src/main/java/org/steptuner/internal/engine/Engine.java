@@ -126,7 +126,8 @@ public final class Engine {
     }
   }
 
-  private static void checkTuneFor(Settings settings, TunedOptimizer tuned) {
+  /** @throws IllegalArgumentException if tuning is to end, and the run cannot go on with the rule alone */
+  static void checkTuneFor(Settings settings, TunedOptimizer tuned) {
     final String why = settings.tuneFor() == Settings.ALWAYS || tuned instanceof FixedSteps ? null : tuned.whyNotFrozen();
     if (why != null) throw new IllegalArgumentException("tuneFor: cannot freeze " + settings.description() + ": " + why);
   }

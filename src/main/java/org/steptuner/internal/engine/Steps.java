@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import org.steptuner.NonFinite;
@@ -142,6 +141,7 @@ final class Steps {
     if (average != null) average.end(number, made);
     if (made) {
       report.step = number;
+      tuned.made();
       attendance.made(number);
       reportStep();
       if (lossScaling != null) lossScaling.made();
@@ -211,9 +211,9 @@ final class Steps {
     if (!decay) throw new IllegalArgumentException("decaySchedule: there is no weight decay in " + settings.description());
   }
 
-  /** Goes on where other steps of the same tuner and form end: with their scalars. */
-  void take(Map<String, Scalars.Values> scalars) {
-    tuned.restored();
+  /** Goes on where other steps of the same tuner and form end: with their scalars, and the factors of their last step. */
+  void take(Map<String, Scalars.Values> scalars, TunedOptimizer before) {
+    tuned.goOn(before);
     final Map<String, double[]> values = new HashMap<>();
     named.save().forEach((name, own) -> {
       final Scalars.Values taken = scalars.get(name);
@@ -228,11 +228,9 @@ final class Steps {
    * @param changedScopes by scope: whether it has other tensors than in the checkpoint
    */
   void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars, boolean[] changedScopes) {
-    report.step = stepsMade;
-    report.skippedSteps = stepsSkipped;
-    Arrays.fill(report.effectiveRate, Double.NaN);
+    report.resumed(stepsMade, stepsSkipped);
     attendance.forget();
-    tuned.restored();
+    tuned.resumed();
     named.restore(scalars);
     attendance.overAll(() -> tensorsChanged(changedScopes));
     attendance.restored(this);

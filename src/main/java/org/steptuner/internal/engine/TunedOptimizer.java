@@ -32,6 +32,8 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
   private AbsentSums absentSums;
   private int part = NO_PART;
   private double scheduleFactor = 1;
+  private double madeScheduleFactor = 1; // of the last step that was made; NaN until it is looked up
+  private double madeMomentumFactor = 1;
   private boolean putWithinBounds; // the coefficients that were put last have a decay that was lowered
 
   protected TunedOptimizer(Engine engine) {
@@ -323,6 +325,35 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
     part = ofPart;
     scheduleFactor = factor;
     return rate;
+  }
+
+  /** The step that was begun has been made. */
+  final void made() {
+    madeScheduleFactor = scheduleFactor;
+    madeMomentumFactor = ruleStep.momentumFactor();
+  }
+
+  /** Scalars of a checkpoint are about to be restored. */
+  final void resumed() {
+    restored();
+    madeScheduleFactor = Double.NaN;
+  }
+
+  /** Those of other steps, after which these come. */
+  final void goOn(TunedOptimizer before) {
+    restored();
+    madeScheduleFactor = before.madeScheduleFactor;
+    madeMomentumFactor = before.madeMomentumFactor;
+  }
+
+  /** Between two steps: the factors of schedules become those of the last step that was made, also after a skipped step or a restore. */
+  final void recallFactors() {
+    if (Double.isNaN(madeScheduleFactor)) {
+      madeScheduleFactor = Settings.factor(settings.schedule(), "schedule", report.step);
+      madeMomentumFactor = momentumFactor(report.step);
+    }
+    scheduleFactor = madeScheduleFactor;
+    ruleStep.begin(report.step, madeMomentumFactor, 1);
   }
 
   /** Before anything has changed: the momentum that the schedule makes must be one that the rule can have. */
