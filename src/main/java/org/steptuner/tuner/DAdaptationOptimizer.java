@@ -285,7 +285,17 @@ final class DAdaptationOptimizer extends TunedOptimizer {
 
   @Override
   protected List<Sweep> stateOfRule() {
-    return new DAdaptedState(plan, hyperparameters, settings.biasCorrection, stepRate, momentumFactor(), report.step()).ofRule(form);
+    final double[] gains = new double[plan.segments()];
+    for (int segment = 0; segment < gains.length; ++segment) gains[segment] = gain(segment);
+    return new DAdaptedState(plan, hyperparameters, settings.biasCorrection, gains, momentumFactor(), report.step()).ofRule(form);
+  }
+
+  // Of scalars that a checkpoint has: a restored run is frozen to the same bits.
+  private double gain(int segment) {
+    final DAdaptationScalars scalar = scalars[plan.scope(segment)];
+    final int group = plan.group(segment);
+    final double rate = settings.rate * scheduleFactor() * rateFactor(group) * perDirection(scalar);
+    return settings.biasCorrection && scalar.t > 0 ? rate * adam[group].biasCorrection(scalar.t, momentumFactor()) : rate;
   }
 
   @Override

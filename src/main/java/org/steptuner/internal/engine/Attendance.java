@@ -83,6 +83,7 @@ public final class Attendance {
     System.arraycopy(scopes, 0, absentScopes, 0, scopes.length);
     some = false;
     for (boolean one : absent) some |= one;
+    if (some) run.prepareToHold();
     noteSegments(run.tuned().reduces());
     plan.setAbsent(absent);
     takeSums(run);
@@ -222,7 +223,9 @@ public final class Attendance {
 
   /** Other steps go on where those before them ended. */
   void goOn(Steps next) {
-    if (some) takeAbsentSums(next);
+    if (!some) return;
+    next.prepareToHold();
+    takeAbsentSums(next);
   }
 
   private void takeAbsentSums(Steps run) {

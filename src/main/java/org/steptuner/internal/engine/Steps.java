@@ -71,10 +71,15 @@ final class Steps {
     reportScales();
   }
 
+  /** Some tensors sit out: allocates now what a step then needs. */
+  void prepareToHold() {
+    if (held == null) held = newHeld();
+  }
+
   /** The scalars as they are, where some tensors sit out; null otherwise. */
   private Scalars.Held hold() {
     if (!attendance.some()) return null;
-    if (held == null) held = newHeld();
+    prepareToHold();
     held.keep();
     return held;
   }

@@ -15,9 +15,6 @@ import org.steptuner.rule.RuleStep;
  * <p>A tuner's constructor takes an {@link Engine} and binds its sweeps; {@link Engine#build} closes the engine if that fails.
  */
 public abstract class TunedOptimizer extends TunerHooks implements Inspected {
-  /** No part of the data in particular. */
-  protected static final int NO_PART = -1;
-
   protected final GradientGuard guard;
   protected final Attendance attendance;
   private final Settings settings;
@@ -28,12 +25,11 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
   private final double[] decoupledDecay; // by group
   private final ScheduledStep ruleStep;
   private final ScheduledStep lastStep;
-  private RulePoints rulePoints; // null until they are needed
+  private final LastFactors last;
+  private final RulePoints rulePoints;
   private AbsentSums absentSums;
   private int part = NO_PART;
   private double scheduleFactor = 1;
-  private double madeScheduleFactor = 1; // of the last step that was made; NaN until it is looked up
-  private double madeMomentumFactor = 1;
   private boolean putWithinBounds; // the coefficients that were put last have a decay that was lowered
 
   protected TunedOptimizer(Engine engine) {
@@ -49,22 +45,19 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
     for (int group = 0; group < decoupledDecay.length; ++group) decoupledDecay[group] = groups.rule(group).decoupledDecay();
     ruleStep = newStep();
     lastStep = newStep();
+    last = new LastFactors(settings);
+    rulePoints = new RulePoints(plan, ruleKernel(), groups::rule, newStep());
   }
 
   /** Puts all points that are tied to x where x is. */
   final void rebaseAll() {
     rebase();
-    rulePoints().moved(report.step, momentumFactor(report.step));
+    rulePoints.moved(report.step, momentumFactor(report.step));
   }
 
   /** Puts the rule's points where x is, if they have moved by the number of the step alone. */
   final void rejoinRule() {
-    rulePoints().returned(report.step, momentumFactor(report.step));
-  }
-
-  private RulePoints rulePoints() {
-    if (rulePoints == null) rulePoints = new RulePoints(plan, ruleKernel(), groups::rule, newStep());
-    return rulePoints;
+    rulePoints.returned(report.step, momentumFactor(report.step));
   }
 
   /**
@@ -91,11 +84,6 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
   @Override
   public final Reduction reduction() {
     return new Reduction(plan, processes);
-  }
-
-  /** The tensors, where they are now. */
-  protected final ParameterSet parameters() {
-    return plan.parameters();
   }
 
   /** The factor of the schedule in this step, and afterwards that of the last one. */
@@ -254,11 +242,6 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
     return report.rate * groups.rateFactor(group);
   }
 
-  /** Whether a segment is of another group than the one before it: only then do the coefficients of its rule differ. */
-  protected final boolean startsGroup(int segment) {
-    return segment == 0 || plan.group(segment) != plan.group(segment - 1);
-  }
-
   /** Puts the rule's coefficients of this step for a segment, where they are not those of the segment before. */
   protected final void putRule(Sweep sweep, int segment) {
     putRule(sweep, segment, rate(plan.group(segment)), 1);
@@ -329,31 +312,26 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
 
   /** The step that was begun has been made. */
   final void made() {
-    madeScheduleFactor = scheduleFactor;
-    madeMomentumFactor = ruleStep.momentumFactor();
+    last.note(scheduleFactor, ruleStep.momentumFactor());
   }
 
   /** Scalars of a checkpoint are about to be restored. */
   final void resumed() {
     restored();
-    madeScheduleFactor = Double.NaN;
+    last.forget();
   }
 
   /** Those of other steps, after which these come. */
   final void goOn(TunedOptimizer before) {
     restored();
-    madeScheduleFactor = before.madeScheduleFactor;
-    madeMomentumFactor = before.madeMomentumFactor;
+    last.take(before.last);
   }
 
   /** Between two steps: the factors of schedules become those of the last step that was made, also after a skipped step or a restore. */
   final void recallFactors() {
-    if (Double.isNaN(madeScheduleFactor)) {
-      madeScheduleFactor = Settings.factor(settings.schedule(), "schedule", report.step);
-      madeMomentumFactor = momentumFactor(report.step);
-    }
-    scheduleFactor = madeScheduleFactor;
-    ruleStep.begin(report.step, madeMomentumFactor, 1);
+    last.find(report.step);
+    scheduleFactor = last.schedule();
+    ruleStep.begin(report.step, last.momentum(), 1);
   }
 
   /** Before anything has changed: the momentum that the schedule makes must be one that the rule can have. */
