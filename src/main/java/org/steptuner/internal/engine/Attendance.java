@@ -129,7 +129,7 @@ public final class Attendance {
   void moved(Steps run, boolean[] which) {
     if (run.made() == 0) return;
     run.settleAndReport();
-    over(tensor -> which[tensor], () -> run.tuned().rebaseAll());
+    over(tensor -> which[tensor], run::rebase);
     for (int tensor = 0; tensor < which.length; ++tensor) {
       if (!which[tensor]) continue;
       isUpToDate(tensor);
@@ -185,8 +185,8 @@ public final class Attendance {
 
   private void bringBack(Steps run, IntPredicate which) {
     copyMissed(which);
-    over(tensor -> which.test(tensor) && scopeLeftAt[tensor] != scopeSteps[plan.scopeOf(tensor)], () -> run.tuned().rejoin());
-    over(tensor -> which.test(tensor) && leftAt[tensor] != steps, () -> run.tuned().rejoinRule());
+    over(tensor -> which.test(tensor) && scopeLeftAt[tensor] != scopeSteps[plan.scopeOf(tensor)], run::rejoin);
+    over(tensor -> which.test(tensor) && leftAt[tensor] != steps, run::rejoinRule);
     for (int tensor = 0; tensor < absent.length; ++tensor) if (which.test(tensor)) isUpToDate(tensor);
   }
 
@@ -232,7 +232,7 @@ public final class Attendance {
     final AbsentSums sums = run.tuned().absentSums();
     if (sums == null) return;
     sums.clear();
-    overAbsent(scope -> true, sums::take);
+    overAbsent(scope -> true, () -> run.take(sums));
   }
 
   /** Copies the parameters of the tensors that sweeps go over now to a slot. */

@@ -88,6 +88,14 @@ public final class Engine {
     }
   }
 
+  /** Does something of the steps: sweeps that it binds are freed with them. */
+  void owning(Runnable work) {
+    owned.collect(() -> {
+      work.run();
+      return null;
+    });
+  }
+
   /** Frees what belongs to the steps alone: others go on. */
   void release() {
     owned.release();

@@ -14,6 +14,7 @@ import org.steptuner.rule.Rule;
  * {@link TunedOptimizer} has the tuner's sweeps.
  */
 final class Steps {
+  private final Engine engine;
   private final Settings settings;
   private final Plan plan;
   private final Report report;
@@ -31,6 +32,7 @@ final class Steps {
 
   /** @throws IllegalArgumentException if there is a schedule of what the tuner and its rules do not have */
   Steps(Engine engine, TunedOptimizer tuned) {
+    this.engine = engine;
     settings = engine.settings;
     plan = engine.plan;
     report = engine.report;
@@ -103,7 +105,27 @@ final class Steps {
   void tensorsChanged(boolean[] changed) {
     boolean any = false;
     for (boolean one : changed) any |= one;
-    if (any && report.step > 0) tuned.tensorsChanged(changed);
+    if (any && report.step > 0) engine.owning(() -> tuned.tensorsChanged(changed));
+  }
+
+  /** Puts all points that are tied to x where x is, for the tensors that sweeps go over now. */
+  void rebase() {
+    engine.owning(tuned::rebaseAll);
+  }
+
+  /** The tensors that sweeps go over now come back, after steps of others of their scopes. */
+  void rejoin() {
+    engine.owning(tuned::rejoin);
+  }
+
+  /** Likewise, after any steps. */
+  void rejoinRule() {
+    engine.owning(tuned::rejoinRule);
+  }
+
+  /** Takes sums over the tensors that sweeps go over now. */
+  void take(AbsentSums sums) {
+    engine.owning(sums::take);
   }
 
   /** Puts the scalars that users see into a map. */
