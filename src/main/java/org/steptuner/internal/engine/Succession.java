@@ -122,8 +122,8 @@ final class Succession {
   }
 
   /**
-   * Ends tuning, where {@link #whyNotFrozen} says that it can: the run goes on with the rule alone, at the rates that have been learned, and
-   * the tuner's own state is freed.
+   * Ends tuning, where {@link #whyNotFrozen} says that it can: the run goes on with the rule alone, at the rates that have been learned,
+   * and the tuner's own state is freed.
    */
   static void freeze(BoundOptimizer optimizer) {
     final TunedOptimizer tuned = optimizer.tuned();
@@ -147,8 +147,8 @@ final class Succession {
   }
 
   /**
-   * Steps of the rule alone, for a checkpoint of a run whose tuning has ended. A scope that the checkpoint lacks goes on at the rate that it
-   * has here.
+   * Steps of the rule alone, for a checkpoint of a run whose tuning has ended. A scope that the checkpoint lacks goes on at the rate that
+   * it has here.
    */
   static Succession restoringFrozen(BoundOptimizer optimizer) {
     final Learned learned = new Learned(optimizer);
