@@ -276,10 +276,10 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   @Override
   protected String whyNotFrozen() {
     if (form == DAdaptation.Form.ADAGRAD) return "the form of AdaGrad averages duals, and the rule alone does not";
-    for (double scale : layerScale) if (scale != 1) return "the rule has no layerScale";
+    for (double scale : settings.layerScales.values()) if (scale != 1) return "the rule has no layerScale";
     if (form == DAdaptation.Form.SGD)
-      for (Hyperparameters of : hyperparameters)
-        if (of.orZero("momentum") != hyperparameters[0].orZero("momentum")) return "groups have different momentum";
+      for (Rule of : rulesEverywhere())
+        if (of.momentum() != rulesEverywhere().get(0).momentum()) return "groups have different momentum";
     return super.whyNotFrozen();
   }
 

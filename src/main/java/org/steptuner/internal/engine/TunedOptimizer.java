@@ -94,8 +94,8 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
   /** Why the run cannot go on with the rule alone at {@link #learnedRate}; null if it can. */
   protected String whyNotFrozen() {
     if (settings.rule().averageSlot() != null) return "the weights in the average of " + settings.rule() + " are those of other rates";
-    for (int group = 0; group < parameters().groups().size(); ++group)
-      if (!rule(group).stepIsMultipleOfRate()) return "a step of " + rule(group) + " is not a multiple of its rate";
+    for (Rule rule : groups.everywhere())
+      if (!rule.stepIsMultipleOfRate()) return "a step of " + rule + " is not a multiple of its rate";
     return null;
   }
 
@@ -192,9 +192,9 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
     return ruleStep.bounded(shrinkage);
   }
 
-  /** Whether decay is kept from shrinking parameters to less than nothing. */
-  protected final boolean boundsDecay() {
-    return settings.boundedDecay();
+  /** The largest decoupled decay of this step in any group, times its factor on the rate; 0 where decay is not bounded. */
+  protected final double largestBoundedDecay() {
+    return settings.boundedDecay() ? groups.largestDecay(decayFactor()) : 0;
   }
 
   /** Notes that this step's decay was kept within its bound by other means. */
