@@ -58,8 +58,8 @@ ST_API void st_host_free(int64_t address);
 // where there is no memory for it they give -1, -1 and NULL, and can be made again. st_last_error says why a kernel is not found.
 ST_API int32_t st_kernel_find(const char* sweep, const char* rule);
 ST_API int32_t st_kernel_count(void);
-// "sweep|rule|operand:place:access,...|coefficient,...|sum,...": place is gradient, parameter, update, state or selection, access is r, w, rw
-// or, for a selection, empty. No name stands twice in one of the lists. Constant for the life of the process.
+// "sweep|rule|operand:place:access,...|coefficient,...|sum,...": place is gradient, parameter, update, state or selection, access is r, w,
+// rw or, for a selection, empty. No name stands twice in one of the lists. Constant for the life of the process.
 ST_API const char* st_kernel_describe(int32_t kernel);
 
 // Tensor arrays have one entry per tensor. Addresses are on the device; `updates` may be NULL. Segments are numbered from 0 without

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The table of kernels, family by family: each is a header of this folder, and the list of kernels of its name that stands at the header's
-// end. A kernel's number is its place when all lists are put one after the other; callers find it by name. A new tuner is a header and a line
-// here. CMake and the GPU kit read these lines too: every family is compiled for itself (see family.h).
+// end. A kernel's number is its place when all lists are put one after the other; callers find it by name. A new tuner is a header and a
+// line here. CMake and the GPU kit read these lines too: every family is compiled for itself (see family.h).
 #pragma once
 
 #define STEPTUNER_FAMILIES(FAMILY)         \

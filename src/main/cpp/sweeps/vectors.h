@@ -98,8 +98,8 @@ struct ExponentialAverage : Kernel {
   }
 };
 
-// How many parameters and gradients are infinite or not a number, and a small multiple of |g|_1 over the finite ones, which cannot overflow.
-// 2 words per element.
+// How many parameters and gradients are infinite or not a number, and a small multiple of |g|_1 over the finite ones, which cannot
+// overflow. 2 words per element.
 struct NonFinite : Kernel {
   static constexpr Name SWEEP = "non_finite";
   enum { G, X };

@@ -9,10 +9,11 @@ import org.bytedeco.javacpp.Pointer;
 /**
  * A tuner over a rule, bound to a trainer's parameters and gradients. Built by {@code FixedRate}, {@code Mechanic}, ...
  *
- * <p>A step reads the gradients and moves the parameters in place; only {@link #zeroGradients} writes gradients. An optimizer owns its state and must
- * be closed. It belongs to one thread at a time: a call during another call, and any call after {@link #close}, throws
+ * <p>A step reads the gradients and moves the parameters in place; only {@link #zeroGradients} writes gradients. An optimizer owns its
+ * state and must be closed. It belongs to one thread at a time: a call during another call, and any call after {@link #close}, throws
  * {@link IllegalStateException} and changes nothing; only {@link #report}, {@link #parameters}, {@link #steps}, {@link #slots},
- * {@link #isEvaluating} and {@link #wordsPerElement} always answer. Nothing is allocated by a step.
+ * {@link #lossScale}, {@link #isEvaluating}, {@link #isFrozen} and {@link #wordsPerElement} always answer. Nothing is allocated by a step,
+ * but for the one at which {@code tuneFor} ends tuning.
  */
 public interface Optimizer extends Resumable, AutoCloseable {
   /**
@@ -66,8 +67,8 @@ public interface Optimizer extends Resumable, AutoCloseable {
   void evaluating();
 
   /**
-   * Puts the training parameters back where they were before {@link #evaluating} or {@link #swapAverages}, bit for bit. What has been written to the parameters in
-   * between is lost. Moves 2 words per element; does nothing if they are in their place.
+   * Puts the training parameters back where they were before {@link #evaluating} or {@link #swapAverages}, bit for bit. What has been
+   * written to the parameters in between is lost. Moves 2 words per element; does nothing if they are in their place.
    *
    * @throws DeviceException if the device fails
    */
@@ -184,8 +185,8 @@ public interface Optimizer extends Resumable, AutoCloseable {
 
   /**
    * Sets the gradients of all tensors to 0, for trainers that add gradients up: before the next backward pass, and just so after a step
-   * that was skipped. It writes one word per element, on the stream of the steps; on a GPU nothing waits. Tensors without gradients are left
-   * out, and update buffers stay as they are. It may be called while {@linkplain #evaluating evaluating}. Nothing is allocated.
+   * that was skipped. It writes one word per element, on the stream of the steps; on a GPU nothing waits. Tensors without gradients are
+   * left out, and update buffers stay as they are. It may be called while {@linkplain #evaluating evaluating}. Nothing is allocated.
    *
    * <p>Everything else only reads gradients, so it is here that they must be memory which may be written. On the CPU the first call after
    * gradients have moved checks that.
@@ -227,7 +228,8 @@ public interface Optimizer extends Resumable, AutoCloseable {
    * others the call does nothing, so that a trainer may always make it.
    *
    * <p>What has been learned stays. What is kept as a sum of steps moves along with the parameters. A point that is kept itself is put at
-   * the new parameters, which ends the momentum that it had. Before the first step there is nothing to do. A call reads each parameter
+   * the new parameters, which ends the momentum that it had. An exponential average is no such point: it goes on from where it is, towards
+   * the parameters as they are now. Before the first step there is nothing to do. A call reads each parameter
    * once, and the slots that are tied to it, on the stream of the steps.
    *
    * @param tensors the names of the tensors that were written
@@ -268,8 +270,8 @@ public interface Optimizer extends Resumable, AutoCloseable {
    * are then the point to evaluate. A frozen run is saved and restored as such; restoring its file freezes an optimizer of the same tuner.
    * Limits of the rate act no longer. With a fixed rate there is nothing to freeze, and nothing happens.
    *
-   * @throws IllegalStateException before the first step; if no rate above 0 has been learned; if the run cannot go on with the rule alone at
-   *     one rate, as with a rate for each weight, dual averaging, or a rule whose step is not a multiple of its rate; or while {@link
+   * @throws IllegalStateException before the first step; if no rate above 0 has been learned; if the run cannot go on with the rule alone
+   *     at one rate, as with a rate for each weight, dual averaging, or a rule whose step is not a multiple of its rate; or while {@link
    *     #isEvaluating}. The message says why, and nothing has changed
    * @throws DeviceException if the device fails
    * @see org.steptuner.tuner.TunerBuilder#tuneFor

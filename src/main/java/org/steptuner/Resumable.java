@@ -8,8 +8,8 @@ import java.util.Map;
 public interface Resumable {
   /**
    * Saves parameters, state, scalars, step and hyperparameters, so that a restored run equals an uninterrupted one bit for bit. The file
-   * appears whole or not at all: it is written beside its place, forced to the disk, and then takes its name. The schedule and the gradient
-   * multiplier are not saved; the caller sets both again.
+   * appears whole or not at all: it is written beside its place, forced to the disk, and then takes its name. Schedules and the gradient
+   * multiplier are not saved; the caller sets both again. Nor is it saved which tensors {@linkplain Optimizer#sitOut sit out}.
    *
    * <p>The parameters in it are those of training. While {@link Optimizer#isEvaluating}, they are put back for the time of this call.
    *
@@ -48,8 +48,8 @@ public interface Resumable {
    * <p>The copy is as large as the file. It is outside of the Java heap.
    *
    * <p>One file is written at a time: a second call waits for the end of the first. So do {@link #save}, {@link #restore},
-   * {@link #awaitSaved} and {@link Optimizer#close}. They wait on an interrupted thread too, which stays interrupted. The JVM waits for the writer
-   * when its last thread ends, but not after {@link System#exit}: call one of these before that.
+   * {@link #awaitSaved} and {@link Optimizer#close}. They wait on an interrupted thread too, which stays interrupted. The JVM waits for the
+   * writer when its last thread ends, but not after {@link System#exit}: call one of these before that.
    *
    * <p>If writing fails, the next of these calls throws the {@link java.io.UncheckedIOException}, once. A call that saves or closes does
    * its own work before.
@@ -86,7 +86,8 @@ public interface Resumable {
   /**
    * Restores what {@link #save} wrote, where some things may differ. Parameters and state are taken by the names of tensors, and learned
    * scalars by those of scopes. Settings are those that this optimizer was built with. All that is used of the file is checked before
-   * anything changes. The parameters are those of training then, also if the optimizer {@link Optimizer#isEvaluating}.
+   * anything changes. The parameters are those of training then, also if the optimizer {@link Optimizer#isEvaluating}. Reports begin anew:
+   * until a step is made they say the number of steps and the learned scales.
    *
    * <p>A tensor that the file lacks keeps its parameters, and starts with the state of a first step. The number of steps is that of the
    * optimizer, for all tensors: rules that correct a bias by it, such as Adam, have no bias correction for a tensor that joins late, so its

@@ -4,6 +4,9 @@ package org.steptuner;
 /**
  * What a step did. An optimizer has one report and overwrites it at the next step; {@link #copy} makes one that stays. Any thread may read
  * it at any time, and disturbs nothing. What it reads during a step may be in part of that step and in part of the one before.
+ *
+ * <p>Before the first step, and after a restore until a step is made, there are only the numbers of steps and the learned scales. {@link
+ * Optimizer#freeze} and a change of settings leave the report of the last step, but for learned scales within new limits.
  */
 public interface StepReport {
   /** Why a step that was made has moved nothing by the rule's direction, though the schedule gave it a rate. */
@@ -59,14 +62,14 @@ public interface StepReport {
   double loss();
 
   /**
-   * |g| over all tensors that do not {@linkplain Optimizer#sitOut sit out}, after the gradient multiplier and before clipping; NaN if nothing computed it: no guard, no clipping, and no
-   * tuner that needs it.
+   * |g| over all tensors that do not {@linkplain Optimizer#sitOut sit out}, after the gradient multiplier and loss scale and before
+   * clipping; NaN if nothing computed it: no guard, no clipping, and no tuner that needs it.
    */
   double gradientNorm();
 
   /**
-   * |g|_1 over all tensors, after the gradient multiplier and before clipping; NaN unless the tuner was built with {@code
-   * gradientL1(true)}.
+   * |g|_1 over the same tensors, after the gradient multiplier and loss scale and before clipping; NaN unless the tuner was built with
+   * {@code gradientL1(true)}.
    */
   double gradientL1();
 

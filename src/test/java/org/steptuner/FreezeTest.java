@@ -329,6 +329,63 @@ class FreezeTest {
     }
   }
 
+  /** What is divided out is known after a restore, a skipped step and a change of settings too. */
+  @ParameterizedTest
+  @MethodSource("cases")
+  void aRunIsFrozenAlikeWhereverItComesFrom(Case of, @TempDir Path folder) {
+    final Path file = folder.resolve("tuning");
+    final Schedule schedule = step -> 1 - step / 100.0;
+    try (TestTensors tensors = tensors();
+        TestTensors others = tensors();
+        Optimizer one = scheduled(of, schedule).build(tensors.on(CPU));
+        Optimizer other = scheduled(of, schedule).build(others.on(CPU))) {
+      train(one, tensors, 0, STEPS);
+      one.save(file);
+      one.freeze();
+      final double[] rates = one.scalars().get("rate");
+      final SavedState frozen = SavedState.of(one);
+      train(one, tensors, STEPS, STEPS + 3);
+      final double[] end = tensors.values();
+      train(other, others, 0, 2);
+      other.restore(file);
+      assertTrue(Double.isNaN(other.report().rate()) && Double.isNaN(other.report().loss()), "a report of no step");
+      others.gradients(i -> Double.NaN);
+      other.step(1);
+      scheduled(of, schedule).applyTo(other);
+      other.freeze();
+      assertArrayEquals(rates, other.scalars().get("rate"), "rates");
+      frozen.assertUnchanged(SavedState.of(other), "frozen after a restore");
+      train(other, others, STEPS, STEPS + 3);
+      assertArrayEquals(end, others.values(), "the way after it");
+    }
+  }
+
+  private static TunerBuilder<?> scheduled(Case of, Schedule schedule) {
+    final TunerBuilder<?> builder = of.builder.get();
+    builder.schedule(schedule);
+    return builder;
+  }
+
+  /** A group that a frozen file lacks has the rate that it has here: what was given, and not 1. */
+  @Test
+  void aNewGroupOfAFrozenRunKeepsItsRate(@TempDir Path folder) {
+    final Path file = folder.resolve("frozen");
+    final Supplier<Mechanic> mechanic = () -> Mechanic.tuning(AdamW.defaults()).baseRate(0.5).initialScale(1e-4).scope(Scope.GROUP);
+    try (TestTensors tensors = new TestTensors().add("a", FLOAT64, 70);
+        TestTensors more = new TestTensors().add("a", FLOAT64, 70).group("new").add("b", FLOAT64, 7);
+        Optimizer one = mechanic.get().build(tensors.on(CPU));
+        Optimizer other = mechanic.get().build(more.on(CPU))) {
+      train(one, tensors, 0, STEPS);
+      one.freeze();
+      one.save(file);
+      final double fresh = 0.5 * other.report().learnedScale(1);
+      other.restore(file, RestoreOptions.strict().allowNewTensors());
+      assertArrayEquals(new double[] {one.scalars().get("rate")[0], fresh}, other.scalars().get("rate"));
+      assertTrue(fresh < 0.5, "a rate of " + fresh);
+      train(other, more, STEPS, STEPS + 3);
+    }
+  }
+
   @Test
   void aFileThatIsRefusedFreezesNothing(@TempDir Path folder) {
     final Path file = folder.resolve("frozen");

@@ -20,6 +20,7 @@ import org.steptuner.rule.AdamW;
 import org.steptuner.rule.Lion;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.FixedRate;
+import org.steptuner.tuner.GradaGrad;
 import org.steptuner.tuner.Mechanic;
 import org.steptuner.tuner.Prodigy;
 import org.steptuner.tuner.TunerBuilder;
@@ -150,6 +151,19 @@ class SettingsChangeTest {
     }
   }
 
+  /** As building is: tuning would go on for ever without a word. */
+  @Test
+  void tuneForIsRefusedWhereTheRunCannotBeFrozen() {
+    try (TestTensors tensors = tensors();
+        Optimizer optimizer = GradaGrad.tuning(SGD.defaults(), 0.1).form(GradaGrad.Form.DIAGONAL).build(tensors.on(CPU))) {
+      train(optimizer, tensors, 0, 3);
+      final SavedState before = SavedState.of(optimizer);
+      refused(optimizer, GradaGrad.tuning(SGD.defaults(), 0.1).form(GradaGrad.Form.DIAGONAL).tuneFor(5), "tuneFor", "a rate of its own");
+      before.assertUnchanged(SavedState.of(optimizer), "after a refusal");
+      train(optimizer, tensors, 3, 5);
+    }
+  }
+
   private static void refused(Optimizer optimizer, TunerBuilder<?> builder, String... words) {
     assertRefused(IllegalArgumentException.class, () -> builder.applyTo(optimizer), words);
   }
@@ -164,6 +178,7 @@ class SettingsChangeTest {
           final double decay = i % 2 * 0.01;
           Mechanic.tuning(AdamW.defaults().weightDecay(decay)).applyTo(optimizer);
           optimizer.step();
+          optimizer.parametersMoved(); // it binds sweeps of its own
         }
       };
       change.run();

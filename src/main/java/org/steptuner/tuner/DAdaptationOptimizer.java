@@ -276,16 +276,26 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   @Override
   protected String whyNotFrozen() {
     if (form == DAdaptation.Form.ADAGRAD) return "the form of AdaGrad averages duals, and the rule alone does not";
-    for (double scale : layerScale) if (scale != 1) return "the rule has no layerScale";
+    for (double scale : settings.layerScales.values()) if (scale != 1) return "the rule has no layerScale";
     if (form == DAdaptation.Form.SGD)
-      for (Hyperparameters of : hyperparameters)
-        if (of.orZero("momentum") != hyperparameters[0].orZero("momentum")) return "groups have different momentum";
+      for (Rule of : rulesEverywhere())
+        if (of.momentum() != rulesEverywhere().get(0).momentum()) return "groups have different momentum";
     return super.whyNotFrozen();
   }
 
   @Override
   protected List<Sweep> stateOfRule() {
-    return new DAdaptedState(plan, hyperparameters, settings.biasCorrection, stepRate, momentumFactor(), report.step()).ofRule(form);
+    final double[] gains = new double[plan.segments()];
+    for (int segment = 0; segment < gains.length; ++segment) gains[segment] = gain(segment);
+    return new DAdaptedState(plan, hyperparameters, settings.biasCorrection, gains, momentumFactor(), report.step()).ofRule(form);
+  }
+
+  // Of scalars that a checkpoint has: a restored run is frozen to the same bits.
+  private double gain(int segment) {
+    final DAdaptationScalars scalar = scalars[plan.scope(segment)];
+    final int group = plan.group(segment);
+    final double rate = settings.rate * scheduleFactor() * rateFactor(group) * perDirection(scalar);
+    return settings.biasCorrection && scalar.t > 0 ? rate * adam[group].biasCorrection(scalar.t, momentumFactor()) : rate;
   }
 
   @Override

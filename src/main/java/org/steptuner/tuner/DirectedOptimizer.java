@@ -131,10 +131,8 @@ abstract class DirectedOptimizer extends TunedOptimizer {
    * rate 1: lowered to 1 / decay. Rules that take the rate for their own lower the decay instead.
    */
   final double bounded(double rate) {
-    if (!multiplies || !boundsDecay()) return rate;
-    double largest = 0;
-    for (int group = 0; group < parameters().groups().size(); ++group)
-      largest = Math.max(largest, rateFactor(group) * (rule(group).decoupledDecay() * decayFactor()));
+    if (!multiplies) return rate;
+    final double largest = largestBoundedDecay();
     if (rate * largest <= 1) return rate;
     noteBoundedDecay();
     return 1 / largest;

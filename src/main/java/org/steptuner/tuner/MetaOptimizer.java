@@ -139,7 +139,7 @@ final class MetaOptimizer extends TunedOptimizer {
   // Decay is bounded by a limit of the step sizes themselves, which are known to the sweep alone.
   private double mostLogRatio(double firstShrinkage) {
     final double most = Math.log(settings.largestStepSize / initialStepSize);
-    return boundsDecay() ? Math.min(most, -Math.log(firstShrinkage)) : most;
+    return settings.boundedDecay ? Math.min(most, -Math.log(firstShrinkage)) : most;
   }
 
   private void putBase(int group) {

@@ -225,8 +225,8 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> extends Tun
   /**
    * Makes a running optimizer go on with these settings, where {@link #build} would make a new one: with other rates and limits, schedules,
    * decay, clipping, betas, callbacks. It keeps its memory, its state, what it has learned, its steps, stream and gradient multiplier. What
-   * it has learned is brought within the new limits. The new settings hold from the next step on; they are those of this builder, also where
-   * it was not told anything: a schedule that is not set again is gone.
+   * it has learned is brought within the new limits. The new settings hold from the next step on; they are those of this builder, also
+   * where it was not told anything: a schedule that is not set again is gone.
    *
    * <p>Tuner and rule must have the same form: what fixes the meaning of the state cannot change, as for a restored {@linkplain
    * Optimizer#restore checkpoint}. In a {@linkplain Optimizer#freeze frozen} run the rate stays that which was learned.
@@ -234,8 +234,8 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> extends Tun
    * <p>Every process of a training must call this between the same steps.
    *
    * @param optimizer of this tuner, open
-   * @throws IllegalArgumentException if the settings do not fit to the parameters, or more than settings would change; the message says what,
-   *     and the optimizer is as before
+   * @throws IllegalArgumentException if the settings do not fit to the parameters, or more than settings would change; the message says
+   *     what, and the optimizer is as before
    * @throws IllegalStateException if the optimizer is closed, in use or {@linkplain Optimizer#isEvaluating evaluating}
    */
   public void applyTo(Optimizer optimizer) {

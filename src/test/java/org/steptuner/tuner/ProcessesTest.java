@@ -20,6 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.steptuner.DataType;
 import org.steptuner.Device;
+import org.steptuner.LossScale;
 import org.steptuner.NonFinite;
 import org.steptuner.NonFiniteException;
 import org.steptuner.Optimizer;
@@ -157,6 +158,14 @@ class ProcessesTest {
     all.put("nonFinite", new Disagreement(
         rank -> Mechanic.tuning(AdamW.defaults()).nonFinite(rank == 0 ? NonFinite.SKIP : NonFinite.THROW), "nonFinite: SKIP",
         "nonFinite: THROW"));
+    all.put("tuneFor", new Disagreement(rank -> Mechanic.tuning(AdamW.defaults()).tuneFor(5 + rank), "tuneFor: 5", "tuneFor: 6"));
+    all.put("exponentialAverage", new Disagreement(
+        rank -> Mechanic.tuning(AdamW.defaults()).exponentialAverage(0.5 + 0.25 * rank), "exponentialAverage.decay: 0.5",
+        "exponentialAverage.decay: 0.75"));
+    all.put("lossScale", new Disagreement(
+        rank -> Mechanic.tuning(AdamW.defaults()).lossScale(LossScale.defaults().interval(1 + rank)), "interval=1", "interval=2"));
+    all.put("boundedDecay", new Disagreement(
+        rank -> Mechanic.tuning(AdamW.defaults()).boundedDecay(rank == 0), "others have more settings", "boundedDecay: false"));
     all.put("gradientL1", new Disagreement(
         rank -> Mechanic.tuning(AdamW.defaults()).gradientL1(rank == 0), "gradientL1: true", "gradientL1: false"));
     all.put("momentumSchedule", new Disagreement(rank -> {

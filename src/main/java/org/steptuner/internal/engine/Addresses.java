@@ -11,8 +11,8 @@ import org.steptuner.ParameterSet;
  *
  * <p>A move is proposed, checked and then made. All tensors of a move leave their old places at once, so that two may change places.
  *
- * <p>Parameters are kept ordered by address, which is possible because they overlap nothing. So a range is checked by one search among them.
- * A move of gradients alone, which trainers make often, needs no new order and allocates nothing.
+ * <p>Parameters are kept ordered by address, which is possible because they overlap nothing. So a range is checked by one search among
+ * them. A move of gradients alone, which trainers make often, needs no new order and allocates nothing.
  */
 public final class Addresses {
   private final List<ParameterSet.Tensor> tensors;

@@ -83,6 +83,7 @@ public final class Attendance {
     System.arraycopy(scopes, 0, absentScopes, 0, scopes.length);
     some = false;
     for (boolean one : absent) some |= one;
+    if (some) run.prepareToHold();
     noteSegments(run.tuned().reduces());
     plan.setAbsent(absent);
     takeSums(run);
@@ -128,7 +129,7 @@ public final class Attendance {
   void moved(Steps run, boolean[] which) {
     if (run.made() == 0) return;
     run.settleAndReport();
-    over(tensor -> which[tensor], () -> run.tuned().rebaseAll());
+    over(tensor -> which[tensor], run::rebase);
     for (int tensor = 0; tensor < which.length; ++tensor) {
       if (!which[tensor]) continue;
       isUpToDate(tensor);
@@ -184,8 +185,8 @@ public final class Attendance {
 
   private void bringBack(Steps run, IntPredicate which) {
     copyMissed(which);
-    over(tensor -> which.test(tensor) && scopeLeftAt[tensor] != scopeSteps[plan.scopeOf(tensor)], () -> run.tuned().rejoin());
-    over(tensor -> which.test(tensor) && leftAt[tensor] != steps, () -> run.tuned().rejoinRule());
+    over(tensor -> which.test(tensor) && scopeLeftAt[tensor] != scopeSteps[plan.scopeOf(tensor)], run::rejoin);
+    over(tensor -> which.test(tensor) && leftAt[tensor] != steps, run::rejoinRule);
     for (int tensor = 0; tensor < absent.length; ++tensor) if (which.test(tensor)) isUpToDate(tensor);
   }
 
@@ -222,14 +223,16 @@ public final class Attendance {
 
   /** Other steps go on where those before them ended. */
   void goOn(Steps next) {
-    if (some) takeAbsentSums(next);
+    if (!some) return;
+    next.prepareToHold();
+    takeAbsentSums(next);
   }
 
   private void takeAbsentSums(Steps run) {
     final AbsentSums sums = run.tuned().absentSums();
     if (sums == null) return;
     sums.clear();
-    overAbsent(scope -> true, sums::take);
+    overAbsent(scope -> true, () -> run.take(sums));
   }
 
   /** Copies the parameters of the tensors that sweeps go over now to a slot. */

@@ -88,6 +88,14 @@ public final class Engine {
     }
   }
 
+  /** Does something of the steps: sweeps that it binds are freed with them. */
+  void owning(Runnable work) {
+    owned.collect(() -> {
+      work.run();
+      return null;
+    });
+  }
+
   /** Frees what belongs to the steps alone: others go on. */
   void release() {
     owned.release();
@@ -126,7 +134,8 @@ public final class Engine {
     }
   }
 
-  private static void checkTuneFor(Settings settings, TunedOptimizer tuned) {
+  /** @throws IllegalArgumentException if tuning is to end, and the run cannot go on with the rule alone */
+  static void checkTuneFor(Settings settings, TunedOptimizer tuned) {
     final String why = settings.tuneFor() == Settings.ALWAYS || tuned instanceof FixedSteps ? null : tuned.whyNotFrozen();
     if (why != null) throw new IllegalArgumentException("tuneFor: cannot freeze " + settings.description() + ": " + why);
   }

@@ -20,7 +20,7 @@ final class ExclusiveUse {
     } while (!use.compareAndSet(Use.IDLE, Use.BUSY));
   }
 
-  /** Begins to look at the optimizer, where no call is under way and it is open. A call that comes meanwhile waits: it does not take long. */
+  /** Begins to look at the optimizer, where no call is under way and it is open. A call that comes meanwhile waits, for a short time. */
   boolean beginLooking() {
     return use.compareAndSet(Use.IDLE, Use.LOOKING);
   }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
-import java.util.Arrays;
-
 /** Steps of a rule at given rates: one for all, or one for each scope, where tuning has ended. */
 public final class FixedSteps extends TunedOptimizer {
   private final double baseRate;
@@ -33,13 +31,6 @@ public final class FixedSteps extends TunedOptimizer {
   /** The same at the same rates. */
   FixedSteps(Engine engine, FixedSteps before) {
     this(engine, before.baseRate, before.rates.clone(), before.scales.clone());
-  }
-
-  /** A run whose tuning ended at rates that a checkpoint will say. */
-  static FixedSteps restoring(Engine engine, double baseRate) {
-    final double[] ones = new double[engine.plan.scopes()];
-    Arrays.fill(ones, 1);
-    return new FixedSteps(engine, baseRate, ones, ones.clone());
   }
 
   /** Whether a tuner has found the rates. */

@@ -31,7 +31,17 @@ final class FreshState {
 
   /** Copies the parameters to a slot. */
   void copy(String slot) {
-    copies.computeIfAbsent(slot, name -> plan.bind("reference", "", Map.of("reference", name))).run();
+    copies.computeIfAbsent(slot, this::bind).run();
+  }
+
+  // A tuner may ask for it, but its successor goes on with it.
+  private Sweep bind(String slot) {
+    final Owned owner = plan.setOwner(null);
+    try {
+      return plan.bind("reference", "", Map.of("reference", slot));
+    } finally {
+      plan.setOwner(owner);
+    }
   }
 
   /** The slots that the first step fills with the parameters. */

@@ -169,7 +169,9 @@ public final class GradientGuard {
 
   /** Skips a step if a rate is not finite, or is more than the type that the sweeps compute in can hold. */
   public boolean refusesRate(double rate, Skip why) {
-    rateRefused = refuses(Math.abs(rate) <= plan.largestNumber() ? rate : Double.NaN, why);
+    // One limit for all processes, of which some may have float64 alone: they skip a step together.
+    final double largest = processes == null ? plan.largestNumber() : Float.MAX_VALUE;
+    rateRefused = refuses(Math.abs(rate) <= largest ? rate : Double.NaN, why);
     return rateRefused;
   }
 

@@ -13,6 +13,7 @@ final class Groups {
   private final Rule[] rules;
   private final double[] rateFactors;
   private final List<Rule> everywhere;
+  private final Settings.Group[] all; // all groups, those of other processes too
 
   Groups(Settings settings, ParameterSet parameters) {
     final boolean shared = settings.sumReducer() != null;
@@ -28,12 +29,14 @@ final class Groups {
       rules[g] = group == null ? settings.rule() : group.rule();
       rateFactors[g] = group == null ? 1 : group.rateFactor();
     }
-    final Set<Rule> all = new LinkedHashSet<>(List.of(rules));
+    final Set<Settings.Group> groups = new LinkedHashSet<>();
+    for (int g = 0; g < count; ++g) groups.add(new Settings.Group(rules[g], rateFactors[g]));
     if (shared) {
-      all.add(settings.rule());
-      settings.groups().values().forEach(group -> all.add(group.rule()));
+      groups.add(new Settings.Group(settings.rule(), 1));
+      groups.addAll(settings.groups().values());
     }
-    everywhere = List.copyOf(all);
+    all = groups.toArray(Settings.Group[]::new);
+    everywhere = groups.stream().map(Settings.Group::rule).distinct().toList();
   }
 
   Rule rule(int group) {
@@ -50,6 +53,17 @@ final class Groups {
    */
   List<Rule> everywhere() {
     return everywhere;
+  }
+
+  /**
+   * The largest decoupled decay of any group, times its factor on the rate; the same in every process.
+   *
+   * @param factor on all decays
+   */
+  double largestDecay(double factor) {
+    double largest = 0;
+    for (Settings.Group group : all) largest = Math.max(largest, group.rateFactor() * (group.rule().decoupledDecay() * factor));
+    return largest;
   }
 
   /** The rule's slots, which must start from the same value in all groups. */

@@ -6,7 +6,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.steptuner.ParameterSet;
 
-/** Messages of the native library say "tensor #2" and "slot #0", by their places in the plan; this puts the names that people know there. */
+/** Messages of the native library say "tensor #2" and "slot #0", by their places in the plan; this puts names that people know there. */
 final class NamesForNumbers {
   private static final Pattern NUMBERED = Pattern.compile("\\b(tensor|slot) #(\\d{1,9})\\b");
 

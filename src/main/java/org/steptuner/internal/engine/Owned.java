@@ -25,11 +25,11 @@ final class Owned {
 
   /** Does work; what is made meanwhile is owned. */
   <T> T collect(Supplier<T> work) {
-    plan.setOwner(this);
+    final Owned before = plan.setOwner(this);
     try {
       return work.get();
     } finally {
-      plan.setOwner(null);
+      plan.setOwner(before);
     }
   }
 

@@ -126,9 +126,11 @@ public final class Plan implements AutoCloseable {
     stateSlots = List.copyOf(names);
   }
 
-  /** What is made from now on belongs to something; null: to nobody. */
-  void setOwner(Owned next) {
+  /** What is made from now on belongs to something; null: to nobody. Returns what it belonged to before. */
+  Owned setOwner(Owned next) {
+    final Owned before = owner;
     owner = next;
+    return before;
   }
 
   /** Ends a use of a scratch slot, which is freed with the last one. */

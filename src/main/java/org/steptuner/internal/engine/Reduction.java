@@ -83,8 +83,8 @@ public final class Reduction {
   }
 
   /**
-   * Asks the trainer for something that goes into these sums. If it throws, the other processes, which wait for the sums, learn it with them
-   * and stop too.
+   * Asks the trainer for something that goes into these sums. If it throws, the other processes, which wait for the sums, learn it with
+   * them and stop too.
    */
   public double ask(DoubleSupplier trainer) {
     try {

@@ -31,6 +31,23 @@ public final class Report implements StepReport {
     Arrays.fill(effectiveRate, Double.NaN);
   }
 
+  /** A run goes on from a checkpoint: until it makes a step, there is nothing to say of one. */
+  void resumed(long stepsMade, long stepsSkipped) {
+    step = stepsMade;
+    skippedSteps = stepsSkipped;
+    skip = Skip.NONE;
+    loss = Double.NaN;
+    gradientNorm = Double.NaN;
+    gradientL1 = Double.NaN;
+    clipFactor = 1;
+    rate = Double.NaN;
+    decayBounded = false;
+    hold = Hold.NONE;
+    lossScale = 1;
+    lossScaleExhausted = false;
+    Arrays.fill(effectiveRate, Double.NaN);
+  }
+
   /**
    * Takes the sums of the last step, if they wait for that. A report may be read on any thread and at any time: during a call, and after
    * the optimizer was closed, it says what it said before.

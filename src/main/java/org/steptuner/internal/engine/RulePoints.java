@@ -10,28 +10,35 @@ import org.steptuner.rule.Rule;
  */
 final class RulePoints {
   private final Plan plan;
+  private final String kernel;
   private final IntFunction<Rule> rules; // by group
   private final ScheduledStep step;
-  private final Sweep moved; // null for a rule without
-  private final Sweep returned; // null for a rule whose point stays while x does
+  private Sweep moved; // sweeps are null until they are first needed
+  private Sweep returned;
 
   /** @param step to use again and again */
   RulePoints(Plan plan, String kernel, IntFunction<Rule> rules, ScheduledStep step) {
     this.plan = plan;
+    this.kernel = kernel;
     this.rules = rules;
     this.step = step;
-    moved = Kernel.has("rule_moved", kernel) ? plan.bind("rule_moved", kernel) : null;
-    returned = Kernel.has("rule_returned", kernel) ? plan.bind("rule_returned", kernel) : null;
   }
 
   /** After x has been written by others. */
   void moved(long steps, double momentumFactor) {
+    if (moved == null) moved = bind("rule_moved");
     run(moved, steps, momentumFactor);
   }
 
   /** After steps of other tensors, in which x stayed. */
   void returned(long steps, double momentumFactor) {
+    if (returned == null) returned = bind("rule_returned");
     run(returned, steps, momentumFactor);
+  }
+
+  /** A sweep; null where the rule has no point for it to move. */
+  private Sweep bind(String sweep) {
+    return Kernel.has(sweep, kernel) ? plan.bind(sweep, kernel) : null;
   }
 
   private void run(Sweep sweep, long steps, double momentumFactor) {

@@ -74,6 +74,7 @@ public record Settings(
       own.values().forEach((key, value) -> facts.put(key + " of group '" + name + "'", value));
     });
     facts.put("nonFinite", nonFinite.name());
+    facts.put("lossScale", String.valueOf(lossScale));
     facts.put("gradientL1", String.valueOf(gradientL1));
     facts.put("momentumSchedule", momentumSchedule == null ? "none" : "given");
     facts.put("decaySchedule", decaySchedule == null ? "none" : "given");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import org.steptuner.NonFinite;
@@ -15,6 +14,7 @@ import org.steptuner.rule.Rule;
  * {@link TunedOptimizer} has the tuner's sweeps.
  */
 final class Steps {
+  private final Engine engine;
   private final Settings settings;
   private final Plan plan;
   private final Report report;
@@ -32,6 +32,7 @@ final class Steps {
 
   /** @throws IllegalArgumentException if there is a schedule of what the tuner and its rules do not have */
   Steps(Engine engine, TunedOptimizer tuned) {
+    this.engine = engine;
     settings = engine.settings;
     plan = engine.plan;
     report = engine.report;
@@ -72,10 +73,15 @@ final class Steps {
     reportScales();
   }
 
+  /** Some tensors sit out: allocates now what a step then needs. */
+  void prepareToHold() {
+    if (held == null) held = newHeld();
+  }
+
   /** The scalars as they are, where some tensors sit out; null otherwise. */
   private Scalars.Held hold() {
     if (!attendance.some()) return null;
-    if (held == null) held = newHeld();
+    prepareToHold();
     held.keep();
     return held;
   }
@@ -99,7 +105,27 @@ final class Steps {
   void tensorsChanged(boolean[] changed) {
     boolean any = false;
     for (boolean one : changed) any |= one;
-    if (any && report.step > 0) tuned.tensorsChanged(changed);
+    if (any && report.step > 0) engine.owning(() -> tuned.tensorsChanged(changed));
+  }
+
+  /** Puts all points that are tied to x where x is, for the tensors that sweeps go over now. */
+  void rebase() {
+    engine.owning(tuned::rebaseAll);
+  }
+
+  /** The tensors that sweeps go over now come back, after steps of others of their scopes. */
+  void rejoin() {
+    engine.owning(tuned::rejoin);
+  }
+
+  /** Likewise, after any steps. */
+  void rejoinRule() {
+    engine.owning(tuned::rejoinRule);
+  }
+
+  /** Takes sums over the tensors that sweeps go over now. */
+  void take(AbsentSums sums) {
+    engine.owning(sums::take);
   }
 
   /** Puts the scalars that users see into a map. */
@@ -142,6 +168,7 @@ final class Steps {
     if (average != null) average.end(number, made);
     if (made) {
       report.step = number;
+      tuned.made();
       attendance.made(number);
       reportStep();
       if (lossScaling != null) lossScaling.made();
@@ -211,9 +238,9 @@ final class Steps {
     if (!decay) throw new IllegalArgumentException("decaySchedule: there is no weight decay in " + settings.description());
   }
 
-  /** Goes on where other steps of the same tuner and form end: with their scalars. */
-  void take(Map<String, Scalars.Values> scalars) {
-    tuned.restored();
+  /** Goes on where other steps of the same tuner and form end: with their scalars, and the factors of their last step. */
+  void take(Map<String, Scalars.Values> scalars, TunedOptimizer before) {
+    tuned.goOn(before);
     final Map<String, double[]> values = new HashMap<>();
     named.save().forEach((name, own) -> {
       final Scalars.Values taken = scalars.get(name);
@@ -228,11 +255,9 @@ final class Steps {
    * @param changedScopes by scope: whether it has other tensors than in the checkpoint
    */
   void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars, boolean[] changedScopes) {
-    report.step = stepsMade;
-    report.skippedSteps = stepsSkipped;
-    Arrays.fill(report.effectiveRate, Double.NaN);
+    report.resumed(stepsMade, stepsSkipped);
     attendance.forget();
-    tuned.restored();
+    tuned.resumed();
     named.restore(scalars);
     attendance.overAll(() -> tensorsChanged(changedScopes));
     attendance.restored(this);

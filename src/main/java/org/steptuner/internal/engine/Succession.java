@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
+import org.steptuner.Scope;
 import org.steptuner.rule.Rule;
 
 /**
@@ -73,7 +74,13 @@ final class Succession {
     } else {
       next = new Succession(optimizer, settings, tuner);
     }
-    next.steps.take(scalars);
+    try {
+      Engine.checkTuneFor(settings, next.steps.tuned());
+      next.steps.take(scalars, optimizer.tuned());
+    } catch (RuntimeException | Error e) {
+      next.discard();
+      throw e;
+    }
     next.take();
   }
 
@@ -103,8 +110,9 @@ final class Succession {
     final String why = tuned.whyNotFrozen();
     if (why != null) return why;
     optimizer.stepping().settleAndReport();
-    // One process cannot decide alone: it may have other scopes than the others.
-    boolean learned = optimizer.settings().sumReducer() != null;
+    tuned.recallFactors();
+    // Where processes may have different scopes, one of them cannot decide alone.
+    boolean learned = optimizer.settings().sumReducer() != null && optimizer.settings().scope() != Scope.ALL;
     for (int scope = 0; scope < optimizer.plan.scopes(); ++scope) {
       final double rate = tuned.learnedRate(scope);
       if (!Double.isFinite(rate)) return "the learned rate is " + rate;
@@ -113,19 +121,18 @@ final class Succession {
     return learned ? null : "no rate above 0 has been learned in " + optimizer.steps() + " steps";
   }
 
-  /** Ends tuning, where {@link #whyNotFrozen} says that it can: the run goes on with the rule alone, at the rates that have been learned, and the tuner's own state is freed. */
+  /**
+   * Ends tuning, where {@link #whyNotFrozen} says that it can: the run goes on with the rule alone, at the rates that have been learned,
+   * and the tuner's own state is freed.
+   */
   static void freeze(BoundOptimizer optimizer) {
     final TunedOptimizer tuned = optimizer.tuned();
     if (tuned instanceof FixedSteps) return;
-    final int scopes = optimizer.plan.scopes();
-    final double[] rates = new double[scopes];
-    final double[] scales = new double[scopes];
-    for (int scope = 0; scope < scopes; ++scope) {
-      rates[scope] = tuned.learnedRate(scope);
-      scales[scope] = tuned.learnedScale(scope);
-    }
+    final Learned learned = new Learned(optimizer);
     final Succession next =
-        new Succession(optimizer, optimizer.settings().frozen(), engine -> new FixedSteps(engine, tuned.baseRate(), rates, scales));
+        new Succession(
+            optimizer, optimizer.settings().frozen(),
+            engine -> new FixedSteps(engine, tuned.baseRate(), learned.rates, learned.scales));
     final Owned converting = new Owned(optimizer.plan);
     try {
       final List<Sweep> sweeps = converting.collect(tuned::stateOfRule);
@@ -139,9 +146,31 @@ final class Succession {
     next.take();
   }
 
-  /** Steps of the rule alone, for a checkpoint of a run whose tuning has ended. */
+  /**
+   * Steps of the rule alone, for a checkpoint of a run whose tuning has ended. A scope that the checkpoint lacks goes on at the rate that
+   * it has here.
+   */
   static Succession restoringFrozen(BoundOptimizer optimizer) {
-    final double baseRate = optimizer.tuned().baseRate();
-    return new Succession(optimizer, optimizer.settings().frozen(), engine -> FixedSteps.restoring(engine, baseRate));
+    final Learned learned = new Learned(optimizer);
+    return new Succession(
+        optimizer, optimizer.settings().frozen(),
+        engine -> new FixedSteps(engine, optimizer.tuned().baseRate(), learned.rates, learned.scales));
+  }
+
+  /** What a tuner has learned, by scope. */
+  private static final class Learned {
+    final double[] rates;
+    final double[] scales;
+
+    Learned(BoundOptimizer optimizer) {
+      final TunedOptimizer tuned = optimizer.tuned();
+      tuned.recallFactors();
+      rates = new double[optimizer.plan.scopes()];
+      scales = new double[rates.length];
+      for (int scope = 0; scope < rates.length; ++scope) {
+        rates[scope] = tuned.learnedRate(scope);
+        scales[scope] = tuned.learnedScale(scope);
+      }
+    }
   }
 }

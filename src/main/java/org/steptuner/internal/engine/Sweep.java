@@ -95,8 +95,13 @@ public final class Sweep implements Coefficients {
   /** The last pass of a step that writes parameters: what is to follow it goes along. */
   public void runLast() {
     final Sweep follower = plan.takeFollower();
-    if (follower == null) run();
-    else plan.check(Natives.sweepFollowed(plan.handle(), binding, follower.binding, plan.stream()));
+    if (follower == null) {
+      run();
+      return;
+    }
+    checkBound();
+    follower.checkBound();
+    plan.check(Natives.sweepFollowed(plan.handle(), binding, follower.binding, plan.stream()));
   }
 
   /**

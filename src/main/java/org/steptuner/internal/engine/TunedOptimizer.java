@@ -15,9 +15,6 @@ import org.steptuner.rule.RuleStep;
  * <p>A tuner's constructor takes an {@link Engine} and binds its sweeps; {@link Engine#build} closes the engine if that fails.
  */
 public abstract class TunedOptimizer extends TunerHooks implements Inspected {
-  /** No part of the data in particular. */
-  protected static final int NO_PART = -1;
-
   protected final GradientGuard guard;
   protected final Attendance attendance;
   private final Settings settings;
@@ -28,7 +25,8 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
   private final double[] decoupledDecay; // by group
   private final ScheduledStep ruleStep;
   private final ScheduledStep lastStep;
-  private RulePoints rulePoints; // null until they are needed
+  private final LastFactors last;
+  private final RulePoints rulePoints;
   private AbsentSums absentSums;
   private int part = NO_PART;
   private double scheduleFactor = 1;
@@ -47,22 +45,19 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
     for (int group = 0; group < decoupledDecay.length; ++group) decoupledDecay[group] = groups.rule(group).decoupledDecay();
     ruleStep = newStep();
     lastStep = newStep();
+    last = new LastFactors(settings);
+    rulePoints = new RulePoints(plan, ruleKernel(), groups::rule, newStep());
   }
 
   /** Puts all points that are tied to x where x is. */
   final void rebaseAll() {
     rebase();
-    rulePoints().moved(report.step, momentumFactor(report.step));
+    rulePoints.moved(report.step, momentumFactor(report.step));
   }
 
   /** Puts the rule's points where x is, if they have moved by the number of the step alone. */
   final void rejoinRule() {
-    rulePoints().returned(report.step, momentumFactor(report.step));
-  }
-
-  private RulePoints rulePoints() {
-    if (rulePoints == null) rulePoints = new RulePoints(plan, ruleKernel(), groups::rule, newStep());
-    return rulePoints;
+    rulePoints.returned(report.step, momentumFactor(report.step));
   }
 
   /**
@@ -91,11 +86,6 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
     return new Reduction(plan, processes);
   }
 
-  /** The tensors, where they are now. */
-  protected final ParameterSet parameters() {
-    return plan.parameters();
-  }
-
   /** The factor of the schedule in this step, and afterwards that of the last one. */
   protected final double scheduleFactor() {
     return scheduleFactor;
@@ -104,8 +94,8 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
   /** Why the run cannot go on with the rule alone at {@link #learnedRate}; null if it can. */
   protected String whyNotFrozen() {
     if (settings.rule().averageSlot() != null) return "the weights in the average of " + settings.rule() + " are those of other rates";
-    for (int group = 0; group < parameters().groups().size(); ++group)
-      if (!rule(group).stepIsMultipleOfRate()) return "a step of " + rule(group) + " is not a multiple of its rate";
+    for (Rule rule : groups.everywhere())
+      if (!rule.stepIsMultipleOfRate()) return "a step of " + rule + " is not a multiple of its rate";
     return null;
   }
 
@@ -202,9 +192,9 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
     return ruleStep.bounded(shrinkage);
   }
 
-  /** Whether decay is kept from shrinking parameters to less than nothing. */
-  protected final boolean boundsDecay() {
-    return settings.boundedDecay();
+  /** The largest decoupled decay of this step in any group, times its factor on the rate; 0 where decay is not bounded. */
+  protected final double largestBoundedDecay() {
+    return settings.boundedDecay() ? groups.largestDecay(decayFactor()) : 0;
   }
 
   /** Notes that this step's decay was kept within its bound by other means. */
@@ -250,11 +240,6 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
   /** The rate of this step for a group: base rate times schedule times the group's factor. */
   protected final double rate(int group) {
     return report.rate * groups.rateFactor(group);
-  }
-
-  /** Whether a segment is of another group than the one before it: only then do the coefficients of its rule differ. */
-  protected final boolean startsGroup(int segment) {
-    return segment == 0 || plan.group(segment) != plan.group(segment - 1);
   }
 
   /** Puts the rule's coefficients of this step for a segment, where they are not those of the segment before. */
@@ -323,6 +308,30 @@ public abstract class TunedOptimizer extends TunerHooks implements Inspected {
     part = ofPart;
     scheduleFactor = factor;
     return rate;
+  }
+
+  /** The step that was begun has been made. */
+  final void made() {
+    last.note(scheduleFactor, ruleStep.momentumFactor());
+  }
+
+  /** Scalars of a checkpoint are about to be restored. */
+  final void resumed() {
+    restored();
+    last.forget();
+  }
+
+  /** Those of other steps, after which these come. */
+  final void goOn(TunedOptimizer before) {
+    restored();
+    last.take(before.last);
+  }
+
+  /** Between two steps: the factors of schedules become those of the last step that was made, also after a skipped step or a restore. */
+  final void recallFactors() {
+    last.find(report.step);
+    scheduleFactor = last.schedule();
+    ruleStep.begin(report.step, last.momentum(), 1);
   }
 
   /** Before anything has changed: the momentum that the schedule makes must be one that the rule can have. */

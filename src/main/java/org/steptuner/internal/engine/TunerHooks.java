@@ -2,16 +2,30 @@
 package org.steptuner.internal.engine;
 
 import java.util.List;
+import org.steptuner.ParameterSet;
 import org.steptuner.StepReport.Hold;
 
 /** What a tuner says of itself, and does when it is asked to. */
 abstract class TunerHooks {
+  /** No part of the data in particular. */
+  protected static final int NO_PART = -1;
+
   protected final Plan plan;
   protected final Report report;
 
   TunerHooks(Engine engine) {
     plan = engine.plan;
     report = engine.report;
+  }
+
+  /** The tensors, where they are now. */
+  protected final ParameterSet parameters() {
+    return plan.parameters();
+  }
+
+  /** Whether a segment is of another group than the one before it: only then do the coefficients of its rule differ. */
+  protected final boolean startsGroup(int segment) {
+    return segment == 0 || plan.group(segment) != plan.group(segment - 1);
   }
 
   /** Names the scalars that make a resumed run equal an uninterrupted one. */
