@@ -40,7 +40,7 @@ class EpsilonTest {
   private static final Device CPU = Device.cpu(1);
   private static final double[] EPSILONS = {0, 1e-320, 1e-50, 1e-40};
   private static final double[] LARGEST = {10, 1e-15, 1e-20, 1e-155};
-  private static final int COUNT = 1000;
+  private static final int COUNT = 60;
 
   /** Rules that have an epsilon, by its value. */
   private static Map<String, Function<Double, Rule>> rules() {
