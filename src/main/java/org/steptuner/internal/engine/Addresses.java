@@ -109,7 +109,7 @@ public final class Addresses {
     final long[] parameter;
     final long[] gradient;
     final long[] update;
-    Integer[] ordered; // tensors that have parameters somewhere, by their addresses
+    Integer[] ordered = {}; // tensors that have parameters somewhere, by their addresses
 
     Places(List<ParameterSet.Tensor> tensors) {
       parameter = tensors.stream().mapToLong(ParameterSet.Tensor::parameterAddress).toArray();

@@ -16,6 +16,7 @@ final class Rebinding {
   private final long[] sentParameters; // in the plan's order
   private final long[] sentGradients;
   private final long[] sentUpdates;
+  private final ParameterSet built;
   private ParameterSet parameters; // as they are now, or as they were before the last move
   private boolean moved;
   private ParameterSet owner; // of the memory that tensors were moved to; null if they are where they were built
@@ -23,6 +24,7 @@ final class Rebinding {
   Rebinding(Plan plan, ParameterSet parameters, int[] position) {
     this.plan = plan;
     this.parameters = parameters;
+    built = parameters;
     this.position = position;
     addresses = new Addresses(parameters.tensors());
     sentParameters = new long[position.length];
@@ -55,10 +57,10 @@ final class Rebinding {
 
   /** Moves all tensors to where those of another set are, which stays reachable until the next call. */
   void all(ParameterSet to) {
-    SameTensors.check(parameters, to);
+    SameTensors.check(built, to);
     final Map<String, ParameterSet.Tensor> byName = new HashMap<>();
     for (ParameterSet.Tensor tensor : to.tensors()) byName.put(tensor.name(), tensor);
-    final List<ParameterSet.Tensor> ordered = parameters.tensors().stream().map(tensor -> byName.get(tensor.name())).toList();
+    final List<ParameterSet.Tensor> ordered = built.tensors().stream().map(tensor -> byName.get(tensor.name())).toList();
     all(
         array(ordered, ParameterSet.Tensor::parameterAddress), array(ordered, ParameterSet.Tensor::gradientAddress),
         array(ordered, ParameterSet.Tensor::updateAddress));
