@@ -120,9 +120,12 @@ public final class Attendance {
 
   /** A step begins to use a slot that follows the parameters: tensors that sit out do that when they come back. */
   public void miss(String slot) {
-    if (!some) return;
+    if (!some) {
+      missed.remove(slot); // what a first step that was skipped has noted
+      return;
+    }
     final boolean[] of = missed.computeIfAbsent(slot, name -> new boolean[absent.length]);
-    for (int tensor = 0; tensor < absent.length; ++tensor) of[tensor] |= absent[tensor];
+    System.arraycopy(absent, 0, of, 0, of.length);
   }
 
   /** The parameters of some tensors have been written by the trainer. */
