@@ -93,8 +93,12 @@ final class Succession {
         throw new IllegalArgumentException("settings can change while a run goes on, its form cannot: in group '" + group + "' " + inGroup);
     }
     if (!before.description().isFrozen()
-        && !(before.ruleSlots().equals(settings.ruleSlots()) && before.tunerSlots().equals(settings.tunerSlots())))
+        && !(before.ruleSlots().equals(settings.ruleSlots()) && names(before.tunerSlots()).equals(names(settings.tunerSlots()))))
       throw new IllegalArgumentException("settings can change while a run goes on, its state cannot: " + settings.description());
+  }
+
+  private static List<String> names(List<StateSlot> slots) {
+    return slots.stream().map(StateSlot::name).toList();
   }
 
   private static Description ofGroup(Settings settings, String group) {
