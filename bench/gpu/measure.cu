@@ -1,27 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every kernel of the table on a GPU, beside a device-to-device copy that moves as many bytes: CUDA events around one sweep, caches
-// scrubbed before each, sweep and copy in turn, medians. Prints one JSON object a line.
+// Kernels of the table on a GPU, each beside its twin: a kernel that reads and writes the same arrays, adds what it has read where the
+// sweep has sums, and computes nothing else. CUDA events around one launch, the second-level cache full of clean lines of something else
+// before each, sweep and twin in turn, medians. Prints one JSON object a line.
 //
-//   measure <device library> <rounds> <largest float32 size> <largest bfloat16 size>
+//   measure <device library> [--rounds N] [--float32 SIZE,...] [--bfloat16 SIZE,...] [--kernels PATTERN,...]
+//
+// A pattern is for "sweep" or "sweep/rule", as the shell's for file names; without any, all kernels. Sizes are numbers of elements.
 #include "steptuner.h"
 #include <algorithm>
+#include <array>
 #include <cuda_runtime.h>
+#include <fnmatch.h>
 #include <functional>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
 
-constexpr int64_t SIZES[] = {100'000, 1'000'000, 10'000'000, 100'000'000, 1'000'000'000};
 // More than any second-level cache holds.
 constexpr size_t SCRUB_BYTES = size_t(512) << 20;
-// A copy that moves more bytes takes proportionally longer.
-constexpr int64_t COPY_LIMIT = int64_t(4) << 30;
+constexpr int64_t COPY_BYTES = int64_t(2) << 30;
 constexpr double COEFFICIENT = 0.5, STATE = 0.25;
+constexpr int TWIN_THREADS = 256;
+constexpr int MOST_READ = 13, MOST_WRITTEN = 10;
+constexpr int64_t MOST_BLOCKS = 1 << 16;
+
+struct Options {
+  int rounds = 9;
+  std::vector<double> sizes[2] = {{1e5, 1e6, 1e7, 1e8}, {1e7, 1e8}};  // float32, bfloat16
+  std::vector<std::string> patterns = {"*"};
+};
 
 void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
@@ -69,12 +82,102 @@ bool allocate(Array& array, st_type type, int64_t count, uint32_t seed) {
   return true;
 }
 
-int parts(const std::string& text, char at) { return text.empty() ? 0 : 1 + int(std::count(text.begin(), text.end(), at)); }
+std::vector<std::string> split(const std::string& text, char at) {
+  std::vector<std::string> parts(1);
+  for (char c : text)
+    if (c == at)
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  if (text.empty()) parts.clear();
+  return parts;
+}
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t n = values.size();
   return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+// What a twin works on: arrays of groups of four elements, of 16 or of 8 bytes.
+struct Twin {
+  const char* read[MOST_READ];
+  char* written[MOST_WRITTEN];
+  unsigned narrowRead, narrowWritten;  // bits: the arrays of 16-bit elements
+  int64_t groups;
+  double* blockSums;  // null where the sweep has no sums
+};
+
+__device__ __forceinline__ float4 loadGroup(const char* from, bool narrow, int64_t group) {
+  if (!narrow) return reinterpret_cast<const float4*>(from)[group];
+  const float2 two = reinterpret_cast<const float2*>(from)[group];
+  return make_float4(two.x, two.y, two.x, two.y);
+}
+
+__device__ __forceinline__ void storeGroup(char* to, bool narrow, int64_t group, float4 value) {
+  if (narrow)
+    reinterpret_cast<float2*>(to)[group] = make_float2(value.x, value.y);
+  else
+    reinterpret_cast<float4*>(to)[group] = value;
+}
+
+// About eight loads of a thread are under way together, as CUB's transform has them.
+template <int R, int W>
+__global__ void __launch_bounds__(TWIN_THREADS) twin(const __grid_constant__ Twin t) {
+  constexpr int AHEAD = R >= 8 ? 1 : 8 / R;
+  const int64_t stride = int64_t(gridDim.x) * TWIN_THREADS;
+  float sum = 0;
+  for (int64_t first = int64_t(blockIdx.x) * TWIN_THREADS + threadIdx.x; first < t.groups; first += AHEAD * stride) {
+    float4 value[AHEAD][R];
+#pragma unroll
+    for (int u = 0; u < AHEAD; ++u)
+#pragma unroll
+      for (int r = 0; r < R; ++r)
+        if (first + u * stride < t.groups) value[u][r] = loadGroup(t.read[r], t.narrowRead >> r & 1, first + u * stride);
+#pragma unroll
+    for (int u = 0; u < AHEAD; ++u) {
+      if (first + u * stride >= t.groups) continue;
+#pragma unroll
+      for (int r = 0; r < R; ++r) sum += value[u][r].x + value[u][r].y + value[u][r].z + value[u][r].w;
+#pragma unroll
+      for (int w = 0; w < W; ++w) storeGroup(t.written[w], t.narrowWritten >> w & 1, first + u * stride, value[u][w % R]);
+    }
+  }
+  if (!t.blockSums) return;
+  __shared__ float sums[TWIN_THREADS / 32];
+  for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_down_sync(0xffffffffu, sum, distance);
+  if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = sum;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  double total = 0;
+  for (float one : sums) total += one;
+  t.blockSums[blockIdx.x] = total;
+}
+
+// Reads memory, so that the second-level cache holds nothing else, and nothing that must be written back.
+__global__ void readAll(const float4* memory, int64_t count, float* never) {
+  float sum = 0;
+  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += int64_t(gridDim.x) * blockDim.x) sum += memory[i].x;
+  if (sum == 12345.678f) *never = sum;
+}
+
+using TwinKernel = void (*)(const Twin);
+
+template <int R, int... W>
+constexpr std::array<TwinKernel, sizeof...(W)> twinsOf(std::integer_sequence<int, W...>) {
+  return {twin<R + 1, W>...};
+}
+template <int... R>
+constexpr auto allTwins(std::integer_sequence<int, R...>) {
+  return std::array<std::array<TwinKernel, MOST_WRITTEN + 1>, sizeof...(R)>{twinsOf<R>(std::make_integer_sequence<int, MOST_WRITTEN + 1>())...};
+}
+const auto TWINS = allTwins(std::make_integer_sequence<int, MOST_READ>());
+
+int processors() {
+  int device = 0, count = 1;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+  return count;
 }
 
 class Clock {
@@ -83,6 +186,7 @@ class Clock {
     check(cudaEventCreate(&begin_), "cudaEventCreate");
     check(cudaEventCreate(&end_), "cudaEventCreate");
     if (!scrub_.allocate(SCRUB_BYTES)) check(cudaErrorMemoryAllocation, "scrub");
+    check(cudaMemset(scrub_.memory, 0, SCRUB_BYTES), "cudaMemset");
   }
   ~Clock() {
     cudaEventDestroy(begin_);
@@ -92,7 +196,11 @@ class Clock {
   Clock& operator=(const Clock&) = delete;
 
   double nanoseconds(const std::function<void()>& work) {
-    check(cudaMemsetAsync(scrub_.memory, 1, SCRUB_BYTES), "cudaMemsetAsync");
+    const float4* from = static_cast<const float4*>(scrub_.memory);
+    int64_t count = int64_t(SCRUB_BYTES / sizeof(float4));
+    float* never = static_cast<float*>(scrub_.memory);
+    void* arguments[] = {&from, &count, &never};
+    check(cudaLaunchKernel(readAll, dim3(1024), dim3(256), arguments, 0, nullptr), "readAll");
     check(cudaEventRecord(begin_), "cudaEventRecord");
     work();
     check(cudaEventRecord(end_), "cudaEventRecord");
@@ -109,82 +217,150 @@ class Clock {
 
 // Whether it fitted into memory.
 bool measure(int64_t device, int32_t kernel, st_type type, int64_t count, int rounds, Clock& clock) {
-  const std::string description = st_kernel_describe(kernel);
-  std::vector<std::string> part(1);
-  for (char c : description)
-    if (c == '|')
-      part.emplace_back();
-    else
-      part.back() += c;
-  const int operands = parts(part[2], ','), coefficients = parts(part[3], ',');
+  const std::vector<std::string> part = split(st_kernel_describe(kernel), '|');
+  const std::vector<std::string> operands = split(part[2], ',');
+  const int coefficients = static_cast<int>(split(part[3], ',').size());
+  const bool sums = part.size() > 4;
 
-  Array parameters, gradients, updates;
-  if (!allocate(parameters, type, count, 1) || !allocate(gradients, type, count, 2) || !allocate(updates, ST_FLOAT32, count, 3))
+  Array parameters, gradients, updates, twinSums;
+  if (!allocate(parameters, type, count, 1) || !allocate(gradients, type, count, 2) || !allocate(updates, ST_FLOAT32, count, 3) ||
+      !twinSums.allocate(MOST_BLOCKS * sizeof(double)))
     return false;
   const int64_t p = parameters.address(), g = gradients.address(), u = updates.address();
   const int32_t t = type, segment = 0;
   int64_t plan = 0;
-  const st_status created = st_plan_create(device, 1, &p, &t, &g, &t, &u, &count, &segment, operands, 0, &plan);
+  const st_status created = st_plan_create(device, 1, &p, &t, &g, &t, &u, &count, &segment, int(operands.size()), 0, &plan);
   if (created == ST_OUT_OF_MEMORY) return false;
   check(created, "st_plan_create");
   std::vector<int32_t> slots;
-  for (int32_t slot = 0; slot < operands; ++slot) {
+  for (int32_t slot = 0; slot < int(operands.size()); ++slot) {
     check(st_plan_fill(plan, slot, STATE, 0), "st_plan_fill");
     slots.push_back(slot);
   }
   int32_t binding = 0;
-  check(st_plan_bind(plan, kernel, slots.data(), operands, &binding), "st_plan_bind");
+  check(st_plan_bind(plan, kernel, slots.data(), int(slots.size()), &binding), "st_plan_bind");
   std::fill_n(reinterpret_cast<double*>(st_binding_coefficients(plan, binding)), coefficients, COEFFICIENT);
 
+  Twin arrays = {};
+  int read = 0, written = 0;
+  // What is read and written comes first: the twin writes there what it has read, and the sweep finds its numbers again.
+  for (const std::string access : {"rw", "r", "w"})
+    for (size_t o = 0; o < operands.size(); ++o) {
+      const std::vector<std::string> field = split(operands[o], ':');
+      if (field.size() < 3 || field[2] != access) continue;
+      void* const memory = field[1] == "parameter"  ? parameters.memory
+                           : field[1] == "gradient" ? gradients.memory
+                           : field[1] == "update"   ? updates.memory
+                                                    : reinterpret_cast<void*>(st_plan_address(plan, int32_t(o), 0));
+      const unsigned narrow = type == ST_BFLOAT16 && (field[1] == "parameter" || field[1] == "gradient");
+      if (access != "w") {
+        arrays.narrowRead |= narrow << read;
+        arrays.read[read++] = static_cast<const char*>(memory);
+      }
+      if (access != "r") {
+        arrays.narrowWritten |= narrow << written;
+        arrays.written[written++] = static_cast<char*>(memory);
+      }
+    }
+  arrays.groups = count / 4;
+  arrays.blockSums = sums ? static_cast<double*>(twinSums.memory) : nullptr;
+  const bool twinned = read >= 1 && read <= MOST_READ && written <= MOST_WRITTEN;
+  const TwinKernel kernelOfTwin = twinned ? TWINS[size_t(read - 1)][size_t(written)] : nullptr;
+  int resident = 0;
+  if (twinned) check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernelOfTwin, TWIN_THREADS, 0), "occupancy");
+  const int64_t blocks = std::max<int64_t>(
+      1, std::min<int64_t>({MOST_BLOCKS, int64_t(resident) * processors(), (arrays.groups + TWIN_THREADS - 1) / TWIN_THREADS}));
+
   const int64_t bytes = st_binding_bytes(plan, binding);
-  const int64_t half = std::min(bytes / 2, COPY_LIMIT);
-  Array from, to;
-  if (!from.allocate(size_t(half)) || !to.allocate(size_t(half))) {
-    st_plan_destroy(plan);
-    return false;
-  }
   const auto sweep = [&] { check(st_sweep(plan, binding, 0), "st_sweep"); };
-  const auto copy = [&] { check(cudaMemcpyAsync(to.memory, from.memory, size_t(half), cudaMemcpyDeviceToDevice), "cudaMemcpyAsync"); };
-  std::vector<double> times, copies, ratios;
+  const auto twinOnce = [&] {
+    void* arguments[] = {&arrays};
+    check(cudaLaunchKernel(kernelOfTwin, dim3(unsigned(blocks)), dim3(TWIN_THREADS), arguments, 0, nullptr), "twin");
+  };
+  std::vector<double> times, twins, ratios;
   for (int round = -2; round < rounds; ++round) {
     const double time = clock.nanoseconds(sweep);
-    const double ceiling = clock.nanoseconds(copy) * double(bytes) / double(2 * half);
+    const double other = twinned ? clock.nanoseconds(twinOnce) : 0;
     if (round < 0) continue;
     times.push_back(time);
-    copies.push_back(ceiling);
-    ratios.push_back(ceiling / time);
+    twins.push_back(other);
+    ratios.push_back(other / time);
   }
   check(st_wait(plan, 0), "st_wait");
   st_plan_destroy(plan);
   const std::string name = "sweep/" + part[0] + (part[1].empty() ? "" : "/" + part[1]);
   printf(
-      "{\"benchmark\":\"%s\",\"size\":%lld,\"dtype\":\"%s\",\"device\":\"%s\",\"timeNs\":%.0f,\"bytesPerElement\":%.2f,"
-      "\"gbPerSecond\":%.1f,\"copyGbPerSecond\":%.1f,\"fractionOfCeiling\":%.4f}\n",
+      "{\"benchmark\":\"%s\",\"size\":%lld,\"dtype\":\"%s\",\"device\":\"%s\",\"timeNs\":%.0f,\"twinNs\":%.0f,"
+      "\"bytesPerElement\":%.2f,\"gbPerSecond\":%.1f,\"shareOfTwin\":%.4f}\n",
       name.c_str(), static_cast<long long>(count), type == ST_FLOAT32 ? "float32" : "bfloat16", st_device_name(device), median(times),
-      double(bytes) / double(count), double(bytes) / median(times), double(bytes) / median(copies), median(ratios));
+      median(twins), double(bytes) / double(count), double(bytes) / median(times), median(ratios));
   fflush(stdout);
+  return true;
+}
+
+// What the card's memory gives at most.
+void copy(int64_t device, int rounds, Clock& clock) {
+  Array from, to;
+  if (!from.allocate(size_t(COPY_BYTES)) || !to.allocate(size_t(COPY_BYTES))) return;
+  std::vector<double> times;
+  for (int round = -2; round < rounds; ++round) {
+    const double time = clock.nanoseconds(
+        [&] { check(cudaMemcpyAsync(to.memory, from.memory, size_t(COPY_BYTES), cudaMemcpyDeviceToDevice), "cudaMemcpyAsync"); });
+    if (round >= 0) times.push_back(time);
+  }
+  printf("{\"benchmark\":\"copy\",\"size\":%lld,\"dtype\":\"bytes\",\"device\":\"%s\",\"timeNs\":%.0f,\"gbPerSecond\":%.1f}\n",
+         static_cast<long long>(COPY_BYTES), st_device_name(device), median(times), 2.0 * double(COPY_BYTES) / median(times));
+}
+
+bool wanted(const std::string& description, const Options& options) {
+  const std::vector<std::string> part = split(description, '|');
+  const std::string name = part[1].empty() ? part[0] : part[0] + "/" + part[1];
+  return std::any_of(options.patterns.begin(), options.patterns.end(),
+                     [&](const std::string& pattern) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; });
+}
+
+std::vector<double> sizesOf(const char* text) {
+  std::vector<double> sizes;
+  for (const std::string& one : split(text, ',')) sizes.push_back(atof(one.c_str()));
+  return sizes;
+}
+
+bool parse(int count, char** arguments, Options& options) {
+  if (count < 2 || count % 2 != 0) return false;
+  for (int i = 2; i < count; i += 2) {
+    const std::string option = arguments[i];
+    if (option == "--rounds")
+      options.rounds = std::max(1, atoi(arguments[i + 1]));
+    else if (option == "--float32")
+      options.sizes[0] = sizesOf(arguments[i + 1]);
+    else if (option == "--bfloat16")
+      options.sizes[1] = sizesOf(arguments[i + 1]);
+    else if (option == "--kernels")
+      options.patterns = split(arguments[i + 1], ',');
+    else
+      return false;
+  }
   return true;
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 5) {
-    fprintf(stderr, "usage: measure <device library> <rounds> <largest float32 size> <largest bfloat16 size>\n");
+  Options options;
+  if (!parse(count, arguments, options)) {
+    fprintf(stderr, "usage: measure <device library> [--rounds N] [--float32 SIZE,...] [--bfloat16 SIZE,...] [--kernels PATTERN,...]\n");
     return 2;
   }
-  const int rounds = std::max(1, atoi(arguments[2]));
   int64_t device = 0;
   check(st_device_open(arguments[1], 0, 0, "", &device), arguments[1]);
   {
     Clock clock;
-    for (const st_type type : {ST_FLOAT32, ST_BFLOAT16}) {
-      const double most = atof(arguments[type == ST_FLOAT32 ? 3 : 4]);
-      for (const int64_t size : SIZES)
-        for (int32_t kernel = 0; kernel < st_kernel_count() && double(size) <= most; ++kernel)
-          if (!measure(device, kernel, type, size, rounds, clock))
-            fprintf(stderr, "%s: %lld elements do not fit\n", st_kernel_describe(kernel), static_cast<long long>(size));
-    }
+    copy(device, options.rounds, clock);
+    for (const st_type type : {ST_FLOAT32, ST_BFLOAT16})
+      for (const double size : options.sizes[type == ST_FLOAT32 ? 0 : 1])
+        for (int32_t kernel = 0; kernel < st_kernel_count(); ++kernel)
+          if (wanted(st_kernel_describe(kernel), options) && !measure(device, kernel, type, int64_t(size), options.rounds, clock))
+            fprintf(stderr, "%s: %.0f elements do not fit\n", st_kernel_describe(kernel), size);
   }
   st_device_close(device);
   return 0;
