@@ -164,12 +164,11 @@ inline void sweepAndWait(int64_t plan, int32_t binding) {
 // Whether both have the same bits, where every NaN counts as every other one: which of its many bit patterns comes out is the hardware's
 // affair.
 inline bool same(const char* one, const char* other, int32_t type, size_t bytes) {
-  if (memcmp(one, other, bytes) == 0) return true;
+  if (bytes == 0 || memcmp(one, other, bytes) == 0) return true;
   const size_t width = static_cast<size_t>(bytesOf(type));
   for (size_t i = 0; i < bytes / width; ++i)
-    if (memcmp(one + i * width, other + i * width, width) != 0 &&
-        !(isnan(steptuner::load<double>(one, type, static_cast<int64_t>(i))) &&
-          isnan(steptuner::load<double>(other, type, static_cast<int64_t>(i)))))
+    if (memcmp(one + i * width, other + i * width, width) != 0 && !(isnan(steptuner::load<double>(one, type, static_cast<int64_t>(i))) &&
+                                                                    isnan(steptuner::load<double>(other, type, static_cast<int64_t>(i)))))
       return false;
   return true;
 }
@@ -299,7 +298,8 @@ inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t
   return result;
 }
 
-// The instruction sets that this library and processor have (the others say why not), each with threads of its own; for memory beyond the caches, or not.
+// The instruction sets that this library and processor have (the others say why not), each with threads of its own; for memory beyond the
+// caches, or not.
 inline std::vector<int64_t> openAll(int32_t threads, bool beyondCaches) {
   std::vector<int64_t> devices;
   if (beyondCaches) setenv("STEPTUNER_CACHE_BYTES", "0", 1);

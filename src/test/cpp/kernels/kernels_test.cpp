@@ -84,9 +84,7 @@ Shape manySegments() {
   return shape;
 }
 
-Shape longShape(int64_t elements) {
-  return {{elements - elements / 4 - elements / 8, elements / 4, elements / 8, 40000}, {0, 0, 0, 1}};
-}
+Shape longShape(int64_t elements) { return {{elements - elements / 4 - elements / 8, elements / 4, elements / 8, 40000}, {0, 0, 0, 1}}; }
 
 void compare(const Result& here, const Result& there, const char* where, int32_t kernel, int32_t parameterType, int32_t gradientType) {
   const bool sums = sameSums(here, there);
@@ -121,7 +119,8 @@ int runAll(const Devices& devices, const Options& options, const Shape& shape, c
   for (int32_t kernel = 0; kernel < st_kernel_count(); ++kernel)
     for (int32_t parameterType = 0; parameterType < TYPES; ++parameterType)
       for (int32_t gradientType = 0; gradientType < TYPES; ++gradientType) {
-        if (!wanted(kernel, options) || !has(options.types, typeNames[parameterType]) || !has(options.types, typeNames[gradientType])) continue;
+        if (!wanted(kernel, options) || !has(options.types, typeNames[parameterType]) || !has(options.types, typeNames[gradientType]))
+          continue;
         if (pair++ % options.every) continue;
         const Result here = run(devices.cpu, kernel, parameterType, gradientType, values, NONE, nullptr, shape);
         compare(here, run(devices.other, kernel, parameterType, gradientType, values, NONE, nullptr, shape), where.c_str(), kernel,
@@ -140,8 +139,9 @@ int runAll(const Devices& devices, const Options& options, const Shape& shape, c
 int main(int count, char** arguments) {
   Options options;
   if (!parse(count, arguments, options)) {
-    fprintf(stderr, "usage: kernels_test <device library> [--every N] [--kernels PATTERN,...] [--types float32,float64,bfloat16,float16] "
-                    "[--values plain,special,not-finite] [--shapes mixed,short,segments,long] [--elements N]\n");
+    fprintf(stderr,
+            "usage: kernels_test <device library> [--every N] [--kernels PATTERN,...] [--types float32,float64,bfloat16,float16] "
+            "[--values plain,special,not-finite] [--shapes mixed,short,segments,long] [--elements N]\n");
     return 2;
   }
   Devices devices;
