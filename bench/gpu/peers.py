@@ -35,6 +35,8 @@ def rounds(once):
 def of_torch(largest, compiled):
     import torch
 
+    print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name()}", file=sys.stderr)
+
     def timed(step):
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
 
@@ -126,6 +128,8 @@ def of_optax(largest):
     import jax
     import jax.numpy as jnp
     import optax
+
+    print(f"JAX {jax.__version__}, optax {optax.__version__}, on {jax.devices()}", file=sys.stderr)
 
     for size in SIZES:
         if size > largest:
