@@ -30,6 +30,8 @@ struct Arguments {
   double* chunkSums;
   double* sumRows;   // host memory
   unsigned* ticket;  // blocks that are done; 0 between launches
+  uint64_t* told;    // host memory, where the number of this launch is written behind its sums; null if nobody polls it
+  uint64_t number;
   bool backwards;
   bool finish;  // the last block adds the chunk sums
   double inlineRows[INLINE_COEFFICIENTS];

@@ -138,17 +138,9 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
   if (SUMS<K> != 0 && a.finish) {
     __shared__ bool last;
     __shared__ double columns[COLUMNS];
-    // The barrier hands the chunk sums of this block to its first thread, whose fence hands them on with the ticket; the last one to
-    // draw takes those of all blocks by the second fence, and hands them to its block.
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      __threadfence();
-      last = atomicInc(a.ticket, gridDim.x - 1) == gridDim.x - 1;  // which makes it 0 again
-      __threadfence();
-    }
-    __syncthreads();
-    if (last) {
+    if (isLastBlock(a.ticket, last)) {
       for (int64_t row = 0; row < a.segmentCount; ++row) addSegment(a, row, SUMS<K>, columns);
+      tellHost(a);
     }
   }
 }

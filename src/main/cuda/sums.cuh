@@ -7,6 +7,29 @@
 
 namespace steptuner {
 
+// One store that the host may be reading meanwhile.
+__device__ __forceinline__ void storeForHost(uint64_t* word, uint64_t value) {
+#if defined(__CUDA_EMULATION__)
+  cuda_emulation::storeForHost(word, value);  // sanitizers take a volatile store for any other
+#else
+  *static_cast<volatile uint64_t*>(word) = value;
+#endif
+}
+
+// Whether this block is the last one of the grid to come here, and what the others wrote before is there for it. Called by all its threads.
+__device__ __forceinline__ bool isLastBlock(unsigned* ticket, bool& last) {
+  // The barrier hands what this block has written to its first thread, whose fence hands it on with the ticket; the last one to draw takes
+  // that of all blocks by the second fence, and hands it to its block.
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence();
+    last = atomicInc(ticket, gridDim.x - 1) == gridDim.x - 1;  // which makes it 0 again
+    __threadfence();
+  }
+  __syncthreads();
+  return last;
+}
+
 __device__ __forceinline__ double addAcrossWarp(double value) {
 #pragma unroll
   for (int distance = 16; distance > 0; distance /= 2) value = value + __shfl_down_sync(0xffffffffu, value, distance);
@@ -45,6 +68,15 @@ __device__ __forceinline__ void addSegment(const Arguments& a, int64_t row, int 
     addLongSegment(a, segment, row, sums, columns);
   else if (threadIdx.x < 32)
     addShortSegment(a, segment, row, sums, threadIdx.x);
+}
+
+// Tells the host that the sums are there. Called by a whole block that has written them, or knows by its ticket that others have.
+__device__ __forceinline__ void tellHost(const Arguments& a) {
+  if (!a.told) return;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  __threadfence_system();
+  storeForHost(a.told, a.number);
 }
 
 }  // namespace steptuner

@@ -86,21 +86,21 @@ bool allReached(const Nodes& nodes, const std::vector<size_t>& ends) {
 }
 
 bool Streams::legacyIsBarred(const Stream& stream) const {
-  return &stream == &legacy_ &&
-         std::any_of(streams_.begin(), streams_.end(), [](const Stream* s) { return s->blocking && s->captured.capture; });
+  return &stream == legacy_.get() &&
+         std::any_of(streams_.begin(), streams_.end(), [](const auto& s) { return s->blocking && s->captured.capture; });
 }
 
 cudaError_t Streams::admit(const Stream& stream) {
   if (stream.captured.capture) return stream.captured.capture->valid ? cudaSuccess : cudaErrorStreamCaptureInvalidated;
   if (!legacyIsBarred(stream)) return cudaSuccess;
-  for (Stream* other : streams_)
+  for (const auto& other : streams_)
     if (other->blocking && other->captured.capture) other->captured.capture->valid = false;
   return cudaErrorStreamCaptureImplicit;
 }
 
 cudaError_t Streams::unsafe() {
   bool forbidden = false;
-  for (Stream* stream : streams_) {
+  for (const auto& stream : streams_) {
     Capture* capture = stream->captured.capture.get();
     if (!capture || !capture->forbidsUnsafeCalls(threadMode)) continue;
     forbidden = true;
@@ -111,7 +111,7 @@ cudaError_t Streams::unsafe() {
 
 cudaError_t Streams::noCapture() {
   bool capturing = false;
-  for (Stream* stream : streams_) {
+  for (const auto& stream : streams_) {
     if (!stream->captured.capture) continue;
     capturing = true;
     stream->captured.capture->valid = false;
@@ -126,7 +126,7 @@ cudaError_t Streams::refuseCaptured(const Captured& captured, cudaError_t error)
 }
 
 cudaError_t Streams::beginCapture(Stream& stream, cudaStreamCaptureMode mode) {
-  if (&stream == &legacy_) return cudaErrorStreamCaptureUnsupported;
+  if (&stream == legacy_.get()) return cudaErrorStreamCaptureUnsupported;
   if (stream.captured.capture) return cudaErrorIllegalState;
   static unsigned long long id = 0;
   stream.captured = {std::make_shared<Capture>(Capture{&stream, mode, std::this_thread::get_id(), ++id}), {}};
@@ -140,7 +140,7 @@ cudaError_t Streams::endCapture(Stream& stream, std::shared_ptr<Nodes>* nodes) {
   if (capture->mode != cudaStreamCaptureModeRelaxed && capture->thread != std::this_thread::get_id())
     return cudaErrorStreamCaptureWrongThread;
   const bool joined = allReached(*capture->nodes, stream.captured.after);
-  for (Stream* other : streams_)
+  for (const auto& other : streams_)
     if (other->captured.capture == capture) other->captured = {};
   capture->ended = true;
   if (!capture->valid) return cudaErrorStreamCaptureInvalidated;

@@ -116,10 +116,32 @@ cudaError_t giveFill(Stream* stream, void* memory, int value, size_t bytes) {
   return streams().give(*stream, taskOf([=] { memset(memory, value, bytes); }));
 }
 
+// Of the driver's API, whose errors have the numbers of the runtime's. The runtime does not learn of them.
+int cuMemGetAddressRange(unsigned long long* base, size_t* size, unsigned long long address) {
+  const cudaError_t error = plannedFailure("cuMemGetAddressRange");
+  if (error != cudaSuccess) return error;
+  std::lock_guard<race::Mutex> lock(deviceMutex());
+  const Found found = containing(reinterpret_cast<const void*>(address));
+  if (found == allocations().end()) return cudaErrorInvalidValue;
+  if (base) *base = found->first;
+  if (size) *size = found->second.bytes;
+  return cudaSuccess;
+}
+
 }  // namespace
 }  // namespace cuda_emulation
 
 using namespace cuda_emulation;
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult* status) {
+  return api("cudaGetDriverEntryPointByVersion", [&] {
+    const bool known = strcmp(symbol, "cuMemGetAddressRange") == 0;
+    *function = known ? reinterpret_cast<void*>(cuMemGetAddressRange) : nullptr;
+    if (status) *status = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+    return known || status ? cudaSuccess : cudaErrorSymbolNotFound;
+  });
+}
 
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
   return api("cudaMalloc", [&] { return allocate(memory, bytes, cudaMemoryTypeDevice); });

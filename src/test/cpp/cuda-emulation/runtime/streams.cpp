@@ -6,9 +6,8 @@
 #include "api.h"
 #include "settings.h"
 
-struct CUstream_st : cuda_emulation::Stream {
-  using Stream::Stream;
-};
+// A handle is only an address. The next stream gets that of the last one that was destroyed: in CUDA too, a handle says little of a stream.
+struct CUstream_st {};
 struct CUevent_st : cuda_emulation::Event {
   using Event::Event;
 };
@@ -23,23 +22,39 @@ Streams& streams() {
 Streams::Streams() : deferred_(settings().deferred) {}
 
 Stream* Streams::find(cudaStream_t handle) {
-  if (handle == nullptr || handle == cudaStreamLegacy) return &legacy_;
-  return streams_.count(handle) ? handle : nullptr;
+  if (handle == nullptr || handle == cudaStreamLegacy) return legacy_.get();
+  const auto found = handles_.find(handle);
+  return found == handles_.end() ? nullptr : found->second.get();
 }
 
 Event* Streams::find(cudaEvent_t handle) { return events_.count(handle) ? handle : nullptr; }
 
-Stream* Streams::create(bool blocking) { return *streams_.insert(new CUstream_st(blocking)).first; }
+cudaStream_t Streams::create(bool blocking) {
+  reap();
+  if (freeHandles_.empty()) freeHandles_.push_back(new CUstream_st);
+  const cudaStream_t handle = freeHandles_.back();
+  freeHandles_.pop_back();
+  handles_[handle] = *streams_.insert(std::make_shared<Stream>(blocking)).first;
+  return handle;
+}
 
-// CUDA lets what was given go on and returns. Here it is done first, so that nothing is left that refers to the stream or event.
-void Streams::destroy(Stream* stream) {
-  synchronizeAll();
+// What was given to it goes on.
+void Streams::destroy(cudaStream_t handle) {
+  const std::shared_ptr<Stream> stream = handles_.at(handle);
   if (stream->captured.capture) stream->captured.capture->valid = false;
-  for (Event* event : events_) {
-    if (event->stream == stream) event->stream = nullptr;
-  }
-  streams_.erase(stream);
-  delete static_cast<CUstream_st*>(stream);
+  stream->captured = {};
+  handles_.erase(handle);
+  freeHandles_.push_back(handle);
+  reap();
+}
+
+// Forgets destroyed streams whose work is done.
+void Streams::reap() {
+  std::set<std::shared_ptr<Stream>> kept;
+  for (const auto& [handle, stream] : handles_) kept.insert(stream);
+  for (const auto& stream : streams_)
+    if (stream->done < stream->issued) kept.insert(stream);
+  streams_.swap(kept);
 }
 
 Event* Streams::createEvent(bool timed) { return *events_.insert(new CUevent_st(timed)).first; }
@@ -60,14 +75,14 @@ cudaError_t Streams::give(Stream& stream, std::unique_ptr<Task> task, std::vecto
     return cudaSuccess;
   }
   const auto dependOn = [&](Stream& other) {
-    if (race::active() || other.done < other.issued) dependencies.push_back({&other, other.issued, &other.finished});
+    if (race::active() || other.done < other.issued) dependencies.push_back({other.shared_from_this(), other.issued, &other.finished});
   };
-  if (&stream == &legacy_) {
-    for (Stream* other : streams_) {
+  if (&stream == legacy_.get()) {
+    for (const auto& other : streams_) {
       if (other->blocking) dependOn(*other);
     }
   } else if (stream.blocking) {
-    dependOn(legacy_);
+    dependOn(*legacy_);
   }
   stream.queue.push_back({std::move(task), std::move(dependencies), race::Tokens()});
   stream.queue.back().given.release();
@@ -103,10 +118,13 @@ cudaError_t Streams::record(Event& event, Stream& stream) {
   event.captured = stream.captured;
   if (event.captured.capture) return cudaSuccess;
   event.recorded = true;
-  event.stream = &stream;
+  event.stream = stream.shared_from_this();
   event.position = stream.issued + 1;
   return give(stream, taskOf([&event] {
-                event.time = std::chrono::steady_clock::now();
+                if (event.timed) {
+                  const race::Unseen unseen;  // it writes to the stack of whoever waits
+                  event.time = std::chrono::steady_clock::now();
+                }
                 event.reached.release();
               }));
 }
@@ -124,7 +142,7 @@ cudaError_t Streams::waitFor(Event& event, Stream& stream) {
     return refuseCaptured(stream.captured, cudaErrorStreamCaptureMerge);
   }
   if (of) {
-    if (&stream == &legacy_) return refuseCaptured(event.captured, cudaErrorStreamCaptureImplicit);
+    if (&stream == legacy_.get()) return refuseCaptured(event.captured, cudaErrorStreamCaptureImplicit);
     stream.captured.capture = of;
     for (size_t node : event.captured.after)
       if (std::find(stream.captured.after.begin(), stream.captured.after.end(), node) == stream.captured.after.end())
@@ -146,8 +164,8 @@ void Streams::synchronize(Event& event) {
 }
 
 void Streams::synchronizeAll() {
-  synchronize(legacy_);
-  for (Stream* stream : streams_) synchronize(*stream);
+  synchronize(*legacy_);
+  for (const auto& stream : streams_) synchronize(*stream);
 }
 
 bool Streams::query(Stream& stream) {
@@ -170,8 +188,8 @@ bool Streams::query(Event& event) {
 
 void Streams::defer(bool deferred) {
   if (!deferred) {
-    completeUntil(legacy_, legacy_.issued);
-    for (Stream* stream : streams_) completeUntil(*stream, stream->issued);
+    completeUntil(*legacy_, legacy_->issued);
+    for (const auto& stream : streams_) completeUntil(*stream, stream->issued);
   }
   deferred_ = deferred;
 }
@@ -211,7 +229,7 @@ extern "C" __attribute__((visibility("default"))) void cudaEmulationDefer(int de
 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   return api("cudaStreamCreate", [&] {
-    *stream = static_cast<cudaStream_t>(streams().create(true));
+    *stream = streams().create(true);
     return cudaSuccess;
   });
 }
@@ -219,7 +237,7 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   return api("cudaStreamCreateWithFlags", [&] {
     if (flags != cudaStreamDefault && flags != cudaStreamNonBlocking) return cudaErrorInvalidValue;
-    *stream = static_cast<cudaStream_t>(streams().create(flags == cudaStreamDefault));
+    *stream = streams().create(flags == cudaStreamDefault);
     return cudaSuccess;
   });
 }
@@ -227,8 +245,17 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return api("cudaStreamDestroy", [&] {
     if (stream == nullptr || stream == cudaStreamLegacy) return cudaErrorInvalidResourceHandle;
-    return with(stream, [](Stream& s) {
-      streams().destroy(&s);
+    return with(stream, [&](Stream&) {
+      streams().destroy(stream);
+      return cudaSuccess;
+    });
+  });
+}
+
+cudaError_t cudaStreamGetId(cudaStream_t stream, unsigned long long* id) {
+  return api("cudaStreamGetId", [&] {
+    return with(stream, [&](Stream& s) {
+      *id = s.id;
       return cudaSuccess;
     });
   });

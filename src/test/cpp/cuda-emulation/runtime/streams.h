@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <deque>
+#include <map>
 #include <memory>
 #include <set>
 #include <utility>
@@ -41,7 +42,7 @@ std::unique_ptr<Task> taskOf(F f) {
 struct Stream;
 
 struct Dependency {
-  Stream* stream;  // null: already done
+  std::shared_ptr<Stream> stream;  // null: already done
   uint64_t position;
   const race::Tokens* done;
 };
@@ -52,17 +53,21 @@ struct Entry {
   race::Tokens given;
 };
 
-struct Stream {
+struct Stream : std::enable_shared_from_this<Stream> {
   explicit Stream(bool blocking) : blocking(blocking), context(race::newContext()) {}
   ~Stream() { race::destroyContext(context); }
 
   const bool blocking;  // ordered with the legacy stream
+  const unsigned long long id = ++ids;
   uint64_t issued = 0;  // how many entries it has been given, and how many of them are done
   uint64_t done = 0;
   std::deque<Entry> queue;
   const race::Context context;
   race::Tokens finished;
   Captured captured;  // while the stream is being captured
+
+ private:
+  inline static unsigned long long ids = 0;
 };
 
 struct Event {
@@ -70,7 +75,7 @@ struct Event {
 
   const bool timed;
   bool recorded = false;
-  Stream* stream = nullptr;  // null again when that stream is destroyed
+  std::shared_ptr<Stream> stream;  // that it was last recorded in
   uint64_t position = 0;
   std::chrono::steady_clock::time_point time;
   race::Tokens reached;
@@ -88,8 +93,8 @@ class Streams {
   Stream* find(cudaStream_t handle);
   Event* find(cudaEvent_t handle);
 
-  Stream* create(bool blocking);
-  void destroy(Stream* stream);
+  cudaStream_t create(bool blocking);
+  void destroy(cudaStream_t handle);
   Event* createEvent(bool timed);
   void destroy(Event* event);
 
@@ -122,11 +127,14 @@ class Streams {
   cudaError_t give(Stream& stream, std::unique_ptr<Task> task, std::vector<Dependency> dependencies);
   cudaError_t admit(const Stream& stream);  // whether it takes work
   void runNext(Stream& stream);
+  void reap();
   void completeUntil(Stream& stream, uint64_t position);
 
   bool deferred_;
-  Stream legacy_{true};
-  std::set<Stream*> streams_;  // the created ones
+  const std::shared_ptr<Stream> legacy_ = std::make_shared<Stream>(true);
+  std::set<std::shared_ptr<Stream>> streams_;  // the created ones, and destroyed ones that still have work
+  std::map<cudaStream_t, std::shared_ptr<Stream>> handles_;
+  std::vector<cudaStream_t> freeHandles_;
   std::set<Event*> events_;
 };
 
