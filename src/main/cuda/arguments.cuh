@@ -32,8 +32,10 @@ struct Arguments {
   char* slot[MAX_OPERANDS];
   const double* coefficientRows;  // null where they are inline
   double* chunkSums;
-  double* sumRows;     // host memory
-  unsigned* ticket;    // blocks that are done; 0 between launches
+  double* sumRows;   // host memory
+  unsigned* ticket;  // blocks that are done; 0 between launches
+  uint64_t* told;    // host memory, where the number of this launch is written behind its sums; null if nobody polls it
+  uint64_t number;
   bool backwards;
   bool finish;   // the last block adds the chunk sums
   bool inParts;  // a block takes a part of a chunk at a time; only sweeps without sums can

@@ -3,17 +3,32 @@
 // What the parts of the CUDA backend share: the device, and how its errors are told.
 #pragma once
 #include "../cpp/core/backend.h"
+#include <atomic>
 #include <cuda_runtime.h>
+#include <memory>
 #include <string>
 
 namespace steptuner {
 
+// The driver's cuMemGetAddressRange: a result that is not 0 says that there is no allocation at the address.
+using GetAddressRange = int (*)(unsigned long long* base, size_t* bytes, unsigned long long address);
+
 struct CudaDevice {
-  int index;
-  int processors;
-  bool reachesHostMemory;  // all of it, not only what is pinned
-  Explain explain;
+  int index = 0;
+  int processors = 0;
+  bool reachesHostMemory = false;  // all of it, not only what is pinned
+  Explain explain = nullptr;
   std::string name;
+  GetAddressRange getAddressRange = nullptr;
+  cudaStream_t own = nullptr;  // for what is made and waited for at once: no other stream waits for it, nor it for another
+  std::unique_ptr<std::atomic<int>[]> residentBlocks;  // of each kernel in float32 and float64; 0: nobody has asked yet
+
+  CudaDevice() = default;
+  ~CudaDevice() {
+    if (own) cudaStreamDestroy(own);
+  }
+  CudaDevice(const CudaDevice&) = delete;
+  CudaDevice& operator=(const CudaDevice&) = delete;
 };
 
 inline CudaDevice& cuda(void* device) { return *static_cast<CudaDevice*>(device); }
@@ -36,6 +51,32 @@ class Current {
   int before_ = 0;
   int device_;
 };
+
+// For the life of a scope, this thread may allocate and wait although a stream is being captured: neither is to be part of the graph.
+class Relaxed {
+ public:
+  Relaxed() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~Relaxed() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  Relaxed(const Relaxed&) = delete;
+  Relaxed& operator=(const Relaxed&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
+
+// The number of the capture that a stream takes part in; 0 if it is not being captured.
+inline cudaError_t captureOf(cudaStream_t stream, unsigned long long& capture) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  const cudaError_t error = cudaStreamGetCaptureInfo(stream, &status, &capture);
+  if (error == cudaSuccess && status == cudaStreamCaptureStatusInvalidated) return cudaErrorStreamCaptureInvalidated;
+  if (status == cudaStreamCaptureStatusNone) capture = 0;
+  return error;
+}
+
+inline st_status refuseCaptured(Explain explain, const char* why) {
+  explain("the stream is being captured into a CUDA graph, and %s", why);
+  return ST_BAD_ARGUMENT;
+}
 
 inline st_status failed(Explain explain, const char* call, cudaError_t error) {
   cudaGetLastError();  // it is reported now and must not be met again

@@ -46,14 +46,8 @@ __global__ void __launch_bounds__(FILL_THREADS) zeroKernel(const Tensor* tensors
   }
 }
 
-}  // namespace
-
 // The tensors of a slot follow each other, with gaps that nobody reads: a run of tensors of one type is filled gaps and all.
-st_status fill(void* device, Plan& plan, int32_t slot, double value, void* queue) {
-  const Current current(cuda(device).index);
-  const cudaStream_t stream = static_cast<cudaStream_t>(queue);
-  CudaPlan& tables = tablesOf(plan);
-  STEPTUNER_CUDA(cuda(device).explain, follow(tables, stream));
+st_status fillSlot(Explain explain, const Plan& plan, int32_t slot, double value, cudaStream_t stream) {
   char* const memory = plan.slots[static_cast<size_t>(slot)];
   for (size_t t = 0; t < plan.tensors.size();) {
     const int32_t type = plan.tensors[t].stateType;
@@ -61,26 +55,40 @@ st_status fill(void* device, Plan& plan, int32_t slot, double value, void* queue
     while (t < plan.tensors.size() && plan.tensors[t].stateType == type) ++t;
     const int64_t bytes = (t < plan.tensors.size() ? plan.tensors[t].stateOffset : plan.stateBytes) - begin;
     if (bytes == 0) continue;
-    STEPTUNER_CUDA(cuda(device).explain, type == FLOAT64 ? fillArray<double>(memory + begin, bytes, value, stream)
-                                                         : fillArray<float>(memory + begin, bytes, value, stream));
+    STEPTUNER_CUDA(explain, type == FLOAT64 ? fillArray<double>(memory + begin, bytes, value, stream)
+                                            : fillArray<float>(memory + begin, bytes, value, stream));
   }
-  STEPTUNER_CUDA(cuda(device).explain, mark(tables, stream));
   return ST_OK;
+}
+
+st_status zeroAll(const CudaDevice& on, const Plan& plan, CudaPlan& tables, const Work& work) {
+  const st_status uploaded = upload(on, plan, tables, work);
+  if (uploaded != ST_OK || plan.chunks.empty()) return uploaded;
+  int64_t count = static_cast<int64_t>(plan.chunks.size());
+  void* arguments[] = {&tables.tensors, &tables.chunks, &count};
+  const unsigned blocks = static_cast<unsigned>(std::min(count, MOST_BLOCKS));
+  STEPTUNER_CUDA(on.explain, cudaLaunchKernel(zeroKernel, dim3(blocks), dim3(FILL_THREADS), arguments, 0, work.stream));
+  return ST_OK;
+}
+
+}  // namespace
+
+st_status fill(void* device, Plan& plan, int32_t slot, double value, void* queue) {
+  const Current current(cuda(device).index);
+  const cudaStream_t stream = static_cast<cudaStream_t>(queue);
+  Order& order = tablesOf(plan).order;
+  Work work;
+  const st_status begun = order.begin(cuda(device).explain, stream, work);
+  return begun == ST_OK ? order.end(cuda(device).explain, work, fillSlot(cuda(device).explain, plan, slot, value, stream)) : begun;
 }
 
 st_status zeroGradients(void* device, Plan& plan, void* queue) {
   CudaDevice& on = cuda(device);
   const Current current(on.index);
-  const cudaStream_t stream = static_cast<cudaStream_t>(queue);
   CudaPlan& tables = tablesOf(plan);
-  const st_status uploaded = upload(on, plan, tables, stream);
-  if (uploaded != ST_OK || plan.chunks.empty()) return uploaded;
-  int64_t count = static_cast<int64_t>(plan.chunks.size());
-  void* arguments[] = {&tables.tensors, &tables.chunks, &count};
-  const unsigned blocks = static_cast<unsigned>(std::min(count, MOST_BLOCKS));
-  STEPTUNER_CUDA(on.explain, cudaLaunchKernel(zeroKernel, dim3(blocks), dim3(FILL_THREADS), arguments, 0, stream));
-  STEPTUNER_CUDA(on.explain, mark(tables, stream));
-  return ST_OK;
+  Work work;
+  const st_status begun = tables.order.begin(on.explain, static_cast<cudaStream_t>(queue), work);
+  return begun == ST_OK ? tables.order.end(on.explain, work, zeroAll(on, plan, tables, work)) : begun;
 }
 
 }  // namespace steptuner

@@ -259,34 +259,34 @@ __device__ __forceinline__ bool someRows(const Rows<K, T>& rows, bool aligned, i
   return true;
 }
 
-struct Work {
+struct Task {
   Chunk chunk;
   int32_t number;  // of the chunk
   int part;
 };
 
-__device__ __forceinline__ Work take(const Arguments& a, int32_t n) {
+__device__ __forceinline__ Task take(const Arguments& a, int32_t n) {
   int32_t place = a.backwards ? a.count - 1 - n : n;
-  Work work = {};
+  Task task = {};
   if (a.inParts) {
-    work.part = static_cast<int>(place % PARTS);
+    task.part = static_cast<int>(place % PARTS);
     place /= PARTS;
   }
-  work.number = a.list ? a.list[place] : place;
+  task.number = a.list ? a.list[place] : place;
   if (a.inlineTensors == 0) {
-    work.chunk = a.chunks[work.number];
-    return work;
+    task.chunk = a.chunks[task.number];
+    return task;
   }
   int t = 0;
-  while (t + 1 < a.inlineTensors && work.number >= a.firstChunk[t + 1]) ++t;
-  work.chunk.tensor = t;
-  work.chunk.begin = int64_t(work.number - a.firstChunk[t]) * CHUNK;
-  work.chunk.count = static_cast<int32_t>(min(int64_t(CHUNK), a.tensor[t].count - work.chunk.begin));
-  return work;
+  while (t + 1 < a.inlineTensors && task.number >= a.firstChunk[t + 1]) ++t;
+  task.chunk.tensor = t;
+  task.chunk.begin = int64_t(task.number - a.firstChunk[t]) * CHUNK;
+  task.chunk.count = static_cast<int32_t>(min(int64_t(CHUNK), a.tensor[t].count - task.chunk.begin));
+  return task;
 }
 
-__device__ __forceinline__ Tensor tensorOf(const Arguments& a, const Work& work) {
-  return a.inlineTensors == 0 ? a.tensors[work.chunk.tensor] : a.tensor[work.chunk.tensor];
+__device__ __forceinline__ Tensor tensorOf(const Arguments& a, const Task& task) {
+  return a.inlineTensors == 0 ? a.tensors[task.chunk.tensor] : a.tensor[task.chunk.tensor];
 }
 
 template <class K, class T>
@@ -302,7 +302,7 @@ __global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(con
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int thread = static_cast<int>(threadIdx.x) % 32;
   // What the next chunk is, and where, is fetched while this one is worked on.
-  Work next = {};
+  Task next = {};
   Tensor nextTensor = {};
   const int32_t block = static_cast<int32_t>(blockIdx.x), blocks = static_cast<int32_t>(gridDim.x);
   if (block < a.count) {
@@ -312,13 +312,13 @@ __global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(con
   int turn = 0;
 #pragma unroll 1
   for (int32_t n = block; n < a.count; n += blocks) {
-    const Work work = next;
-    const Chunk chunk = work.chunk;
+    const Task task = next;
+    const Chunk chunk = task.chunk;
     const Tensor tensor = nextTensor;
     const bool more = n < a.count - blocks;
     if (more) next = take(a, n + blocks);
     if (tensor.absent) {  // the same for the whole block
-      for (int s = static_cast<int>(threadIdx.x); s < SUMS<K>; s += THREADS) a.chunkSums[int64_t(work.number) * SUMS<K> + s] = 0;
+      for (int s = static_cast<int>(threadIdx.x); s < SUMS<K>; s += THREADS) a.chunkSums[int64_t(task.number) * SUMS<K> + s] = 0;
       if (more) nextTensor = tensorOf(a, next);
       continue;
     }
@@ -332,7 +332,7 @@ __global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(con
 
     Rows<K, T> rows;
     rows.count = (SUMS<K> == 0 && a.inParts) || chunk.count <= STRIPS * LANES ? 1 : STRIP_ROWS;
-    rows.first = (work.part * STRIPS + warp) * rows.count;
+    rows.first = (task.part * STRIPS + warp) * rows.count;
     rows.live = chunk.count;
     if (rows.first * LANES < chunk.count) {
       T coefficients[COEFFICIENTS<K> + 1];
@@ -410,7 +410,7 @@ __global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(con
           const double even = static_cast<double>(total[0]) + static_cast<double>(total[2]);
           const double odd = static_cast<double>(total[1]) + static_cast<double>(total[3]);
           const double chunkSum = addAcrossWarp(even + odd);
-          if (thread == 0) a.chunkSums[int64_t(work.number) * SUMS<K> + begin + which] = chunkSum;
+          if (thread == 0) a.chunkSums[int64_t(task.number) * SUMS<K> + begin + which] = chunkSum;
         }
         ++turn;
       }
@@ -420,12 +420,9 @@ __global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(con
   if constexpr (SUMS<K> > 0) {
     if (a.finish) {
       __shared__ bool last;
-      // The barrier hands the chunk sums of this block to its first thread, which hands them on with the ticket.
-      __syncthreads();
-      if (threadIdx.x == 0) last = drawLastTicket(a.ticket, gridDim.x);
-      __syncthreads();
-      if (last) {
+      if (isLastBlock(a.ticket, last)) {
         for (int row = 0; row < a.segmentCount; ++row) addSegment(a, row, SUMS<K>, shared.columns[0]);
+        tellHost(a);
       }
     }
   }

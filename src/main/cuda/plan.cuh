@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the CUDA backend keeps of a plan: its tables on the device, and the order of its work.
+// What the CUDA backend keeps of a plan: its tables on the device, what its sweeps need there, and the order of its work.
 #pragma once
-#include "../cpp/core/plan.h"
-#include "device.cuh"
+#include "arguments.cuh"
+#include "order.cuh"
 #include <cuda_runtime.h>
 #include <vector>
 
 namespace steptuner {
+
+// Memory of sweeps on the device. It grows when a kernel that needs more of it is first swept. What it was before is freed with the plan:
+// work may still use it, and so may graphs.
+struct Scratch {
+  double* memory = nullptr;
+  size_t size = 0;
+};
 
 struct CudaPlan {
   Tensor* tensors = nullptr;
@@ -16,19 +23,15 @@ struct CudaPlan {
   Segment* segments = nullptr;
   int32_t* lists = nullptr;  // chunks of float32 tensors, then of float64 tensors; only where there are both
   int64_t listed[2] = {0, 0};
-  int64_t version = -1;
-  double* chunkSums = nullptr;
-  size_t chunkSumsSize = 0;
-  double* coefficients = nullptr;
-  size_t coefficientsSize = 0;
   unsigned* ticket = nullptr;
-  cudaEvent_t done = nullptr;  // after the last piece of work
-  cudaStream_t stream = nullptr;
-  bool used = false;
+  bool made = false;
+  int64_t version = -1;  // of the plan whose addresses the table of tensors holds
+  Scratch chunkSums;
+  Scratch coefficients;
+  std::vector<double*> outgrown;
+  Order order;
 
-  // After the plan's work so far.
   void freeTables() {
-    if (used) cudaEventSynchronize(done);
     for (void* memory : {static_cast<void*>(tensors), static_cast<void*>(chunks), static_cast<void*>(segments), static_cast<void*>(lists),
                          static_cast<void*>(ticket)})
       cudaFree(memory);
@@ -37,40 +40,34 @@ struct CudaPlan {
     segments = nullptr;
     lists = nullptr;
     ticket = nullptr;
-    version = -1;
   }
 
+  // After the plan's work so far.
   ~CudaPlan() {
+    order.finish();
     freeTables();
-    cudaFree(chunkSums);
-    cudaFree(coefficients);
-    if (done) cudaEventDestroy(done);
+    for (double* memory : outgrown) cudaFree(memory);
+    cudaFree(chunkSums.memory);
+    cudaFree(coefficients.memory);
   }
 };
+
+// How many coefficients a sweep takes from memory; 0 if they travel with its launch.
+inline size_t coefficientsInMemory(const Plan& plan, const Binding& binding) {
+  const size_t count = plan.segments.size() * static_cast<size_t>(binding.coefficients);
+  return count * sizeof(double) <= INLINE_BYTES ? 0 : count;
+}
 
 inline CudaPlan& tablesOf(Plan& plan) {
   if (!plan.device) plan.device = new CudaPlan;
   return *static_cast<CudaPlan*>(plan.device);
 }
 
-// What is launched on `stream` from now on comes after the plan's work so far. What mark() needs is made here: a call that fails for want
-// of it has launched nothing, and can be made again.
-inline cudaError_t follow(CudaPlan& tables, cudaStream_t stream) {
-  const cudaError_t error = tables.done ? cudaSuccess : cudaEventCreateWithFlags(&tables.done, cudaEventDisableTiming);
-  if (error != cudaSuccess) return error;
-  return tables.used && tables.stream != stream ? cudaStreamWaitEvent(stream, tables.done, 0) : cudaSuccess;
-}
-
-// What has been launched on `stream` so far is the plan's work.
-inline cudaError_t mark(CudaPlan& tables, cudaStream_t stream) {
-  const cudaError_t error = cudaEventRecord(tables.done, stream);
-  if (error != cudaSuccess) return error;
-  tables.stream = stream;
-  tables.used = true;
-  return cudaSuccess;
-}
-
-// tables.cu. Has `stream` follow the plan's work, and brings the tables on the device up to date, which is work on that stream too.
-st_status upload(const CudaDevice& on, const Plan& plan, CudaPlan& tables, cudaStream_t stream);
+// tables.cu. Brings the tables on the device up to date, as part of the work; the first time, before it.
+st_status upload(const CudaDevice& on, const Plan& plan, CudaPlan& tables, const Work& work);
+// Sees to it that there is memory for the chunk sums and the coefficients of a binding, and of all others that there are.
+st_status reserve(const CudaDevice& on, const Plan& plan, CudaPlan& tables, const Work& work, const Binding& binding);
+// Rows of coefficients for tables.coefficients, as they are now.
+cudaError_t sendRows(const double* rows, size_t count, CudaPlan& tables, cudaStream_t stream);
 
 }  // namespace steptuner

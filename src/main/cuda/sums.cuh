@@ -7,6 +7,39 @@
 
 namespace steptuner {
 
+// One store that the host may be reading meanwhile.
+__device__ __forceinline__ void storeForHost(uint64_t* word, uint64_t value) {
+#if defined(__CUDA_EMULATION__)
+  cuda_emulation::storeForHost(word, value);  // sanitizers take a volatile store for any other
+#else
+  *static_cast<volatile uint64_t*>(word) = value;
+#endif
+}
+
+// Counts up to `most`, and then to 0 again. Who draws comes after all that was done before the others drew.
+__device__ __forceinline__ unsigned drawTicket(unsigned* ticket, unsigned most) {
+#if defined(__CUDA_ARCH__)
+  unsigned before;
+  asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(before) : "l"(ticket), "r"(most) : "memory");
+  return before;
+#else
+  __threadfence();
+  const unsigned before = atomicInc(ticket, most);
+  __threadfence();
+  return before;
+#endif
+}
+
+// Whether this block is the last one of the grid to come here, and what the others wrote before is there for it. Called by all its threads.
+__device__ __forceinline__ bool isLastBlock(unsigned* ticket, bool& last) {
+  // The barrier hands what this block has written to its first thread, which hands it on with the ticket; the last one to draw takes that of
+  // all blocks, and hands it to its block.
+  __syncthreads();
+  if (threadIdx.x == 0) last = drawTicket(ticket, gridDim.x - 1) == gridDim.x - 1;
+  __syncthreads();
+  return last;
+}
+
 __device__ __forceinline__ double addAcrossWarp(double value) {
 #pragma unroll
   for (int distance = 16; distance > 0; distance /= 2) value = value + __shfl_down_sync(0xffffffffu, value, distance);
@@ -54,18 +87,13 @@ __device__ __forceinline__ void addSegment(const Arguments& a, int row, int sums
     addShortSegment(a, segment, row, sums, static_cast<int>(threadIdx.x));
 }
 
-// Draws a ticket of `count`; the last one comes after all that was done before the others were drawn, and makes the number 0 again.
-__device__ __forceinline__ bool drawLastTicket(unsigned* ticket, unsigned count) {
-#if defined(__CUDA_ARCH__)
-  unsigned before;
-  asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;" : "=r"(before) : "l"(ticket), "r"(count - 1) : "memory");
-  return before == count - 1;
-#else
-  __threadfence();
-  const bool last = atomicInc(ticket, count - 1) == count - 1;
-  __threadfence();
-  return last;
-#endif
+// Tells the host that the sums are there. Called by a whole block that has written them, or knows by its ticket that others have.
+__device__ __forceinline__ void tellHost(const Arguments& a) {
+  if (!a.told) return;
+  __syncthreads();
+  if (threadIdx.x != 0) return;
+  __threadfence_system();
+  storeForHost(a.told, a.number);
 }
 
 }  // namespace steptuner

@@ -17,6 +17,7 @@ constexpr int WRITING_BLOCKS = 3;
 // The sums of all segments, where there are many: a warp for each of the short ones, a block for the others.
 __global__ void __launch_bounds__(COLUMNS, 1) addSegments(const __grid_constant__ Arguments a, int sums) {
   __shared__ double columns[MAX_SUMS * COLUMNS];
+  __shared__ bool last;
   const int64_t warp = threadIdx.x / 32;
   const int thread = static_cast<int>(threadIdx.x) % 32;
   for (int64_t first = int64_t(blockIdx.x) * WARPS; first < a.segmentCount; first += int64_t(gridDim.x) * WARPS) {
@@ -25,6 +26,7 @@ __global__ void __launch_bounds__(COLUMNS, 1) addSegments(const __grid_constant_
     for (int64_t row = first; row < end; ++row)
       if (!isShort(a.segments[row])) addLongSegment(a, a.segments[row], row, sums, columns);
   }
+  if (a.told && isLastBlock(a.ticket, last)) tellHost(a);
 }
 
 template <class T>
@@ -43,30 +45,29 @@ void putTensors(Arguments& arguments, const Plan& plan) {
   }
 }
 
-// As many blocks as the GPU holds at a time, or fewer that have the same number of chunks, or one less.
-unsigned evenGrid(int64_t count, int64_t most) {
-  const int64_t rounds = (count + most - 1) / most;
-  return static_cast<unsigned>((count + rounds - 1) / rounds);
-}
-
-cudaError_t grow(double*& memory, size_t& size, size_t wanted, CudaPlan& tables) {
-  if (wanted <= size) return cudaSuccess;
-  cudaError_t error = tables.used ? cudaEventSynchronize(tables.done) : cudaSuccess;
-  if (error == cudaSuccess) error = cudaFree(memory);
-  memory = nullptr;
-  size = 0;
-  if (error == cudaSuccess) error = cudaMalloc(reinterpret_cast<void**>(&memory), wanted * sizeof(double));
-  if (error == cudaSuccess) size = wanted;
+// Asked once for each kernel and type. Threads that ask at the same time are told the same.
+cudaError_t residentBlocks(const CudaDevice& on, const Binding& binding, int type, const Launch& launch, int& blocks) {
+  std::atomic<int>& known = on.residentBlocks[static_cast<size_t>(2 * binding.kernel + type)];
+  blocks = known.load(std::memory_order_relaxed);
+  if (blocks > 0) return cudaSuccess;
+  const cudaError_t error = launch.residentBlocks(&blocks);
+  blocks = std::max(blocks, 1);
+  if (error == cudaSuccess) known.store(blocks, std::memory_order_relaxed);
   return error;
 }
 
-// Enqueues a bound kernel over all chunks. The tables are on the device, and the stream follows the plan's work.
-st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, CudaPlan& tables, cudaStream_t stream) {
+// As many blocks as fit, but no more than it takes for all to have the same number of chunks, or one less.
+unsigned evenBlocks(int64_t chunks, int64_t most) {
+  const int64_t rounds = (chunks + most - 1) / most;
+  return static_cast<unsigned>((chunks + rounds - 1) / rounds);
+}
+
+// Launches a bound kernel over all chunks, as part of the work. The tables are on the device, and there is room for its sums.
+st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, CudaPlan& tables, Work& work) {
   const size_t segments = plan.segments.size();
-  const size_t coefficients = segments * static_cast<size_t>(binding.coefficients);
-  const bool inlined = coefficients * sizeof(double) <= INLINE_BYTES;
-  STEPTUNER_CUDA(on.explain, grow(tables.chunkSums, tables.chunkSumsSize, plan.chunks.size() * static_cast<size_t>(binding.sums), tables));
-  if (!inlined) STEPTUNER_CUDA(on.explain, grow(tables.coefficients, tables.coefficientsSize, coefficients, tables));
+  const size_t inMemory = coefficientsInMemory(plan, binding);
+  const cudaStream_t stream = work.stream;
+  work.number = 0;
 
   Arguments arguments = {};
   arguments.tensors = tables.tensors;
@@ -77,15 +78,18 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
     arguments.slot[o] = binding.slot[o] < 0 ? nullptr : plan.slots[static_cast<size_t>(binding.slot[o])];
   if (plan.tensors.size() <= INLINE_TENSORS) putTensors(arguments, plan);
   if (segments <= LAST_BLOCK_SEGMENTS) std::copy(plan.segments.begin(), plan.segments.end(), arguments.segment);
-  arguments.chunkSums = tables.chunkSums;
+  arguments.chunkSums = tables.chunkSums.memory;
   arguments.sumRows = binding.sumRows;
   arguments.ticket = tables.ticket;
   arguments.backwards = backwards(plan);
-  if (!inlined) {
-    // From pageable memory: the call returns when the rows have been taken, and the caller may fill in the next step's.
-    STEPTUNER_CUDA(on.explain, cudaMemcpyAsync(tables.coefficients, binding.coefficientRows, coefficients * sizeof(double),
-                                               cudaMemcpyHostToDevice, stream));
-    arguments.coefficientRows = tables.coefficients;
+  if (inMemory > 0) {
+    STEPTUNER_CUDA(on.explain, sendRows(binding.coefficientRows, inMemory, tables, stream));
+    arguments.coefficientRows = tables.coefficients.memory;
+  }
+  // In a graph it would be the same number at every launch.
+  if (binding.sums > 0 && !plan.chunks.empty() && !work.capture) {
+    arguments.told = tables.order.told();
+    arguments.number = tables.order.nextNumber();
   }
 
   const bool lastBlockAdds = binding.sums > 0 && segments <= LAST_BLOCK_SEGMENTS;
@@ -95,16 +99,17 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
     if (tables.listed[type] == 0) continue;
     const Launch& launch = type == 0 ? launches.float32 : launches.float64;
     int resident = 0;
-    STEPTUNER_CUDA(on.explain, launch.residentBlocks(&resident));
+    STEPTUNER_CUDA(on.explain, residentBlocks(on, binding, type, launch, resident));
     arguments.list = both ? tables.lists + (type == 0 ? 0 : tables.listed[0]) : nullptr;
     arguments.count = static_cast<int32_t>(tables.listed[type]);
     arguments.finish = lastBlockAdds && (!both || type == 1);
-    if (inlined && type == 0) putInline<float>(arguments, binding.coefficientRows, coefficients);
-    if (inlined && type == 1) putInline<double>(arguments, binding.coefficientRows, coefficients);
-    const int64_t most = int64_t(std::max(std::min(resident, binding.sums > 0 ? resident : WRITING_BLOCKS), 1)) * on.processors;
+    const size_t coefficients = segments * static_cast<size_t>(binding.coefficients);
+    if (inMemory == 0 && type == 0) putInline<float>(arguments, binding.coefficientRows, coefficients);
+    if (inMemory == 0 && type == 1) putInline<double>(arguments, binding.coefficientRows, coefficients);
+    const int64_t most = int64_t(binding.sums > 0 ? resident : std::min(resident, WRITING_BLOCKS)) * on.processors;
     arguments.inParts = binding.sums == 0 && arguments.count <= most;
     if (arguments.inParts) arguments.count *= PARTS;
-    STEPTUNER_CUDA(on.explain, launch.run(arguments, evenGrid(arguments.count, most), stream));
+    STEPTUNER_CUDA(on.explain, launch.run(arguments, evenBlocks(arguments.count, most), stream));
   }
   if (plan.chunks.empty()) {
     for (size_t i = 0; i < segments * static_cast<size_t>(binding.sums); ++i) binding.sumRows[i] = 0;
@@ -114,7 +119,18 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
     const unsigned blocks = static_cast<unsigned>(std::min<size_t>((segments + WARPS - 1) / WARPS, 65535));
     STEPTUNER_CUDA(on.explain, cudaLaunchKernel(addSegments, dim3(blocks), dim3(COLUMNS), pointers, 0, stream));
   }
+  work.number = arguments.number;
   return ST_OK;
+}
+
+// The order within: what may fail without having launched anything comes first.
+st_status launchAll(CudaDevice& on, const Plan& plan, const Binding& binding, const Binding* follower, CudaPlan& tables, Work& work) {
+  st_status status = reserve(on, plan, tables, work, binding);
+  if (status == ST_OK && follower) status = reserve(on, plan, tables, work, *follower);
+  if (status == ST_OK) status = upload(on, plan, tables, work);
+  if (status == ST_OK) status = enqueue(on, plan, binding, tables, work);
+  if (status == ST_OK && follower) status = enqueue(on, plan, *follower, tables, work);
+  return status;
 }
 
 }  // namespace
@@ -123,27 +139,26 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
 st_status sweep(void* device, Plan& plan, Binding& binding, const Binding* follower, void* queue) {
   CudaDevice& on = cuda(device);
   const Current current(on.index);
-  const cudaStream_t stream = static_cast<cudaStream_t>(queue);
   CudaPlan& tables = tablesOf(plan);
-  st_status status = upload(on, plan, tables, stream);
-  if (status != ST_OK) return status;
-  status = enqueue(on, plan, binding, tables, stream);
-  if (status == ST_OK && follower) status = enqueue(on, plan, *follower, tables, stream);
-  if (status != ST_OK) return status;
-  STEPTUNER_CUDA(on.explain, mark(tables, stream));
-  return ST_OK;
+  Work work;
+  const st_status begun = tables.order.begin(on.explain, static_cast<cudaStream_t>(queue), work);
+  if (begun != ST_OK) return begun;
+  if (work.capture && binding.sums > 0) return refuseCaptured(on.explain, "the host could not read the sums of this sweep there");
+  return tables.order.end(on.explain, work, launchAll(on, plan, binding, follower, tables, work));
 }
 
-st_status wait(void* device, Plan& plan, void*) {
+st_status wait(void* device, Plan& plan, void* queue) {
   CudaPlan* const tables = static_cast<CudaPlan*>(plan.device);
-  if (!tables || !tables->used) return ST_OK;
+  if (!tables || tables->order.known()) return ST_OK;
   const Current current(cuda(device).index);
-  STEPTUNER_CUDA(cuda(device).explain, cudaEventSynchronize(tables->done));
-  return ST_OK;
+  const cudaStream_t stream = static_cast<cudaStream_t>(queue);
+  const cudaError_t error = tables->order.finish(&stream);
+  return error == cudaSuccess ? ST_OK : failed(cuda(device).explain, "waiting for the plan's work", error);
 }
 
 void forget(void* device, Plan& plan) {
   const Current current(cuda(device).index);
+  const Relaxed relaxed;
   delete static_cast<CudaPlan*>(plan.device);
   plan.device = nullptr;
 }

@@ -316,7 +316,8 @@ void onCuda(const char* library, const std::vector<char>& expected) {
   void* const opened = dlopen(library, RTLD_NOW | RTLD_NOLOAD);
   const auto fail = reinterpret_cast<void (*)(const char*, int, int)>(dlsym(opened, "cudaEmulationFail"));
   const auto recover = reinterpret_cast<void (*)()>(dlsym(opened, "cudaEmulationRecover"));
-  for (const char* function : {"cudaMalloc", "cudaMallocHost", "cudaMemset", "cudaMemcpy", "cudaMemcpyAsync", "cudaEventCreateWithFlags"}) {
+  for (const char* function :
+       {"cudaMalloc", "cudaMallocHost", "cudaMemsetAsync", "cudaMemcpyAsync", "cudaEventCreateWithFlags", "cudaStreamCreateWithFlags"}) {
     int refused = 0;
     for (int n = 1; n <= 30; ++n) {
       result = std::vector<char>();

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "streams.h"
 
+#include <algorithm>
+
 #include "api.h"
 #include "settings.h"
 
-struct CUstream_st : cuda_emulation::Stream {
-  using Stream::Stream;
-};
+// A handle is only an address. The next stream gets that of the last one that was destroyed: in CUDA too, a handle says little of a stream.
+struct CUstream_st {};
 struct CUevent_st : cuda_emulation::Event {
   using Event::Event;
 };
@@ -21,22 +22,39 @@ Streams& streams() {
 Streams::Streams() : deferred_(settings().deferred) {}
 
 Stream* Streams::find(cudaStream_t handle) {
-  if (handle == nullptr || handle == cudaStreamLegacy) return &legacy_;
-  return streams_.count(handle) ? handle : nullptr;
+  if (handle == nullptr || handle == cudaStreamLegacy) return legacy_.get();
+  const auto found = handles_.find(handle);
+  return found == handles_.end() ? nullptr : found->second.get();
 }
 
 Event* Streams::find(cudaEvent_t handle) { return events_.count(handle) ? handle : nullptr; }
 
-Stream* Streams::create(bool blocking) { return *streams_.insert(new CUstream_st(blocking)).first; }
+cudaStream_t Streams::create(bool blocking) {
+  reap();
+  if (freeHandles_.empty()) freeHandles_.push_back(new CUstream_st);
+  const cudaStream_t handle = freeHandles_.back();
+  freeHandles_.pop_back();
+  handles_[handle] = *streams_.insert(std::make_shared<Stream>(blocking)).first;
+  return handle;
+}
 
-// CUDA lets what was given go on and returns. Here it is done first, so that nothing is left that refers to the stream or event.
-void Streams::destroy(Stream* stream) {
-  synchronizeAll();
-  for (Event* event : events_) {
-    if (event->stream == stream) event->stream = nullptr;
-  }
-  streams_.erase(stream);
-  delete static_cast<CUstream_st*>(stream);
+// What was given to it goes on.
+void Streams::destroy(cudaStream_t handle) {
+  const std::shared_ptr<Stream> stream = handles_.at(handle);
+  if (stream->captured.capture) stream->captured.capture->valid = false;
+  stream->captured = {};
+  handles_.erase(handle);
+  freeHandles_.push_back(handle);
+  reap();
+}
+
+// Forgets destroyed streams whose work is done.
+void Streams::reap() {
+  std::set<std::shared_ptr<Stream>> kept;
+  for (const auto& [handle, stream] : handles_) kept.insert(stream);
+  for (const auto& stream : streams_)
+    if (stream->done < stream->issued) kept.insert(stream);
+  streams_.swap(kept);
 }
 
 Event* Streams::createEvent(bool timed) { return *events_.insert(new CUevent_st(timed)).first; }
@@ -47,21 +65,30 @@ void Streams::destroy(Event* event) {
   delete static_cast<CUevent_st*>(event);
 }
 
-void Streams::give(Stream& stream, std::unique_ptr<Task> task, std::vector<Dependency> dependencies) {
+cudaError_t Streams::give(Stream& stream, std::unique_ptr<Task> task, std::vector<Dependency> dependencies) {
+  const cudaError_t error = admit(stream);
+  if (error != cudaSuccess) return error;
+  if (stream.captured.capture) {
+    Nodes& nodes = *stream.captured.capture->nodes;
+    nodes.push_back({std::move(task), std::move(stream.captured.after)});
+    stream.captured.after = {nodes.size() - 1};
+    return cudaSuccess;
+  }
   const auto dependOn = [&](Stream& other) {
-    if (race::active() || other.done < other.issued) dependencies.push_back({&other, other.issued, &other.finished});
+    if (race::active() || other.done < other.issued) dependencies.push_back({other.shared_from_this(), other.issued, &other.finished});
   };
-  if (&stream == &legacy_) {
-    for (Stream* other : streams_) {
+  if (&stream == legacy_.get()) {
+    for (const auto& other : streams_) {
       if (other->blocking) dependOn(*other);
     }
   } else if (stream.blocking) {
-    dependOn(legacy_);
+    dependOn(*legacy_);
   }
   stream.queue.push_back({std::move(task), std::move(dependencies), race::Tokens()});
   stream.queue.back().given.release();
   ++stream.issued;
   if (!deferred_) completeUntil(stream, stream.issued);
+  return cudaSuccess;
 }
 
 void Streams::runNext(Stream& stream) {
@@ -85,19 +112,45 @@ void Streams::completeUntil(Stream& stream, uint64_t position) {
   while (stream.done < position) runNext(stream);
 }
 
-void Streams::record(Event& event, Stream& stream) {
+cudaError_t Streams::record(Event& event, Stream& stream) {
+  const cudaError_t error = admit(stream);
+  if (error != cudaSuccess) return error;
+  event.captured = stream.captured;
+  if (event.captured.capture) return cudaSuccess;
   event.recorded = true;
-  event.stream = &stream;
+  event.stream = stream.shared_from_this();
   event.position = stream.issued + 1;
-  give(stream, taskOf([&event] {
-         event.time = std::chrono::steady_clock::now();
-         event.reached.release();
-       }));
+  return give(stream, taskOf([&event] {
+                if (event.timed) {
+                  const race::Unseen unseen;  // it writes to the stack of whoever waits
+                  event.time = std::chrono::steady_clock::now();
+                }
+                event.reached.release();
+              }));
 }
 
-void Streams::waitFor(Event& event, Stream& stream) {
-  if (!event.recorded) return;
-  give(stream, taskOf([] {}), {{event.stream, event.position, &event.reached}});
+// A captured event takes the stream that waits for it into its capture. Nothing else may lead into a capture or out of it.
+cudaError_t Streams::waitFor(Event& event, Stream& stream) {
+  const cudaError_t error = admit(stream);
+  if (error != cudaSuccess) return error;
+  const std::shared_ptr<Capture>&of = event.captured.capture, &in = stream.captured.capture;
+  if (of && of->ended) return refuseCaptured(stream.captured, cudaErrorCapturedEvent), cudaErrorCapturedEvent;
+  if (of && !of->valid) return cudaErrorStreamCaptureInvalidated;
+  if (in && !of) return refuseCaptured(stream.captured, cudaErrorStreamCaptureIsolation);
+  if (in && in != of) {
+    refuseCaptured(event.captured, cudaErrorStreamCaptureMerge);
+    return refuseCaptured(stream.captured, cudaErrorStreamCaptureMerge);
+  }
+  if (of) {
+    if (&stream == legacy_.get()) return refuseCaptured(event.captured, cudaErrorStreamCaptureImplicit);
+    stream.captured.capture = of;
+    for (size_t node : event.captured.after)
+      if (std::find(stream.captured.after.begin(), stream.captured.after.end(), node) == stream.captured.after.end())
+        stream.captured.after.push_back(node);
+    return cudaSuccess;
+  }
+  if (!event.recorded) return cudaSuccess;
+  return give(stream, taskOf([] {}), {{event.stream, event.position, &event.reached}});
 }
 
 void Streams::synchronize(Stream& stream) {
@@ -111,8 +164,8 @@ void Streams::synchronize(Event& event) {
 }
 
 void Streams::synchronizeAll() {
-  synchronize(legacy_);
-  for (Stream* stream : streams_) synchronize(*stream);
+  synchronize(*legacy_);
+  for (const auto& stream : streams_) synchronize(*stream);
 }
 
 bool Streams::query(Stream& stream) {
@@ -135,8 +188,8 @@ bool Streams::query(Event& event) {
 
 void Streams::defer(bool deferred) {
   if (!deferred) {
-    completeUntil(legacy_, legacy_.issued);
-    for (Stream* stream : streams_) completeUntil(*stream, stream->issued);
+    completeUntil(*legacy_, legacy_->issued);
+    for (const auto& stream : streams_) completeUntil(*stream, stream->issued);
   }
   deferred_ = deferred;
 }
@@ -152,6 +205,18 @@ cudaError_t with(Handle handle, F f) {
 
 cudaError_t ready(bool done) { return done ? cudaSuccess : cudaErrorNotReady; }
 
+// Whether the host may wait for a stream or an event, or ask whether it is done.
+cudaError_t mayWait(const Stream& stream) {
+  if (stream.captured.capture) return Streams::refuseCaptured(stream.captured, cudaErrorStreamCaptureUnsupported);
+  const cudaError_t error = streams().unsafe();
+  if (error != cudaSuccess) return error;
+  return streams().legacyIsBarred(stream) ? cudaErrorStreamCaptureImplicit : cudaSuccess;
+}
+
+cudaError_t mayWait(const Event& event) {
+  return event.captured.capture ? Streams::refuseCaptured(event.captured, cudaErrorCapturedEvent) : streams().unsafe();
+}
+
 }  // namespace
 }  // namespace cuda_emulation
 
@@ -164,7 +229,7 @@ extern "C" __attribute__((visibility("default"))) void cudaEmulationDefer(int de
 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   return api("cudaStreamCreate", [&] {
-    *stream = static_cast<cudaStream_t>(streams().create(true));
+    *stream = streams().create(true);
     return cudaSuccess;
   });
 }
@@ -172,7 +237,7 @@ cudaError_t cudaStreamCreate(cudaStream_t* stream) {
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   return api("cudaStreamCreateWithFlags", [&] {
     if (flags != cudaStreamDefault && flags != cudaStreamNonBlocking) return cudaErrorInvalidValue;
-    *stream = static_cast<cudaStream_t>(streams().create(flags == cudaStreamDefault));
+    *stream = streams().create(flags == cudaStreamDefault);
     return cudaSuccess;
   });
 }
@@ -180,8 +245,17 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return api("cudaStreamDestroy", [&] {
     if (stream == nullptr || stream == cudaStreamLegacy) return cudaErrorInvalidResourceHandle;
-    return with(stream, [](Stream& s) {
-      streams().destroy(&s);
+    return with(stream, [&](Stream&) {
+      streams().destroy(stream);
+      return cudaSuccess;
+    });
+  });
+}
+
+cudaError_t cudaStreamGetId(cudaStream_t stream, unsigned long long* id) {
+  return api("cudaStreamGetId", [&] {
+    return with(stream, [&](Stream& s) {
+      *id = s.id;
       return cudaSuccess;
     });
   });
@@ -190,31 +264,32 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return api("cudaStreamSynchronize", [&] {
     return with(stream, [](Stream& s) {
-      streams().synchronize(s);
-      return cudaSuccess;
+      const cudaError_t error = mayWait(s);
+      if (error == cudaSuccess) streams().synchronize(s);
+      return error;
     });
   });
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  return api("cudaStreamQuery", [&] { return with(stream, [](Stream& s) { return ready(streams().query(s)); }); });
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  return api("cudaStreamWaitEvent", [&] {
-    return with(stream, [&](Stream& s) {
-      return with(event, [&](Event& e) {
-        streams().waitFor(e, s);
-        return cudaSuccess;
-      });
+  return api("cudaStreamQuery", [&] {
+    return with(stream, [](Stream& s) {
+      const cudaError_t error = mayWait(s);
+      return error == cudaSuccess ? ready(streams().query(s)) : error;
     });
   });
 }
 
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return api("cudaStreamWaitEvent",
+             [&] { return with(stream, [&](Stream& s) { return with(event, [&](Event& e) { return streams().waitFor(e, s); }); }); });
+}
+
 cudaError_t cudaDeviceSynchronize() {
   return api("cudaDeviceSynchronize", [] {
-    streams().synchronizeAll();
-    return cudaSuccess;
+    const cudaError_t error = streams().noCapture();
+    if (error == cudaSuccess) streams().synchronizeAll();
+    return error;
   });
 }
 
@@ -242,33 +317,34 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  return api("cudaEventRecord", [&] {
-    return with(stream, [&](Stream& s) {
-      return with(event, [&](Event& e) {
-        streams().record(e, s);
-        return cudaSuccess;
-      });
-    });
-  });
+  return api("cudaEventRecord",
+             [&] { return with(stream, [&](Stream& s) { return with(event, [&](Event& e) { return streams().record(e, s); }); }); });
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return api("cudaEventSynchronize", [&] {
     return with(event, [](Event& e) {
-      streams().synchronize(e);
-      return cudaSuccess;
+      const cudaError_t error = mayWait(e);
+      if (error == cudaSuccess) streams().synchronize(e);
+      return error;
     });
   });
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return api("cudaEventQuery", [&] { return with(event, [](Event& e) { return ready(streams().query(e)); }); });
+  return api("cudaEventQuery", [&] {
+    return with(event, [](Event& e) {
+      const cudaError_t error = mayWait(e);
+      return error == cudaSuccess ? ready(streams().query(e)) : error;
+    });
+  });
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   return api("cudaEventElapsedTime", [&] {
     return with(start, [&](Event& a) {
       return with(end, [&](Event& b) {
+        if (a.captured.capture || b.captured.capture) return cudaErrorCapturedEvent;
         if (!a.recorded || !b.recorded || !a.timed || !b.timed) return cudaErrorInvalidResourceHandle;
         if (a.pending() || b.pending()) return cudaErrorNotReady;
         *milliseconds = std::chrono::duration<float, std::milli>(b.time - a.time).count();

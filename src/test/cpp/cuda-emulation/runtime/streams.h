@@ -8,12 +8,14 @@
 
 #include <chrono>
 #include <deque>
+#include <map>
 #include <memory>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "cuda_runtime.h"
+#include "graphs.h"
 #include "race.h"
 
 namespace cuda_emulation {
@@ -40,7 +42,7 @@ std::unique_ptr<Task> taskOf(F f) {
 struct Stream;
 
 struct Dependency {
-  Stream* stream;  // null: already done
+  std::shared_ptr<Stream> stream;  // null: already done
   uint64_t position;
   const race::Tokens* done;
 };
@@ -51,16 +53,21 @@ struct Entry {
   race::Tokens given;
 };
 
-struct Stream {
+struct Stream : std::enable_shared_from_this<Stream> {
   explicit Stream(bool blocking) : blocking(blocking), context(race::newContext()) {}
   ~Stream() { race::destroyContext(context); }
 
   const bool blocking;  // ordered with the legacy stream
+  const unsigned long long id = ++ids;
   uint64_t issued = 0;  // how many entries it has been given, and how many of them are done
   uint64_t done = 0;
   std::deque<Entry> queue;
   const race::Context context;
   race::Tokens finished;
+  Captured captured;  // while the stream is being captured
+
+ private:
+  inline static unsigned long long ids = 0;
 };
 
 struct Event {
@@ -68,10 +75,11 @@ struct Event {
 
   const bool timed;
   bool recorded = false;
-  Stream* stream = nullptr;  // null again when that stream is destroyed
+  std::shared_ptr<Stream> stream;  // that it was last recorded in
   uint64_t position = 0;
   std::chrono::steady_clock::time_point time;
   race::Tokens reached;
+  Captured captured;  // if it was last recorded within a capture
 
   bool pending() const { return stream && stream->done < position; }
 };
@@ -85,14 +93,25 @@ class Streams {
   Stream* find(cudaStream_t handle);
   Event* find(cudaEvent_t handle);
 
-  Stream* create(bool blocking);
-  void destroy(Stream* stream);
+  cudaStream_t create(bool blocking);
+  void destroy(cudaStream_t handle);
   Event* createEvent(bool timed);
   void destroy(Event* event);
 
-  void give(Stream& stream, std::unique_ptr<Task> task) { give(stream, std::move(task), {}); }
-  void record(Event& event, Stream& stream);
-  void waitFor(Event& event, Stream& stream);
+  cudaError_t give(Stream& stream, std::unique_ptr<Task> task) { return give(stream, std::move(task), {}); }
+  cudaError_t record(Event& event, Stream& stream);
+  cudaError_t waitFor(Event& event, Stream& stream);
+
+  // Captures, in graphs.cpp. What must not happen because of one gives its error and spoils the capture:
+  // calls that a capture could miss, such as allocations, for the calling thread;
+  cudaError_t unsafe();
+  // whatever waits for the whole device;
+  cudaError_t noCapture();
+  // waiting for what has been captured and never runs, or asking about it.
+  static cudaError_t refuseCaptured(const Captured& captured, cudaError_t error);
+  bool legacyIsBarred(const Stream& stream) const;
+  cudaError_t beginCapture(Stream& stream, cudaStreamCaptureMode mode);
+  cudaError_t endCapture(Stream& stream, std::shared_ptr<Nodes>* nodes);
 
   // What the host does. A query of unfinished work does one entry, so that a loop of queries ends, and says "not ready" all the
   // same.
@@ -105,13 +124,17 @@ class Streams {
   void defer(bool deferred);
 
  private:
-  void give(Stream& stream, std::unique_ptr<Task> task, std::vector<Dependency> dependencies);
+  cudaError_t give(Stream& stream, std::unique_ptr<Task> task, std::vector<Dependency> dependencies);
+  cudaError_t admit(const Stream& stream);  // whether it takes work
   void runNext(Stream& stream);
+  void reap();
   void completeUntil(Stream& stream, uint64_t position);
 
   bool deferred_;
-  Stream legacy_{true};
-  std::set<Stream*> streams_;  // the created ones
+  const std::shared_ptr<Stream> legacy_ = std::make_shared<Stream>(true);
+  std::set<std::shared_ptr<Stream>> streams_;  // the created ones, and destroyed ones that still have work
+  std::map<cudaStream_t, std::shared_ptr<Stream>> handles_;
+  std::vector<cudaStream_t> freeHandles_;
   std::set<Event*> events_;
 };
 

@@ -77,6 +77,19 @@ void memoryKnowsItsBounds() {
   CHECK_EQUAL(cudaPointerGetAttributes(&attributes, host), cudaSuccess);
   CHECK_EQUAL(attributes.type, cudaMemoryTypeUnregistered);
 
+  using AddressRange = int (*)(unsigned long long*, size_t*, unsigned long long);
+  void* entry = nullptr;
+  cudaDriverEntryPointQueryResult status;
+  CHECK_EQUAL(cudaGetDriverEntryPointByVersion("cuMemGetAddressRange", &entry, 12000, cudaEnableDefault, &status), cudaSuccess);
+  CHECK_EQUAL(status, cudaDriverEntryPointSuccess);
+  unsigned long long base = 0;
+  size_t size = 0;
+  CHECK_EQUAL(reinterpret_cast<AddressRange>(entry)(&base, &size, reinterpret_cast<unsigned long long>(memory + 9)), 0);
+  CHECK(base == reinterpret_cast<unsigned long long>(memory) && size == 10);
+  CHECK(reinterpret_cast<AddressRange>(entry)(&base, &size, reinterpret_cast<unsigned long long>(host)) != 0);
+  CHECK_EQUAL(cudaGetDriverEntryPointByVersion("cuNothing", &entry, 12000, cudaEnableDefault, &status), cudaSuccess);
+  CHECK_EQUAL(status, cudaDriverEntryPointSymbolNotFound);
+
   CHECK_EQUAL(cudaFree(memory), cudaSuccess);
   CHECK_EQUAL(cudaFree(memory), cudaErrorInvalidValue);
   CHECK_EQUAL(cudaFree(nullptr), cudaSuccess);

@@ -145,6 +145,31 @@ void stale() {
   CHECK_EQUAL(launch(add, {1, 1, 0, stream}, f.device, 1), cudaErrorInvalidResourceHandle);
 }
 
+// What a stream was given goes on without it, and a stream that gets its handle is another one.
+void destroyedStreamsGoOn() {
+  Fixture f;
+  f.clear();
+  CHECK_EQUAL(cudaStreamSynchronize(f.stream), cudaSuccess);
+  cudaEvent_t event;
+  CHECK_EQUAL(cudaEventCreate(&event), cudaSuccess);
+  unsigned long long before = 0, after = 0;
+  CHECK_EQUAL(cudaStreamGetId(f.stream, &before), cudaSuccess);
+  f.addAndRead(5);
+  CHECK_EQUAL(cudaEventRecord(event, f.stream), cudaSuccess);
+  f.addAndRead(1);
+  CHECK_EQUAL(cudaStreamDestroy(f.stream), cudaSuccess);
+  CHECK_EQUAL(cudaStreamCreateWithFlags(&f.stream, cudaStreamNonBlocking), cudaSuccess);
+  CHECK_EQUAL(cudaStreamGetId(f.stream, &after), cudaSuccess);
+  CHECK(before != after);
+  CHECK_EQUAL(cudaStreamSynchronize(f.stream), cudaSuccess);
+  CHECK_EQUAL(peek(f.host), POISON);
+  CHECK_EQUAL(cudaEventSynchronize(event), cudaSuccess);
+  CHECK_EQUAL(peek(f.host), 5);
+  CHECK_EQUAL(cudaDeviceSynchronize(), cudaSuccess);
+  CHECK_EQUAL(*f.host, 6);
+  CHECK_EQUAL(cudaEventDestroy(event), cudaSuccess);
+}
+
 void memoryInStreamOrder() {
   Fixture f;
   int* memory;
@@ -199,6 +224,7 @@ int main() {
   independentStreamsStayApart();
   theDefaultStreamIsOrderedWithBlockingOnes();
   stale();
+  destroyedStreamsGoOn();
   memoryInStreamOrder();
   timeIsMeasured();
   eagerModeDoesItAtOnce();

@@ -38,6 +38,14 @@ T atomicUpdate(T* address, Next next) {
   });
 }
 
+// Stands for a volatile store that the host reads meanwhile: atomic, and like the atomics it announces what lies before a fence before it.
+template <class T>
+void storeForHost(T* address, T value) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8, "one access");
+  beforeAtomic(address);
+  __atomic_store_n(address, value, __ATOMIC_RELAXED);
+}
+
 }  // namespace cuda_emulation
 
 template <class T>
