@@ -38,7 +38,7 @@ void putTensors(Arguments& arguments, const Plan& plan) {
   std::copy(plan.tensors.begin(), plan.tensors.end(), arguments.tensor);
   int64_t chunk = 0;
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
-    arguments.firstChunk[t] = chunk;
+    arguments.firstChunk[t] = static_cast<int32_t>(chunk);
     chunk += (plan.tensors[t].count + CHUNK - 1) / CHUNK;
   }
 }
@@ -97,7 +97,7 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
     int resident = 0;
     STEPTUNER_CUDA(on.explain, launch.residentBlocks(&resident));
     arguments.list = both ? tables.lists + (type == 0 ? 0 : tables.listed[0]) : nullptr;
-    arguments.count = tables.listed[type];
+    arguments.count = static_cast<int32_t>(tables.listed[type]);
     arguments.finish = lastBlockAdds && (!both || type == 1);
     if (inlined && type == 0) putInline<float>(arguments, binding.coefficientRows, coefficients);
     if (inlined && type == 1) putInline<double>(arguments, binding.coefficientRows, coefficients);
