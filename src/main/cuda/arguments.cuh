@@ -34,6 +34,7 @@ struct Arguments {
   double* chunkSums;
   double* sumRows;     // host memory
   unsigned* ticket;    // blocks that are done; 0 between launches
+  const int32_t* go;   // on the device: 0 there, and the launch does nothing. Null: it always goes
   bool backwards;
   bool finish;   // the last block adds the chunk sums
   bool inParts;  // a block takes a part of a chunk at a time; only sweeps without sums can

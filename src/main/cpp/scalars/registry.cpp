@@ -35,7 +35,7 @@ MachineInfo infoOf() {
   info.first = texts(M::FIRST, info.description);
   info.second = texts(M::SECOND, info.description);
   info.scratch = M::SCRATCH;
-  info.run = [](int phase, const CaptureTables& tables) { CaptureScalars<M>::run(phase, tables, 0, 1); };
+  info.run = [](int phase, const CaptureTables& tables) { CaptureScalars<M>::run(phase, tables, memoryOf(tables), 0, 1); };
   return info;
 }
 

@@ -184,7 +184,7 @@ class CapturableStepsTest {
   }
 
   private static Mechanic mechanic() {
-    return Mechanic.tuning(AdamW.defaults().weightDecay(0.1)).decay(0).allowFreezing();
+    return Mechanic.tuning(AdamW.defaults().weightDecay(0.1)).variant(Mechanic.Variant.OPTAX).decay(0.01).allowFreezing();
   }
 
   @Test
