@@ -55,8 +55,8 @@ struct CaptureScalars {
   const StepNumbers step;
 
   STEPTUNER_HD CaptureScalars(const CaptureTables& tables, const CaptureMemory& at)
-      : t(tables), memory(at), whole(*at.whole),
-        step{whole.made + 1, whole.rate, tables.multiplier, whole.gradientScale, whole.gradientNorm, whole.loss} {}
+      : t(tables), memory(at), whole(*at.whole), step{whole.made + 1,      whole.rate,         tables.multiplier,
+                                                      whole.gradientScale, whole.gradientNorm, whole.loss} {}
 
   STEPTUNER_HD ScopeView scopeView(int scope) const {
     double* const state = memory.state + int64_t(scope) * t.stateWidth;
@@ -98,7 +98,8 @@ struct CaptureScalars {
     const ScopeView view = scopeView(scope);
     for (int i = 0; i < LATE; ++i) view.late[i] = 0;
     for (int32_t at = t.firstOf[scope]; at < t.firstOf[scope + 1]; ++at)
-      for (int i = 0; i < LATE; ++i) view.late[i] = view.late[i] + memory.secondSumRows[int64_t(t.segmentOf[at]) * t.secondSums + t.lateAt[i]];
+      for (int i = 0; i < LATE; ++i)
+        view.late[i] = view.late[i] + memory.secondSumRows[int64_t(t.segmentOf[at]) * t.secondSums + t.lateAt[i]];
     M::settle(view);
   }
 
@@ -160,8 +161,8 @@ struct CaptureScalars {
       return;
     }
     if (!t.observes) return;
-    const double square = M::BY_SCOPE ? addUp(memory.scratch, t.scratchWidth, t.scopes)
-                                      : addUp(memory.firstSumRows + t.inputAt[0], t.firstSums, t.segments);
+    const double square =
+        M::BY_SCOPE ? addUp(memory.scratch, t.scratchWidth, t.scopes) : addUp(memory.firstSumRows + t.inputAt[0], t.firstSums, t.segments);
     whole.gradientNorm = java::sqrt(square) * java::abs(t.multiplier);
     if (t.checks && !java::isFinite(whole.gradientNorm)) {
       whole.skip = Skipped::GRADIENT;

@@ -603,8 +603,8 @@ void capture(World& w) {
   isRefused(pair, ST_BAD_ARGUMENT, [](int64_t plan) { return st_capture_send(plan, 0, 0, 0); });
   isRefused(pair, ST_BAD_ARGUMENT, [](int64_t plan) { return st_capture_begin(plan, 1, 1, 1, 0, 0, 0, ST_FLOAT32, 0); });
   isRefused(pair, ST_BAD_ARGUMENT, [](int64_t plan) { return st_capture_end(plan, 0); });
-  const bool bound = second >= 0 && second < static_cast<int32_t>(pair->bindings.size()) &&
-                     !pair->bindings[static_cast<size_t>(second)].released;
+  const bool bound =
+      second >= 0 && second < static_cast<int32_t>(pair->bindings.size()) && !pair->bindings[static_cast<size_t>(second)].released;
   if (!bound || capacity == 0) return isRefused(pair, ST_BAD_ARGUMENT, create);
   onBoth(*pair, [&](int, int64_t plan) {
     const st_status status = create(plan);
@@ -613,7 +613,8 @@ void capture(World& w) {
     require(st_capture_begin(plan, 1, 1, 1, 0, 0, 0, 9, 0) == ST_BAD_ARGUMENT, "a type that there is not");
     require(st_capture_width(plan, ST_CAPTURE_RING) > 3 && st_capture_width(plan, 7) == -1, "st_capture_width");
     require(st_capture_send(plan, capacity, 1, 0) == ST_BAD_ARGUMENT, "a row that there is not");
-    if (st_capture_begin(plan, 1, 1, 1, 3, 0, 0, ST_FLOAT32, 0) != ST_OK || st_capture_send(plan, 0, capacity, 0) != ST_OK) return ST_DEVICE_ERROR;
+    if (st_capture_begin(plan, 1, 1, 1, 3, 0, 0, ST_FLOAT32, 0) != ST_OK || st_capture_send(plan, 0, capacity, 0) != ST_OK)
+      return ST_DEVICE_ERROR;
     // No row has a step: none is made.
     std::vector<double> report(static_cast<size_t>(st_capture_width(plan, ST_CAPTURE_REPORT)));
     require(st_capture_report(plan, report.data()) == 0, "a report of nothing");

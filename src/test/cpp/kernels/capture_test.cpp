@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Steps whose scalars are computed on the device, captured into a CUDA graph and launched many times, on the emulation of CUDA, where nothing
-// runs before it must: they leave what the same steps leave on the CPU, one by one. Some are skipped, some are not prepared.
+// Steps whose scalars are computed on the device, captured into a CUDA graph and launched many times, on the emulation of CUDA, where
+// nothing runs before it must: they leave what the same steps leave on the CPU, one by one. Some are skipped, some are not prepared.
 #include "../native/check.h"
 #include "steptuner.h"
 #include <cuda_runtime.h>
@@ -71,8 +71,9 @@ struct Run {
     const int32_t reference = bind("reference", "");
     CHECK_EQUAL(st_sweep(plan, reference, stream), ST_OK);
     const int32_t machine = st_scalars_find(tuner), length = mechanic ? 2 : 0;
-    CHECK_EQUAL(st_capture_create(plan, machine, first, second, manySegments ? tensors : 1, scopes.data(), 2, groups.data(), length, CAPACITY),
-                ST_OK);
+    CHECK_EQUAL(
+        st_capture_create(plan, machine, first, second, manySegments ? tensors : 1, scopes.data(), 2, groups.data(), length, CAPACITY),
+        ST_OK);
     double* settings = reinterpret_cast<double*>(st_capture_address(plan, ST_CAPTURE_SETTINGS));
     const auto settingNames = part(st_scalars_describe(machine), 1);
     for (size_t i = 0; i < settingNames.size(); ++i)
@@ -215,7 +216,8 @@ void refused() {
   Run run(nullptr, "fixed_rate", false, 0);
   const int32_t none[] = {0, 0};
   const int32_t machine = st_scalars_find("fixed_rate");
-  CHECK_EQUAL(st_capture_create(run.plan, machine, run.first, run.second, 1, none, 1, none, 0, 1), ST_BAD_ARGUMENT);  // there is one already
+  CHECK_EQUAL(st_capture_create(run.plan, machine, run.first, run.second, 1, none, 1, none, 0, 1),
+              ST_BAD_ARGUMENT);  // there is one already
   CHECK_EQUAL(st_capture_send(run.plan, 1, CAPACITY, 0), ST_BAD_ARGUMENT);
   CHECK_EQUAL(st_capture_address(run.plan, 9), 0);
   CHECK_EQUAL(st_capture_width(run.plan, 9), -1);

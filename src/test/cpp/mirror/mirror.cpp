@@ -272,8 +272,8 @@ void forget(void* device, Plan& plan) {
 
 extern "C" __attribute__((visibility("default"))) const steptuner::Backend* steptuner_backend() {
   using namespace steptuner;
-  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads,       allocate, release, allocateHost,
-                                  releaseHost,     copy, unusable, fill, zeroGradients, sweep,    wait,    makeReady,
-                                  send,            captureStep, settle, capturing, forget};
+  static const Backend backend = {
+      BACKEND_VERSION, open,  close, name,      threads, allocate,    release, allocateHost, releaseHost, copy, unusable, fill,
+      zeroGradients,   sweep, wait,  makeReady, send,    captureStep, settle,  capturing,    forget};
   return &backend;
 }

@@ -144,7 +144,8 @@ enum Action {
     } catch (UnsupportedOperationException refused) {
       assertTrue(refused.getMessage().startsWith("capturable()"), refused.getMessage());
     } catch (IllegalStateException refused) {
-      assertTrue(refused.getMessage().matches("capturable\\(\\).*sit out.*|.*needs the loss.*|.*before capturable.*"), refused.getMessage());
+      assertTrue(refused.getMessage().matches("capturable\\(\\).*sit out.*|.*needs the loss.*|.*before capturable.*"),
+          refused.getMessage());
     }
   }),
 
