@@ -2,6 +2,7 @@
 package org.steptuner.tuner;
 
 import org.steptuner.NonFinite;
+import org.steptuner.internal.Exponential;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.ScheduledStep;
@@ -84,8 +85,8 @@ final class MetaOptimizer extends TunedOptimizer {
 
   private void putConstants() {
     if (perWeight) {
-      sweep.put("gamma", gamma).put("metaStepSize", settings.metaStepSize).put("largestChange", Math.log(settings.largestChange));
-      sweep.put("leastLogRatio", Math.log(settings.smallestStepSize / initialStepSize));
+      sweep.put("gamma", gamma).put("metaStepSize", settings.metaStepSize).put("largestChange", StrictMath.log(settings.largestChange));
+      sweep.put("leastLogRatio", StrictMath.log(settings.smallestStepSize / initialStepSize));
     }
     if (!curved) return;
     final boolean product = settings.curvature == MetaCurvature.PRODUCT;
@@ -138,8 +139,8 @@ final class MetaOptimizer extends TunedOptimizer {
 
   // Decay is bounded by a limit of the step sizes themselves, which are known to the sweep alone.
   private double mostLogRatio(double firstShrinkage) {
-    final double most = Math.log(settings.largestStepSize / initialStepSize);
-    return settings.boundedDecay ? Math.min(most, -Math.log(firstShrinkage)) : most;
+    final double most = StrictMath.log(settings.largestStepSize / initialStepSize);
+    return settings.boundedDecay ? Math.min(most, -StrictMath.log(firstShrinkage)) : most;
   }
 
   private void putBase(int group) {
@@ -157,8 +158,13 @@ final class MetaOptimizer extends TunedOptimizer {
     for (int scope = 0; scope < z.length; ++scope) {
       z[scope] = traceGradient.of(scope);
       if (perWeight) logRatio[scope] = logRatioSum.of(scope) / Math.max(1, elements.of(scope));
-      else scalars[scope].update(z[scope], traceProduct == null ? 0 : traceProduct.of(scope), sweptStep);
+      else update(scalars[scope], z[scope], traceProduct == null ? 0 : traceProduct.of(scope));
     }
+  }
+
+  private void update(MetaScalars of, double feedback, double product) {
+    of.correct(sweptStep);
+    of.update(feedback, product);
   }
 
   @Override
@@ -168,7 +174,7 @@ final class MetaOptimizer extends TunedOptimizer {
 
   @Override
   protected double learnedScale(int scope) {
-    return perWeight ? initialStepSize * Math.exp(logRatio[scope]) : scalars[scope].stepSize();
+    return perWeight ? initialStepSize * Exponential.of(logRatio[scope]) : scalars[scope].stepSize();
   }
 
   @Override
