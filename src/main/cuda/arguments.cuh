@@ -9,30 +9,36 @@ namespace steptuner {
 
 constexpr int THREADS = 32 * STRIPS;
 constexpr int STRIP_ROWS = STRIP / LANES;
-// Coefficients up to this many doubles travel with the launch; more of them are copied to the device first.
-constexpr int INLINE_COEFFICIENTS = 256;
+// Of a chunk in parts, each warp of a part has one row.
+constexpr int PARTS = STRIP_ROWS;
+// Coefficients up to this many bytes travel with the launch; more of them are copied to the device first.
+constexpr int INLINE_BYTES = 2048;
 // Up to this many segments are added by the last block.
 constexpr int LAST_BLOCK_SEGMENTS = 16;
-// Sums whose lanes are in shared memory at a time.
-constexpr int SUM_BATCH = 4;
+
+// Tensors up to this many travel with the launch too: at the start of a sweep nothing else would be under way while tables are read.
+constexpr int INLINE_TENSORS = 8;
 
 struct Arguments {
   const Tensor* tensors;
   const Chunk* chunks;
   const int32_t* list;  // the chunks of this launch, or null for all
-  int64_t count;        // chunks of this launch
+  int64_t count;        // chunks of this launch, or their parts
   const Segment* segments;
   int32_t segmentCount;
-  int32_t operands;
-  int32_t place[MAX_OPERANDS];
+  int32_t inlineTensors;  // how many there are of `tensor`, all or none
   char* slot[MAX_OPERANDS];
   const double* coefficientRows;  // null where they are inline
   double* chunkSums;
-  double* sumRows;   // host memory
-  unsigned* ticket;  // blocks that are done; 0 between launches
+  double* sumRows;     // host memory
+  unsigned* ticket;    // blocks that are done; 0 between launches
   bool backwards;
-  bool finish;  // the last block adds the chunk sums
-  double inlineRows[INLINE_COEFFICIENTS];
+  bool finish;   // the last block adds the chunk sums
+  bool inParts;  // a block takes a part of a chunk at a time; only sweeps without sums can
+  int64_t firstChunk[INLINE_TENSORS];
+  Tensor tensor[INLINE_TENSORS];
+  Segment segment[LAST_BLOCK_SEGMENTS];  // if the last block adds them
+  alignas(16) unsigned char inlineRows[INLINE_BYTES];  // of the type that the kernel computes in
 };
 static_assert(sizeof(Arguments) <= 4096, "more than every GPU takes with a launch");
 

@@ -2,10 +2,13 @@
 //
 // The CUDA harness: any kernel of the table over all chunks of a plan. No formulas here, and no choice that could change a bit.
 //
-// A block of 8 warps takes a chunk at a time; a warp takes a strip of it, a thread 4 consecutive elements of each of its 4 rows: a
-// 16-byte access in float32. Sums follow core/summation.h: a thread holds 4 lanes of its strip; lanes meet in shared memory, where one
-// warp adds a sum; chunk sums go to memory, and the block that finishes last adds them (or a launch of its own, where there are many
-// segments).
+// A block of 8 warps takes a chunk at a time. A warp takes a strip of it, a thread 4 consecutive elements of each of the strip's rows: a
+// 16-byte access in float32. Of a short chunk, or where there are fewer chunks than the GPU has room for, a warp takes one row. Rows that
+// are whole and aligned, in the usual types, are straight code for their types; for what is left, a thread takes every 32nd element.
+//
+// Sums follow core/summation.h: a thread holds 4 lanes of its rows; lanes meet in shared memory, where one warp adds a sum; chunk sums go
+// to memory, and the block that finishes last adds them (or a launch of its own, where there are many segments). Shared memory is there
+// twice, so that the other warps go on with the next chunk meanwhile.
 #pragma once
 #include "../cpp/core/kernel.h"
 #include "access.cuh"
@@ -13,58 +16,241 @@
 
 namespace steptuner {
 
-// Rows whose loads are issued together. Many operands keep enough loads in flight with one row, on a multiprocessor full of warps.
+template <class K>
+constexpr unsigned GRADIENT_MASK = operandsAt<K>(GRADIENT);
+template <class K>
+constexpr unsigned PARAMETER_MASK = operandsAt<K>(PARAMETER);
+template <class K>
+constexpr unsigned UPDATE_MASK = operandsAt<K>(UPDATE);
+
+// Rows whose loads are issued together, so that enough of them are under way. More registers than that would be fewer blocks.
 template <class K, class T>
 constexpr int chooseRowsInFlight() {
-  constexpr unsigned READS = READ_MASK<K>;
-  int words = 0;
-  for (int o = 0; o < OPERANDS<K>; ++o) words += (READS >> o & 1u) ? int(sizeof(T)) : 0;
-  return words <= 8 ? 4 : words <= 16 ? 2 : 1;
+  int bytes = 0;
+  for (int o = 0; o < OPERANDS<K>; ++o) bytes += (READ_MASK<K> >> o & 1u) ? int(sizeof(T)) : 0;
+  return bytes <= 8 || (bytes <= 12 && WRITE_MASK<K> == 0) ? 4 : bytes <= 12 ? 2 : 1;
 }
 template <class K, class T>
 constexpr int ROWS_IN_FLIGHT = chooseRowsInFlight<K, T>();
 
-// Of the 4 elements of a row, how many a thread has in registers at a time. Of 12 operands of float64 or more, 4 would spill, as they would
-// if the loop over them were unrolled: the compiler loads ahead.
+// What a warp works on: rows of a chunk.
 template <class K, class T>
-constexpr int AT_A_TIME = OPERANDS<K> * sizeof(T) < 96 ? 4 : 2;
+struct Rows {
+  char* base[OPERANDS<K>];  // element 0 of the chunk
+  const T* coefficients;
+  int first;  // row
+  int count;  // of rows
+  int live;   // elements of the chunk
+  int32_t parameterType;
+  int32_t gradientType;
+  uint32_t period;  // where the formula takes every period-th element: how far element 0 is past such an element
+  uint32_t past;
+};
+
+template <class K, class T>
+__device__ __forceinline__ void applyTo(const Rows<K, T>& rows, T* r, int i, T* term) {
+  if constexpr (SELECTION_AT<K> >= 0) r[SELECTION_AT<K>] = (rows.past + static_cast<uint32_t>(i)) % rows.period == 0 ? T(1) : T(0);
+  K::template apply<T>(r, rows.coefficients, term);
+}
+
+// Whole aligned rows, parameters of type P and gradients of type G. sum[s][j] is that of lane 4 thread + j.
+template <class K, class T, class P, class G, int IN_FLIGHT>
+__device__ __forceinline__ void wholeRowsAtATime(const Rows<K, T>& rows, int thread, T (*sum)[4]) {
+  constexpr unsigned GRADIENTS = GRADIENT_MASK<K>, PARAMETERS = PARAMETER_MASK<K>, READS = READ_MASK<K>, WRITES = WRITE_MASK<K>;
+  const int first = rows.first * LANES + 4 * thread;
+  char* at[OPERANDS<K>];
+#pragma unroll
+  for (int o = 0; o < OPERANDS<K>; ++o)
+    at[o] = rows.base[o] + first * int(GRADIENTS >> o & 1u ? sizeof(G) : PARAMETERS >> o & 1u ? sizeof(P) : sizeof(T));
+#pragma unroll 1
+  for (int row = 0; row < rows.count; row += IN_FLIGHT) {
+    Four<T> own[IN_FLIGHT][OPERANDS<K>];
+    Four<P> parameter[IN_FLIGHT];
+    Four<G> gradient[IN_FLIGHT];
+#pragma unroll
+    for (int u = 0; u < IN_FLIGHT; ++u)
+#pragma unroll
+      for (int o = 0; o < OPERANDS<K>; ++o)
+        if (READS >> o & 1u) {
+          if (GRADIENTS >> o & 1u)
+            gradient[u].load(at[o] + u * LANES * int(sizeof(G)));
+          else if (PARAMETERS >> o & 1u)
+            parameter[u].load(at[o] + u * LANES * int(sizeof(P)));
+          else
+            own[u][o].load(at[o] + u * LANES * int(sizeof(T)));
+        }
+#pragma unroll
+    for (int u = 0; u < IN_FLIGHT; ++u) {
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        T r[OPERANDS<K>];
+        T term[SUMS<K> + 1];
+#pragma unroll
+        for (int o = 0; o < OPERANDS<K>; ++o)
+          r[o] = !(READS >> o & 1u)     ? T(0)
+                 : GRADIENTS >> o & 1u  ? static_cast<T>(gradient[u].get(j))
+                 : PARAMETERS >> o & 1u ? static_cast<T>(parameter[u].get(j))
+                                        : own[u][o].get(j);
+        applyTo(rows, r, first + (row + u) * LANES + j, term);
+#pragma unroll
+        for (int s = 0; s < SUMS<K>; ++s) sum[s][j] = sum[s][j] + term[s];
+#pragma unroll
+        for (int o = 0; o < OPERANDS<K>; ++o)
+          if (WRITES >> o & 1u) {
+            if (PARAMETERS >> o & 1u)
+              parameter[u].put(j, r[o]);
+            else
+              own[u][o].put(j, r[o]);
+          }
+      }
+#pragma unroll
+      for (int o = 0; o < OPERANDS<K>; ++o)
+        if (WRITES >> o & 1u) {
+          if (PARAMETERS >> o & 1u)
+            parameter[u].store(at[o] + u * LANES * int(sizeof(P)));
+          else
+            own[u][o].store(at[o] + u * LANES * int(sizeof(T)));
+        }
+    }
+#pragma unroll
+    for (int o = 0; o < OPERANDS<K>; ++o)
+      at[o] += IN_FLIGHT * LANES * int(GRADIENTS >> o & 1u ? sizeof(G) : PARAMETERS >> o & 1u ? sizeof(P) : sizeof(T));
+  }
+}
+
+template <class K, class T, class P, class G>
+__device__ __forceinline__ void wholeRows(const Rows<K, T>& rows, int thread, T (*sum)[4]) {
+  constexpr int IN_FLIGHT = ROWS_IN_FLIGHT<K, T>;
+  if (IN_FLIGHT == 1 || rows.count == STRIP_ROWS)
+    wholeRowsAtATime<K, T, P, G, IN_FLIGHT>(rows, thread, sum);
+  else
+    wholeRowsAtATime<K, T, P, G, 1>(rows, thread, sum);
+}
+
+// Rows in any type, at any alignment, up to the chunk's end. sum[s][k] is that of lane thread + 32 k.
+template <class K, class T>
+__device__ __forceinline__ void anyRows(const Rows<K, T>& rows, int thread, T (*sum)[4]) {
+  constexpr unsigned GRADIENTS = GRADIENT_MASK<K>, PARAMETERS = PARAMETER_MASK<K>, READS = READ_MASK<K>, WRITES = WRITE_MASK<K>;
+  constexpr int32_t OWN = sizeof(T) == 8 ? FLOAT64 : FLOAT32;
+  const int end = min(rows.live, (rows.first + rows.count) * LANES);
+#pragma unroll 1
+  for (int begin = rows.first * LANES; begin < end; begin += LANES) {
+#pragma unroll 1
+    for (int k = 0; k < 4; ++k) {
+      const int i = begin + 32 * k + thread;
+      if (i >= end) continue;
+      T r[OPERANDS<K>];
+      T term[SUMS<K> + 1];
+#pragma unroll
+      for (int o = 0; o < OPERANDS<K>; ++o)
+        r[o] = READS >> o & 1u ? load<T>(rows.base[o],
+                                         GRADIENTS >> o & 1u    ? rows.gradientType
+                                         : PARAMETERS >> o & 1u ? rows.parameterType
+                                                                : OWN,
+                                         i)
+                               : T(0);
+      applyTo(rows, r, i, term);
+#pragma unroll
+      for (int s = 0; s < SUMS<K>; ++s)
+#pragma unroll
+        for (int q = 0; q < 4; ++q)  // registers have no index
+          if (q == k) sum[s][q] = sum[s][q] + term[s];
+#pragma unroll
+      for (int o = 0; o < OPERANDS<K>; ++o)
+        if (WRITES >> o & 1u) store<T>(rows.base[o], PARAMETERS >> o & 1u ? rows.parameterType : OWN, i, r[o]);
+    }
+  }
+}
+
+// Rows of a strip in the way that is right for them; whether lanes are those of anyRows.
+template <class K, class T>
+__device__ __forceinline__ bool someRows(const Rows<K, T>& rows, bool aligned, int thread, T (*sum)[4]) {
+  constexpr int32_t OWN = sizeof(T) == 8 ? FLOAT64 : FLOAT32;
+  constexpr bool HAS_PARAMETER = PARAMETER_MASK<K> != 0, HAS_GRADIENT = GRADIENT_MASK<K> != 0;
+  const bool whole = aligned && rows.live >= (rows.first + rows.count) * LANES;
+  const bool ownParameter = !HAS_PARAMETER || rows.parameterType == OWN, ownGradient = !HAS_GRADIENT || rows.gradientType == OWN;
+  if (whole && ownParameter && ownGradient) {
+    wholeRows<K, T, T, T>(rows, thread, sum);
+    return false;
+  }
+  if constexpr (sizeof(T) == 4) {
+    const bool narrowGradient = !HAS_GRADIENT || rows.gradientType == BFLOAT16;
+    if constexpr (HAS_PARAMETER)
+      if (whole && rows.parameterType == BFLOAT16 && narrowGradient) {
+        wholeRows<K, T, Bfloat16, Bfloat16>(rows, thread, sum);
+        return false;
+      }
+    if constexpr (HAS_GRADIENT)
+      if (whole && ownParameter && narrowGradient) {
+        wholeRows<K, T, T, Bfloat16>(rows, thread, sum);
+        return false;
+      }
+  }
+  anyRows<K, T>(rows, thread, sum);
+  return true;
+}
+
+struct Work {
+  Chunk chunk;
+  int64_t number;  // of the chunk
+  int part;
+};
+
+__device__ __forceinline__ Work take(const Arguments& a, int64_t n) {
+  int64_t place = a.backwards ? a.count - 1 - n : n;
+  Work work = {};
+  if (a.inParts) {
+    work.part = static_cast<int>(place % PARTS);
+    place /= PARTS;
+  }
+  work.number = a.list ? a.list[place] : place;
+  if (a.inlineTensors == 0) {
+    work.chunk = a.chunks[work.number];
+    return work;
+  }
+  int t = 0;
+  while (t + 1 < a.inlineTensors && work.number >= a.firstChunk[t + 1]) ++t;
+  work.chunk.tensor = t;
+  work.chunk.begin = (work.number - a.firstChunk[t]) * CHUNK;
+  work.chunk.count = static_cast<int32_t>(min(int64_t(CHUNK), a.tensor[t].count - work.chunk.begin));
+  return work;
+}
+
+__device__ __forceinline__ Tensor tensorOf(const Arguments& a, const Work& work) {
+  return a.inlineTensors == 0 ? a.tensors[work.chunk.tensor] : a.tensor[work.chunk.tensor];
+}
 
 template <class K, class T>
 __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant__ Arguments a) {
-  constexpr int BATCH = SUMS<K> < SUM_BATCH ? SUMS<K> : SUM_BATCH;
-  constexpr unsigned READS = READ_MASK<K>, WRITES = WRITE_MASK<K>, STATES = STATE_MASK<K>, OWN_TYPE = OWN_TYPE_MASK<K, T>;
-  constexpr int IN_FLIGHT = ROWS_IN_FLIGHT<K, T>, SOME = AT_A_TIME<K, T>;
-  __shared__ T lanes[BATCH > 0 ? BATCH : 1][STRIPS][LANES];
-  const int warp = threadIdx.x / 32;
-  const int thread = threadIdx.x % 32;
-
+  // Sums whose lanes are in shared memory at a time: twice as many fit into what every GPU gives to a block.
+  constexpr int ROOM = 40960 / 2 / (STRIPS * LANES * int(sizeof(T)));
+  constexpr int BATCH = SUMS<K> < ROOM ? SUMS<K> : ROOM;
+  union Shared {
+    T lanes[2][BATCH > 0 ? BATCH : 1][STRIPS][LANES];
+    double columns[SUMS<K> + 1][COLUMNS];
+  };
+  __shared__ Shared shared;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int thread = static_cast<int>(threadIdx.x) % 32;
+  // What the next chunk is, and where, is fetched while this one is worked on.
+  Work next = {};
+  Tensor nextTensor = {};
+  if (blockIdx.x < a.count) {
+    next = take(a, blockIdx.x);
+    nextTensor = tensorOf(a, next);
+  }
+  int turn = 0;
+#pragma unroll 1
   for (int64_t n = blockIdx.x; n < a.count; n += gridDim.x) {
-    const int64_t place = a.backwards ? a.count - 1 - n : n;
-    const int64_t c = a.list ? a.list[place] : place;
-    const Chunk chunk = a.chunks[c];
-    const Tensor& tensor = a.tensors[chunk.tensor];
+    const Work work = next;
+    const Chunk chunk = work.chunk;
+    const Tensor tensor = nextTensor;
+    const bool more = n + gridDim.x < a.count;
+    if (more) next = take(a, n + gridDim.x);
     if (tensor.absent) {  // the same for the whole block
-      for (int s = threadIdx.x; s < SUMS<K>; s += THREADS) a.chunkSums[c * SUMS<K> + s] = 0;
+      for (int s = static_cast<int>(threadIdx.x); s < SUMS<K>; s += THREADS) a.chunkSums[work.number * SUMS<K> + s] = 0;
+      if (more) nextTensor = tensorOf(a, next);
       continue;
-    }
-    Access4 access[OPERANDS<K>];
-#pragma unroll
-    for (int o = 0; o < OPERANDS<K>; ++o) {
-      access[o] = accessOf(a, tensor, chunk, o);
-      if (OWN_TYPE >> o & 1u) access[o].type = sizeof(T) == 8 ? FLOAT64 : FLOAT32;
-      if (STATES >> o & 1u) access[o].aligned = true;  // slots are, and so are tensors and chunks in them
-    }
-    T coefficients[COEFFICIENTS<K> + 1];
-    const int64_t coefficientRow = int64_t(tensor.segment) * COEFFICIENTS<K>;
-#pragma unroll
-    for (int i = 0; i < COEFFICIENTS<K>; ++i)
-      coefficients[i] = static_cast<T>(a.coefficientRows ? a.coefficientRows[coefficientRow + i] : a.inlineRows[coefficientRow + i]);
-
-    // Where the formula takes every period-th element: how far the chunk's first one is past such an element.
-    [[maybe_unused]] uint32_t period = 1, past = 0;
-    if constexpr (SELECTION_AT<K> >= 0) {
-      period = periodOf(a.coefficientRows ? a.coefficientRows[coefficientRow + K::PERIOD] : a.inlineRows[coefficientRow + K::PERIOD]);
-      past = static_cast<uint32_t>(chunk.begin % period);
     }
 
     T sum[SUMS<K> + 1][4];
@@ -72,83 +258,108 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
     for (int s = 0; s < SUMS<K>; ++s)
 #pragma unroll
       for (int j = 0; j < 4; ++j) sum[s][j] = T(0);
+    bool strided = false;
 
-#pragma unroll 1
-    for (int row = 0; row < STRIP_ROWS; row += IN_FLIGHT) {
-#pragma unroll 1
-      for (int part = 0; part < 4; part += SOME) {
-        Elements<T, SOME> some[IN_FLIGHT][OPERANDS<K>];
+    Rows<K, T> rows;
+    rows.count = (SUMS<K> == 0 && a.inParts) || chunk.count <= STRIPS * LANES ? 1 : STRIP_ROWS;
+    rows.first = (work.part * STRIPS + warp) * rows.count;
+    rows.live = chunk.count;
+    if (rows.first * LANES < chunk.count) {
+      T coefficients[COEFFICIENTS<K> + 1];
+      const int64_t row = int64_t(tensor.segment) * COEFFICIENTS<K>;
+      if (a.coefficientRows) {
 #pragma unroll
-        for (int u = 0; u < IN_FLIGHT; ++u) {
-          const int i = warp * STRIP + (row + u) * LANES + 4 * thread + part;
+        for (int i = 0; i < COEFFICIENTS<K>; ++i) coefficients[i] = static_cast<T>(__ldcg(a.coefficientRows + row + i));
+      } else {
 #pragma unroll
-          for (int o = 0; o < OPERANDS<K>; ++o)
-            if (READS >> o & 1u) some[u][o].load(access[o], i, min(SOME, chunk.count - i));
-        }
-#pragma unroll
-        for (int u = 0; u < IN_FLIGHT; ++u) {
-          const int i = warp * STRIP + (row + u) * LANES + 4 * thread + part;
-          const int live = min(SOME, chunk.count - i);
-#pragma unroll
-          for (int j = 0; j < SOME; ++j) {
-            T r[OPERANDS<K>];
-            T term[SUMS<K> + 1];
-#pragma unroll
-            for (int o = 0; o < OPERANDS<K>; ++o) r[o] = READS >> o & 1u ? some[u][o].get(access[o].type, j) : T(0);
-            if constexpr (SELECTION_AT<K> >= 0) r[SELECTION_AT<K>] = (past + static_cast<uint32_t>(i + j)) % period == 0 ? T(1) : T(0);
-            K::template apply<T>(r, coefficients, term);
-#pragma unroll
-            for (int s = 0; s < SUMS<K>; ++s)
-#pragma unroll
-              for (int k = 0; k < 4; k += SOME)  // registers have no index
-                if (k == part && j < live) sum[s][k + j] = sum[s][k + j] + term[s];
-#pragma unroll
-            for (int o = 0; o < OPERANDS<K>; ++o)
-              if (WRITES >> o & 1u) some[u][o].put(access[o].type, j, r[o]);
-          }
-#pragma unroll
-          for (int o = 0; o < OPERANDS<K>; ++o)
-            if (WRITES >> o & 1u) some[u][o].store(access[o], i, live);
-        }
+        for (int i = 0; i < COEFFICIENTS<K>; ++i) coefficients[i] = reinterpret_cast<const T*>(a.inlineRows)[row + i];
       }
+      rows.coefficients = coefficients;
+      if constexpr (SELECTION_AT<K> >= 0) {
+        rows.period = periodOf(a.coefficientRows ? a.coefficientRows[row + K::PERIOD] : static_cast<double>(coefficients[K::PERIOD]));
+        rows.past = static_cast<uint32_t>(chunk.begin % rows.period);
+      }
+      rows.parameterType = tensor.parameterType;
+      rows.gradientType = tensor.gradientType;
+      uintptr_t bits = 0;
+#pragma unroll
+      for (int o = 0; o < OPERANDS<K>; ++o) {
+        const bool trainers = (GRADIENT_MASK<K> | PARAMETER_MASK<K>) >> o & 1u;
+        const int bytes = !trainers ? int(sizeof(T)) : bytesOf(GRADIENT_MASK<K> >> o & 1u ? tensor.gradientType : tensor.parameterType);
+        char* const memory = GRADIENT_MASK<K> >> o & 1u    ? tensor.gradient
+                             : PARAMETER_MASK<K> >> o & 1u ? tensor.parameter
+                             : UPDATE_MASK<K> >> o & 1u    ? tensor.update
+                             : o == SELECTION_AT<K>        ? nullptr
+                                                           : a.slot[o] + tensor.stateOffset;
+        rows.base[o] = memory + chunk.begin * bytes;
+        // Slots are aligned, and so are tensors and chunks in them.
+        if ((GRADIENT_MASK<K> | PARAMETER_MASK<K> | UPDATE_MASK<K>) >> o & 1u)
+          bits |= bytes == 2 ? reinterpret_cast<uintptr_t>(rows.base[o]) << 1 : reinterpret_cast<uintptr_t>(rows.base[o]);
+        assumeGlobal(rows.base[o]);
+      }
+      strided = someRows<K, T>(rows, (bits & 15u) == 0, thread, sum);
     }
+    if (more) nextTensor = tensorOf(a, next);
 
+    if constexpr (SUMS<K> > 0) {
+      const int lines = min((chunk.count + rows.count * LANES - 1) / (rows.count * LANES), STRIPS);
 #pragma unroll
-    for (int first = 0; first < SUMS<K>; first += SUM_BATCH) {
+      for (int begin = 0; begin < SUMS<K>; begin += BATCH) {
+        // Those who add read one half while the others write the other one, and go through the next barrier before that one is read.
+        const int buffer = turn & 1;
 #pragma unroll
-      for (int b = 0; b < BATCH; ++b)
-        if (first + b < SUMS<K>)
+        for (int b = 0; b < BATCH; ++b)
+          if (begin + b < SUMS<K>) {
+            if (strided) {
 #pragma unroll
-          for (int j = 0; j < 4; ++j) lanes[b][warp][4 * thread + j] = sum[first + b][j];
-      __syncthreads();
-      if (warp < BATCH && first + warp < SUMS<K>) {
-        T total[4] = {T(0), T(0), T(0), T(0)};
-        for (int strip = 0; strip < STRIPS; ++strip)
+              for (int j = 0; j < 4; ++j) shared.lanes[buffer][b][warp][thread + 32 * j] = sum[begin + b][j];
+            } else {
 #pragma unroll
-          for (int k = 0; k < 4; ++k) total[k] = total[k] + lanes[warp][strip][thread + 32 * k];
-        const double quarter = static_cast<double>(total[0]) + static_cast<double>(total[2]);
-        const double other = static_cast<double>(total[1]) + static_cast<double>(total[3]);
-        const double chunkSum = addAcrossWarp(quarter + other);
-        if (thread == 0) a.chunkSums[c * SUMS<K> + first + warp] = chunkSum;
+              for (int j = 0; j < 4; ++j) shared.lanes[buffer][b][warp][4 * thread + j] = sum[begin + b][j];
+            }
+          }
+        __syncthreads();
+        // Another warp adds in every turn.
+        const int which = (warp - turn * BATCH) & (STRIPS - 1);
+        if (which < BATCH && begin + which < SUMS<K>) {
+          T total[4] = {T(0), T(0), T(0), T(0)};
+          if (rows.count == STRIP_ROWS) {
+#pragma unroll
+            for (int line = 0; line < STRIPS; ++line)
+              if (line < lines)
+#pragma unroll
+                for (int k = 0; k < 4; ++k) total[k] = total[k] + shared.lanes[buffer][which][line][thread + 32 * k];
+          } else {
+            // Lines are rows: first those of a strip are added.
+            for (int line = 0; line < lines; line += STRIP_ROWS)
+#pragma unroll
+              for (int k = 0; k < 4; ++k) {
+                T strip = shared.lanes[buffer][which][line][thread + 32 * k];
+                for (int row = line + 1; row < min(line + STRIP_ROWS, lines); ++row)
+                  strip = strip + shared.lanes[buffer][which][row][thread + 32 * k];
+                total[k] = total[k] + strip;
+              }
+          }
+          const double even = static_cast<double>(total[0]) + static_cast<double>(total[2]);
+          const double odd = static_cast<double>(total[1]) + static_cast<double>(total[3]);
+          const double chunkSum = addAcrossWarp(even + odd);
+          if (thread == 0) a.chunkSums[work.number * SUMS<K> + begin + which] = chunkSum;
+        }
+        ++turn;
       }
-      __syncthreads();
     }
   }
 
-  if (SUMS<K> != 0 && a.finish) {
-    __shared__ bool last;
-    __shared__ double columns[COLUMNS];
-    // The barrier hands the chunk sums of this block to its first thread, whose fence hands them on with the ticket; the last one to
-    // draw takes those of all blocks by the second fence, and hands them to its block.
-    __syncthreads();
-    if (threadIdx.x == 0) {
-      __threadfence();
-      last = atomicInc(a.ticket, gridDim.x - 1) == gridDim.x - 1;  // which makes it 0 again
-      __threadfence();
-    }
-    __syncthreads();
-    if (last) {
-      for (int64_t row = 0; row < a.segmentCount; ++row) addSegment(a, row, SUMS<K>, columns);
+  if constexpr (SUMS<K> > 0) {
+    if (a.finish) {
+      __shared__ bool last;
+      // The barrier hands the chunk sums of this block to its first thread, which hands them on with the ticket.
+      __syncthreads();
+      if (threadIdx.x == 0) last = drawLastTicket(a.ticket, gridDim.x);
+      __syncthreads();
+      if (last) {
+        for (int row = 0; row < a.segmentCount; ++row) addSegment(a, row, SUMS<K>, shared.columns[0]);
+      }
     }
   }
 }

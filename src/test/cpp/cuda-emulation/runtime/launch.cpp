@@ -37,11 +37,11 @@ cudaError_t launch(const void* function, std::unique_ptr<Kernel> kernel, dim3 gr
     if (sharedBytes > dynamicSharedLimit(function)) return cudaErrorInvalidValue;
     Stream* stream = streams().find(handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
-    streams().give(*stream, taskOf([g = Grid{kernel.get(), grid, block, sharedBytes, stream}, owner = std::move(kernel)] {
+    return streams().give(*stream, taskOf([g = Grid{kernel.get(), grid, block, sharedBytes, stream}, owner = std::move(kernel)] {
       runGrid(g);
       g.finished.acquire();
+      g.leftovers.clear();
     }));
-    return cudaSuccess;
   });
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <map>
+#include <vector>
 
 #include "api.h"
 #include "device.h"
@@ -43,6 +44,8 @@ Found containing(const void* memory) {
 cudaError_t allocate(void** memory, size_t bytes, cudaMemoryType type) {
   if (!memory) return cudaErrorInvalidValue;
   *memory = nullptr;
+  const cudaError_t error = streams().unsafe();
+  if (error != cudaSuccess) return error;
   if (bytes == 0) return cudaSuccess;
   // An impossible size must be refused here: AddressSanitizer ends the process over it.
   const size_t used = type == cudaMemoryTypeDevice ? deviceBytesUsed : 0;
@@ -67,6 +70,8 @@ Found allocatedAt(void* memory, cudaMemoryType type) {
 // CUDA waits for the device before it frees.
 cudaError_t synchronizeAndRelease(void* memory, cudaMemoryType type) {
   if (!memory) return cudaSuccess;
+  const cudaError_t error = streams().unsafe();
+  if (error != cudaSuccess) return error;
   const Found found = allocatedAt(memory, type);
   if (found == allocations().end()) return cudaErrorInvalidValue;
   streams().synchronizeAll();
@@ -80,21 +85,35 @@ bool usable(const void* memory, size_t bytes) {
   return found == allocations().end() || bytes <= found->first + found->second.bytes - reinterpret_cast<uintptr_t>(memory);
 }
 
+bool isPageable(const void* memory) { return containing(memory) == allocations().end(); }
+
 cudaError_t giveCopy(Stream* stream, void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   if (!stream) return cudaErrorInvalidResourceHandle;
   if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
   if (bytes == 0) return cudaSuccess;
   if (!usable(to, bytes) || !usable(from, bytes)) return cudaErrorInvalidValue;
-  streams().give(*stream, taskOf([=] { memcpy(to, from, bytes); }));
-  return cudaSuccess;
+  // Whether and when it reads or writes memory that is not pinned, a capture cannot say.
+  const bool pageable = (kind == cudaMemcpyHostToDevice && isPageable(from)) || (kind == cudaMemcpyDeviceToHost && isPageable(to));
+  if (pageable && stream->captured.capture) return Streams::refuseCaptured(stream->captured, cudaErrorStreamCaptureUnsupported);
+  return streams().give(*stream, taskOf([=] { memcpy(to, from, bytes); }));
+}
+
+// From memory that is not pinned CUDA copies what there is into memory of its own and returns: the copy from there lands later, in the
+// order of the legacy stream. Streams that do not block know nothing of it.
+cudaError_t giveStaged(Stream& legacy, void* to, const void* from, size_t bytes) {
+  if (!usable(to, bytes)) return cudaErrorInvalidValue;
+  if (streams().legacyIsBarred(legacy)) return cudaErrorStreamCaptureImplicit;
+  streams().synchronize(legacy);
+  const char* begin = static_cast<const char*>(from);
+  return streams().give(legacy,
+                        taskOf([to, staged = std::vector<char>(begin, begin + bytes)] { memcpy(to, staged.data(), staged.size()); }));
 }
 
 cudaError_t giveFill(Stream* stream, void* memory, int value, size_t bytes) {
   if (!stream) return cudaErrorInvalidResourceHandle;
   if (bytes == 0) return cudaSuccess;
   if (!usable(memory, bytes)) return cudaErrorInvalidValue;
-  streams().give(*stream, taskOf([=] { memset(memory, value, bytes); }));
-  return cudaSuccess;
+  return streams().give(*stream, taskOf([=] { memset(memory, value, bytes); }));
 }
 
 }  // namespace
@@ -123,8 +142,13 @@ cudaError_t cudaFreeHost(void* memory) {
 }
 
 cudaError_t cudaMallocAsync(void** memory, size_t bytes, cudaStream_t stream) {
-  return api("cudaMallocAsync",
-             [&] { return streams().find(stream) ? allocate(memory, bytes, cudaMemoryTypeDevice) : cudaErrorInvalidResourceHandle; });
+  return api("cudaMallocAsync", [&] {
+    Stream* found = streams().find(stream);
+    if (!found) return cudaErrorInvalidResourceHandle;
+    // In CUDA it becomes a node; nobody here needs it.
+    if (found->captured.capture) return Streams::refuseCaptured(found->captured, cudaErrorNotSupported);
+    return allocate(memory, bytes, cudaMemoryTypeDevice);
+  });
 }
 
 cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
@@ -134,16 +158,19 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
     if (!memory) return cudaSuccess;
     const Found allocation = allocatedAt(memory, cudaMemoryTypeDevice);
     if (allocation == allocations().end()) return cudaErrorInvalidValue;
-    streams().give(*found, taskOf([=] { release(allocation); }));
-    return cudaSuccess;
+    if (found->captured.capture) return Streams::refuseCaptured(found->captured, cudaErrorNotSupported);
+    return streams().give(*found, taskOf([=] { release(allocation); }));
   });
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   return api("cudaMemcpy", [&] {
     Stream* legacy = streams().find(cudaStreamLegacy);
-    const cudaError_t error = giveCopy(legacy, to, from, bytes, kind);
-    streams().synchronize(*legacy);
+    cudaError_t error = streams().unsafe();
+    if (error != cudaSuccess) return error;
+    if (bytes > 0 && usable(from, bytes) && isPageable(from) && kind == cudaMemcpyHostToDevice) return giveStaged(*legacy, to, from, bytes);
+    error = giveCopy(legacy, to, from, bytes, kind);
+    if (error == cudaSuccess && kind != cudaMemcpyDeviceToDevice) streams().synchronize(*legacy);
     return error;
   });
 }
@@ -152,9 +179,12 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   return api("cudaMemcpyAsync", [&] { return giveCopy(streams().find(stream), to, from, bytes, kind); });
 }
 
-// Does not wait, as in CUDA.
+// Does not wait, as in CUDA, and as a copy within the device.
 cudaError_t cudaMemset(void* memory, int value, size_t bytes) {
-  return api("cudaMemset", [&] { return giveFill(streams().find(cudaStreamLegacy), memory, value, bytes); });
+  return api("cudaMemset", [&] {
+    const cudaError_t error = streams().unsafe();
+    return error != cudaSuccess ? error : giveFill(streams().find(cudaStreamLegacy), memory, value, bytes);
+  });
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "streams.h"
 
+#include <algorithm>
+
 #include "api.h"
 #include "settings.h"
 
@@ -32,6 +34,7 @@ Stream* Streams::create(bool blocking) { return *streams_.insert(new CUstream_st
 // CUDA lets what was given go on and returns. Here it is done first, so that nothing is left that refers to the stream or event.
 void Streams::destroy(Stream* stream) {
   synchronizeAll();
+  if (stream->captured.capture) stream->captured.capture->valid = false;
   for (Event* event : events_) {
     if (event->stream == stream) event->stream = nullptr;
   }
@@ -47,7 +50,15 @@ void Streams::destroy(Event* event) {
   delete static_cast<CUevent_st*>(event);
 }
 
-void Streams::give(Stream& stream, std::unique_ptr<Task> task, std::vector<Dependency> dependencies) {
+cudaError_t Streams::give(Stream& stream, std::unique_ptr<Task> task, std::vector<Dependency> dependencies) {
+  const cudaError_t error = admit(stream);
+  if (error != cudaSuccess) return error;
+  if (stream.captured.capture) {
+    Nodes& nodes = *stream.captured.capture->nodes;
+    nodes.push_back({std::move(task), std::move(stream.captured.after)});
+    stream.captured.after = {nodes.size() - 1};
+    return cudaSuccess;
+  }
   const auto dependOn = [&](Stream& other) {
     if (race::active() || other.done < other.issued) dependencies.push_back({&other, other.issued, &other.finished});
   };
@@ -62,6 +73,7 @@ void Streams::give(Stream& stream, std::unique_ptr<Task> task, std::vector<Depen
   stream.queue.back().given.release();
   ++stream.issued;
   if (!deferred_) completeUntil(stream, stream.issued);
+  return cudaSuccess;
 }
 
 void Streams::runNext(Stream& stream) {
@@ -85,19 +97,42 @@ void Streams::completeUntil(Stream& stream, uint64_t position) {
   while (stream.done < position) runNext(stream);
 }
 
-void Streams::record(Event& event, Stream& stream) {
+cudaError_t Streams::record(Event& event, Stream& stream) {
+  const cudaError_t error = admit(stream);
+  if (error != cudaSuccess) return error;
+  event.captured = stream.captured;
+  if (event.captured.capture) return cudaSuccess;
   event.recorded = true;
   event.stream = &stream;
   event.position = stream.issued + 1;
-  give(stream, taskOf([&event] {
-         event.time = std::chrono::steady_clock::now();
-         event.reached.release();
-       }));
+  return give(stream, taskOf([&event] {
+                event.time = std::chrono::steady_clock::now();
+                event.reached.release();
+              }));
 }
 
-void Streams::waitFor(Event& event, Stream& stream) {
-  if (!event.recorded) return;
-  give(stream, taskOf([] {}), {{event.stream, event.position, &event.reached}});
+// A captured event takes the stream that waits for it into its capture. Nothing else may lead into a capture or out of it.
+cudaError_t Streams::waitFor(Event& event, Stream& stream) {
+  const cudaError_t error = admit(stream);
+  if (error != cudaSuccess) return error;
+  const std::shared_ptr<Capture>&of = event.captured.capture, &in = stream.captured.capture;
+  if (of && of->ended) return refuseCaptured(stream.captured, cudaErrorCapturedEvent), cudaErrorCapturedEvent;
+  if (of && !of->valid) return cudaErrorStreamCaptureInvalidated;
+  if (in && !of) return refuseCaptured(stream.captured, cudaErrorStreamCaptureIsolation);
+  if (in && in != of) {
+    refuseCaptured(event.captured, cudaErrorStreamCaptureMerge);
+    return refuseCaptured(stream.captured, cudaErrorStreamCaptureMerge);
+  }
+  if (of) {
+    if (&stream == &legacy_) return refuseCaptured(event.captured, cudaErrorStreamCaptureImplicit);
+    stream.captured.capture = of;
+    for (size_t node : event.captured.after)
+      if (std::find(stream.captured.after.begin(), stream.captured.after.end(), node) == stream.captured.after.end())
+        stream.captured.after.push_back(node);
+    return cudaSuccess;
+  }
+  if (!event.recorded) return cudaSuccess;
+  return give(stream, taskOf([] {}), {{event.stream, event.position, &event.reached}});
 }
 
 void Streams::synchronize(Stream& stream) {
@@ -152,6 +187,18 @@ cudaError_t with(Handle handle, F f) {
 
 cudaError_t ready(bool done) { return done ? cudaSuccess : cudaErrorNotReady; }
 
+// Whether the host may wait for a stream or an event, or ask whether it is done.
+cudaError_t mayWait(const Stream& stream) {
+  if (stream.captured.capture) return Streams::refuseCaptured(stream.captured, cudaErrorStreamCaptureUnsupported);
+  const cudaError_t error = streams().unsafe();
+  if (error != cudaSuccess) return error;
+  return streams().legacyIsBarred(stream) ? cudaErrorStreamCaptureImplicit : cudaSuccess;
+}
+
+cudaError_t mayWait(const Event& event) {
+  return event.captured.capture ? Streams::refuseCaptured(event.captured, cudaErrorCapturedEvent) : streams().unsafe();
+}
+
 }  // namespace
 }  // namespace cuda_emulation
 
@@ -190,31 +237,32 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return api("cudaStreamSynchronize", [&] {
     return with(stream, [](Stream& s) {
-      streams().synchronize(s);
-      return cudaSuccess;
+      const cudaError_t error = mayWait(s);
+      if (error == cudaSuccess) streams().synchronize(s);
+      return error;
     });
   });
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  return api("cudaStreamQuery", [&] { return with(stream, [](Stream& s) { return ready(streams().query(s)); }); });
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  return api("cudaStreamWaitEvent", [&] {
-    return with(stream, [&](Stream& s) {
-      return with(event, [&](Event& e) {
-        streams().waitFor(e, s);
-        return cudaSuccess;
-      });
+  return api("cudaStreamQuery", [&] {
+    return with(stream, [](Stream& s) {
+      const cudaError_t error = mayWait(s);
+      return error == cudaSuccess ? ready(streams().query(s)) : error;
     });
   });
 }
 
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return api("cudaStreamWaitEvent",
+             [&] { return with(stream, [&](Stream& s) { return with(event, [&](Event& e) { return streams().waitFor(e, s); }); }); });
+}
+
 cudaError_t cudaDeviceSynchronize() {
   return api("cudaDeviceSynchronize", [] {
-    streams().synchronizeAll();
-    return cudaSuccess;
+    const cudaError_t error = streams().noCapture();
+    if (error == cudaSuccess) streams().synchronizeAll();
+    return error;
   });
 }
 
@@ -242,33 +290,34 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  return api("cudaEventRecord", [&] {
-    return with(stream, [&](Stream& s) {
-      return with(event, [&](Event& e) {
-        streams().record(e, s);
-        return cudaSuccess;
-      });
-    });
-  });
+  return api("cudaEventRecord",
+             [&] { return with(stream, [&](Stream& s) { return with(event, [&](Event& e) { return streams().record(e, s); }); }); });
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return api("cudaEventSynchronize", [&] {
     return with(event, [](Event& e) {
-      streams().synchronize(e);
-      return cudaSuccess;
+      const cudaError_t error = mayWait(e);
+      if (error == cudaSuccess) streams().synchronize(e);
+      return error;
     });
   });
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return api("cudaEventQuery", [&] { return with(event, [](Event& e) { return ready(streams().query(e)); }); });
+  return api("cudaEventQuery", [&] {
+    return with(event, [](Event& e) {
+      const cudaError_t error = mayWait(e);
+      return error == cudaSuccess ? ready(streams().query(e)) : error;
+    });
+  });
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   return api("cudaEventElapsedTime", [&] {
     return with(start, [&](Event& a) {
       return with(end, [&](Event& b) {
+        if (a.captured.capture || b.captured.capture) return cudaErrorCapturedEvent;
         if (!a.recorded || !b.recorded || !a.timed || !b.timed) return cudaErrorInvalidResourceHandle;
         if (a.pending() || b.pending()) return cudaErrorNotReady;
         *milliseconds = std::chrono::duration<float, std::milli>(b.time - a.time).count();

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cuda_runtime.h"
+#include "graphs.h"
 #include "race.h"
 
 namespace cuda_emulation {
@@ -61,6 +62,7 @@ struct Stream {
   std::deque<Entry> queue;
   const race::Context context;
   race::Tokens finished;
+  Captured captured;  // while the stream is being captured
 };
 
 struct Event {
@@ -72,6 +74,7 @@ struct Event {
   uint64_t position = 0;
   std::chrono::steady_clock::time_point time;
   race::Tokens reached;
+  Captured captured;  // if it was last recorded within a capture
 
   bool pending() const { return stream && stream->done < position; }
 };
@@ -90,9 +93,20 @@ class Streams {
   Event* createEvent(bool timed);
   void destroy(Event* event);
 
-  void give(Stream& stream, std::unique_ptr<Task> task) { give(stream, std::move(task), {}); }
-  void record(Event& event, Stream& stream);
-  void waitFor(Event& event, Stream& stream);
+  cudaError_t give(Stream& stream, std::unique_ptr<Task> task) { return give(stream, std::move(task), {}); }
+  cudaError_t record(Event& event, Stream& stream);
+  cudaError_t waitFor(Event& event, Stream& stream);
+
+  // Captures, in graphs.cpp. What must not happen because of one gives its error and spoils the capture:
+  // calls that a capture could miss, such as allocations, for the calling thread;
+  cudaError_t unsafe();
+  // whatever waits for the whole device;
+  cudaError_t noCapture();
+  // waiting for what has been captured and never runs, or asking about it.
+  static cudaError_t refuseCaptured(const Captured& captured, cudaError_t error);
+  bool legacyIsBarred(const Stream& stream) const;
+  cudaError_t beginCapture(Stream& stream, cudaStreamCaptureMode mode);
+  cudaError_t endCapture(Stream& stream, std::shared_ptr<Nodes>* nodes);
 
   // What the host does. A query of unfinished work does one entry, so that a loop of queries ends, and says "not ready" all the
   // same.
@@ -105,7 +119,8 @@ class Streams {
   void defer(bool deferred);
 
  private:
-  void give(Stream& stream, std::unique_ptr<Task> task, std::vector<Dependency> dependencies);
+  cudaError_t give(Stream& stream, std::unique_ptr<Task> task, std::vector<Dependency> dependencies);
+  cudaError_t admit(const Stream& stream);  // whether it takes work
   void runNext(Stream& stream);
   void completeUntil(Stream& stream, uint64_t position);
 
