@@ -11,11 +11,12 @@
 //     LISTS       numbers of a scope, as many of each as LIST has
 //     INPUTS      sums that the first sweep, or the guard's, gives in this step, by the names that the kernel has for them. The first one
 //                 is "gradientSquare", or there are none at all
+//     KEPT        numbers of a segment that second() puts, for late() in a later step
 //     LATE        sums that the second sweep gave in the last step that ran it
 //     ROW         numbers of a group that depend on the step's number alone: Java prepares them ahead
 //     FIRST       coefficients of the first sweep that it decides
 //     SECOND      coefficients of the second sweep that it decides. All others, of both sweeps, are prepared ahead by Java
-//   static constexpr int SCRATCH         numbers of a scope that live from begin() to the end of the step, and that nobody else sees
+//   static constexpr int SCRATCH         numbers of a scope that nobody else sees; they live from begin() to the next begin()
 //   static constexpr bool BY_SCOPE       whether |g|^2 is added scope by scope, as a sum per scope is; otherwise segment by segment
 //
 // and has the functions of Machine, below, in the order in which they are called. The enums beside the rows name places in them. What a
@@ -49,14 +50,15 @@ struct ScopeView {
   double* state;           // STATE
   double* lists;           // LISTS: number i of list l is lists[l * length + i]
   double* sums;            // INPUTS, added over the scope's segments by collect(); known from observe() on
-  double* late;            // LATE, added over the segments in their order; known in settle() alone
+  double* late;            // LATE, added over the segments by late(); known in settle() alone
   double* scratch;         // SCRATCH
 };
 
 // One segment of a scope.
 struct SegmentView {
   const double* row;   // ROW, of its group
-  const double* sums;  // INPUTS of this segment; in collect() alone
+  const double* sums;  // INPUTS of this segment in collect(), LATE in late()
+  double* kept;        // KEPT; in late() and second()
 };
 
 // What a machine has that does not say otherwise.
@@ -66,6 +68,7 @@ struct Machine {
   static constexpr auto STATE = names();
   static constexpr auto LISTS = names();
   static constexpr auto INPUTS = names();
+  static constexpr auto KEPT = names();
   static constexpr auto LATE = names();
   static constexpr auto ROW = names();
   static constexpr auto FIRST = names();
@@ -73,6 +76,11 @@ struct Machine {
   static constexpr int SCRATCH = 0;
   static constexpr bool BY_SCOPE = false;
 
+  // Adds a segment's late sums to those of the scope, which are 0 at first: segments come in their order. There is no row. `sums` is how
+  // many LATE there are.
+  STEPTUNER_HD static void late(const ScopeView& scope, const SegmentView& segment, int sums) {
+    for (int i = 0; i < sums; ++i) scope.late[i] = scope.late[i] + segment.sums[i];
+  }
   // Takes the sums of the step before, where there are any: before anything else, also if this step will be skipped.
   STEPTUNER_HD static void settle(const ScopeView&) {}
   // Before the first sweep.
@@ -100,6 +108,13 @@ struct Machine {
   // Whether the step stood still because the loss, or a model of it, is at its bound.
   STEPTUNER_HD static bool atBound(const ScopeView&) { return false; }
 };
+
+// A shrinkage that a machine computes itself, lowered to 1 if it is more: ScheduledStep.bounded in Java.
+STEPTUNER_HD double lowerShrinkage(double shrinkage, bool bounds, bool& lowered) {
+  if (!bounds || shrinkage <= 1) return shrinkage;
+  lowered = true;
+  return 1;
+}
 
 // Decoupled decay that is lowered where it would turn parameters around: the coefficient `shrinkage` of a rule, which is its rate times its
 // decay, when the rule's step is multiplied. False: it stays as it is. ScheduledStep in Java says the same.

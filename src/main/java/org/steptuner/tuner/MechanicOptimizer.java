@@ -235,11 +235,19 @@ final class MechanicOptimizer extends TunedOptimizer {
   }
 
   /** What the device has to know. */
-  private final class OnDevice extends DeviceScalars {
-    private boolean references;
-
+  private final class OnDevice extends ReferencedScalars {
     OnDevice() {
-      super("mechanic", first, second);
+      super("mechanic", first, second, plan, reference, report);
+    }
+
+    @Override
+    boolean referenced() {
+      return referenced;
+    }
+
+    @Override
+    void noteReferenced(boolean value) {
+      referenced = value;
     }
 
     @Override
@@ -264,18 +272,6 @@ final class MechanicOptimizer extends TunedOptimizer {
     protected void row(int segment, Coefficients to) {
       final int group = plan.group(segment);
       to.put("rate", rate(group)).put("decay", rule(group).decoupledDecay() * decayFactor());
-    }
-
-    @Override
-    protected void begin() {
-      references = !referenced;
-      if (references) reference.run();
-      referenced = true;
-    }
-
-    @Override
-    protected void end() {
-      if (references) referenced = report.step() > 0;
     }
   }
 
