@@ -31,11 +31,11 @@ class Layout {
 // Where everything is: first what the host has an image of, then what only the device has; reports are the host's alone.
 struct Places {
   int64_t whole, firstOf, segmentOf, scopeOf, groupOf, settings, state, ring, image;
-  int64_t scratch, firstRows, secondRows, firstSums, secondSums, firstChunks, secondChunks, all;
+  int64_t scratch, kept, firstRows, secondRows, firstSums, secondSums, firstChunks, secondChunks, all;
   int64_t arrived, reports, host;
 };
 
-Places layOut(const CaptureTables& t, int settings, int64_t chunks) {
+Places layOut(const CaptureTables& t, const MachineInfo& machine, int64_t chunks) {
   Places at;
   Layout layout;
   at.whole = layout.add<CaptureState>(1);
@@ -43,12 +43,13 @@ Places layOut(const CaptureTables& t, int settings, int64_t chunks) {
   at.segmentOf = layout.add<int32_t>(t.segments);
   at.scopeOf = layout.add<int32_t>(t.segments);
   at.groupOf = layout.add<int32_t>(t.segments);
-  at.settings = layout.add<double>(settings + t.length);
+  at.settings = layout.add<double>(machine.settings + t.length);
   at.state = layout.add<double>(int64_t(t.scopes) * t.stateWidth);
   at.ring = layout.add<double>(int64_t(t.capacity) * t.rowWidth);
   at.image = layout.bytes();
   Layout host = layout;
   at.scratch = layout.add<double>(int64_t(t.scopes) * t.scratchWidth);
+  at.kept = layout.add<double>(int64_t(t.segments) * machine.kept);
   at.firstRows = layout.add<double>(int64_t(t.segments) * t.firstCoefficients);
   at.secondRows = layout.add<double>(int64_t(t.segments) * t.secondCoefficients);
   at.firstSums = layout.add<double>(int64_t(t.segments) * t.firstSums);
@@ -79,6 +80,7 @@ void point(Capture& capture, const Places& places) {
   t.state = at<double>(memory, places.state);
   t.ring = at<double>(memory, places.ring);
   t.scratch = at<double>(memory, places.scratch);
+  t.kept = at<double>(memory, places.kept);
   t.firstRows = at<double>(memory, places.firstRows);
   t.secondRows = at<double>(memory, places.secondRows);
   t.firstSumRows = at<double>(memory, places.firstSums);
@@ -214,7 +216,7 @@ st_status st_capture_create(int64_t handle, int32_t scalars, int32_t first, int3
     capture->decidesFirst = t.firstCoefficients > 0;
     const st_status connected = connect(machine, firstKernel, secondKernel, t);
     if (connected != ST_OK) return connected;
-    const Places places = layOut(t, machine.settings, static_cast<int64_t>(plan->chunks.size()));
+    const Places places = layOut(t, machine, static_cast<int64_t>(plan->chunks.size()));
     const Backend* backend = plan->owner->backend;
     st_status status = backend->allocate(plan->owner->handle, places.all, &capture->memory);
     if (status == ST_OK) status = backend->allocateHost(plan->owner->handle, places.host, &capture->image);

@@ -65,6 +65,7 @@ struct CaptureTables {
   const double* settings;    // SETTINGS, LIST
   double* state;             // [scopes][stateWidth]: STATE, LISTS, the effective rate
   double* scratch;           // [scopes][scratchWidth]: sums, late sums, SCRATCH
+  double* kept;              // [segments][KEPT]
   double* ring;              // [capacity][rowWidth]
   double* firstRows;         // [segments][firstCoefficients]
   double* secondRows;        // [segments][secondCoefficients]

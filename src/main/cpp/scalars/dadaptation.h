@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The scalars of D-Adaptation (DAdaptationScalars and DAdaptationOptimizer in Java), without bias correction and when x0 is known. A step is
-// one sweep with the d that there is. Its sums make the d of the next step.
+// The scalars of D-Adaptation (DAdaptationScalars and DAdaptationOptimizer in Java), without bias correction and when x0 is known. A step
+// is one sweep with the d that there is. Its sums make the d of the next step.
 #pragma once
 #include "scalars.h"
 
@@ -121,8 +121,8 @@ struct DAdaptationAdamMachine : DAdaptationAveragedMachine {
   static constexpr auto ROW = names("rate", "layerScale", "beta1", "decay");
   enum { GRADIENT_SCALE, COUPLED_DECAY, AVERAGE_RETENTION, AVERAGE_GAIN, SQUARE_RETENTION, SQUARE_GAIN, SUM_RETENTION, SUM_GAIN };
   enum { SHRINKAGE = SUM_GAIN + 1, STEP };
-  static constexpr auto SECOND = names("gradientScale", "coupledDecay", "averageRetention", "averageGain", "squareRetention",
-                                       "squareGain", "sumRetention", "sumGain", "shrinkage", "step");
+  static constexpr auto SECOND = names("gradientScale", "coupledDecay", "averageRetention", "averageGain", "squareRetention", "squareGain",
+                                       "sumRetention", "sumGain", "shrinkage", "step");
 
   STEPTUNER_HD static void late(const ScopeView& scope, const SegmentView& segment, int sums) { add(scope, segment, sums, true, false); }
 

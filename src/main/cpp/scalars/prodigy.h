@@ -9,8 +9,8 @@ namespace steptuner {
 struct ProdigyMachine : Machine {
   static constexpr Name TUNER = "prodigy";
   enum { BETA3, INITIAL, COEFFICIENT, GROWTH_RATE, MAX_RATE, SAFEGUARDED, MOMENTUM, LEAST_EPSILON, BOUNDED };
-  static constexpr auto SETTINGS = names("beta3", "initialRate", "coefficient", "growthRate", "maxRate", "safeguardWarmup", "momentum",
-                                         "leastEpsilon", "boundedDecay");
+  static constexpr auto SETTINGS =
+      names("beta3", "initialRate", "coefficient", "growthRate", "maxRate", "safeguardWarmup", "momentum", "leastEpsilon", "boundedDecay");
   enum { D, LARGEST, ESTIMATE, NUMERATOR, DENOMINATOR, T };
   static constexpr auto STATE = names("d", "d_max", "d_hat", "n", "s_norm", "t");
   enum { GRADIENT_SQUARE, PROGRESS, SUM_NORM };

@@ -34,6 +34,7 @@ MachineInfo infoOf() {
   info.row = static_cast<int>(texts(M::ROW, info.description).size());
   info.first = texts(M::FIRST, info.description);
   info.second = texts(M::SECOND, info.description);
+  info.kept = decltype(M::KEPT)::SIZE;
   info.scratch = M::SCRATCH;
   info.run = [](int phase, const CaptureTables& tables) { CaptureScalars<M>::run(phase, tables, 0, 1); };
   return info;

@@ -9,7 +9,7 @@ namespace steptuner {
 struct MachineInfo {
   std::string tuner, description;
   std::vector<std::string> inputs, late, first, second;
-  int settings, state, lists, row, scratch;
+  int settings, state, lists, row, kept, scratch;
   // One phase (scalars/step.h), on the host.
   void (*run)(int phase, const CaptureTables& tables);
 };

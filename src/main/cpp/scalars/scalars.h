@@ -16,7 +16,7 @@
 //     ROW         numbers of a group that depend on the step's number alone: Java prepares them ahead
 //     FIRST       coefficients of the first sweep that it decides
 //     SECOND      coefficients of the second sweep that it decides. All others, of both sweeps, are prepared ahead by Java
-//   static constexpr int SCRATCH         numbers of a scope that live from begin() to the end of the step, and that nobody else sees
+//   static constexpr int SCRATCH         numbers of a scope that nobody else sees; they live from begin() to the next begin()
 //   static constexpr bool BY_SCOPE       whether |g|^2 is added scope by scope, as a sum per scope is; otherwise segment by segment
 //
 // and has the functions of Machine, below, in the order in which they are called. The enums beside the rows name places in them. What a
@@ -76,8 +76,8 @@ struct Machine {
   static constexpr int SCRATCH = 0;
   static constexpr bool BY_SCOPE = false;
 
-  // Adds a segment's late sums to those of the scope, which are 0 at first: segments come in their order. There is no row. `sums` is how many
-  // LATE there are.
+  // Adds a segment's late sums to those of the scope, which are 0 at first: segments come in their order. There is no row. `sums` is how
+  // many LATE there are.
   STEPTUNER_HD static void late(const ScopeView& scope, const SegmentView& segment, int sums) {
     for (int i = 0; i < sums; ++i) scope.late[i] = scope.late[i] + segment.sums[i];
   }

@@ -34,7 +34,7 @@ template <class M>
 struct CaptureScalars {
   static constexpr int INPUTS = decltype(M::INPUTS)::SIZE, LATE = decltype(M::LATE)::SIZE, LISTS = decltype(M::LISTS)::SIZE;
   static constexpr int STATE = decltype(M::STATE)::SIZE, SETTINGS = decltype(M::SETTINGS)::SIZE, ROW = decltype(M::ROW)::SIZE;
-  static constexpr int FIRST = decltype(M::FIRST)::SIZE, SECOND = decltype(M::SECOND)::SIZE;
+  static constexpr int FIRST = decltype(M::FIRST)::SIZE, SECOND = decltype(M::SECOND)::SIZE, KEPT = decltype(M::KEPT)::SIZE;
   static constexpr int MOST = FIRST > SECOND ? FIRST : SECOND;
   static_assert(MOST <= MAX_DECIDED && INPUTS <= MAX_SUMS && LATE <= MAX_SUMS, "raise the limits of capture.h");
 
@@ -62,7 +62,8 @@ struct CaptureScalars {
   }
 
   STEPTUNER_HD SegmentView segmentView(int segment, const double* sums) const {
-    return {whole.row < 0 ? nullptr : groupRow(segment) + t.firstCoefficients + t.secondCoefficients, sums};
+    const double* const row = whole.row < 0 ? nullptr : groupRow(segment) + t.firstCoefficients + t.secondCoefficients;
+    return {row, sums, t.kept + int64_t(segment) * KEPT};
   }
 
   STEPTUNER_HD void findRow() const {
@@ -85,8 +86,12 @@ struct CaptureScalars {
   STEPTUNER_HD void settle(int scope) const {
     const ScopeView view = scopeView(scope);
     for (int i = 0; i < LATE; ++i) view.late[i] = 0;
-    for (int32_t at = t.firstOf[scope]; at < t.firstOf[scope + 1]; ++at)
-      for (int i = 0; i < LATE; ++i) view.late[i] = view.late[i] + t.secondSumRows[int64_t(t.segmentOf[at]) * t.secondSums + t.lateAt[i]];
+    for (int32_t at = t.firstOf[scope]; at < t.firstOf[scope + 1]; ++at) {
+      const int32_t segment = t.segmentOf[at];
+      double sums[LATE + 1];
+      for (int i = 0; i < LATE; ++i) sums[i] = t.secondSumRows[int64_t(segment) * t.secondSums + t.lateAt[i]];
+      M::late(view, {nullptr, sums, t.kept + int64_t(segment) * KEPT}, LATE);
+    }
     M::settle(view);
   }
 

@@ -49,8 +49,19 @@ void runMetaOptimize(Twins& twins, bool packaged) {
   for (int form = 0; form < 4; ++form) {  // bounded or not; the epsilon inside or outside
     Bench<M> bench;
     const bool bounded = form % 2 == 1, inside = form >= 2 && META == MetaRule::RMSPROP;
-    const double settings[] = {double(packaged), 0.9, 0.8, 0.95, inside ? 1e-8 : 0, inside ? 0 : 1e-8, 0.25, 1e-8,
-                               bounded ? -2 * LN2 : -HUGE_VAL, bounded ? 2 * LN2 : HUGE_VAL, bounded ? LN2 : HUGE_VAL, 1, 1};
+    const double settings[] = {double(packaged),
+                               0.9,
+                               0.8,
+                               0.95,
+                               inside ? 1e-8 : 0,
+                               inside ? 0 : 1e-8,
+                               0.25,
+                               1e-8,
+                               bounded ? -2 * LN2 : -HUGE_VAL,
+                               bounded ? 2 * LN2 : HUGE_VAL,
+                               bounded ? LN2 : HUGE_VAL,
+                               1,
+                               1};
     memcpy(bench.settings, settings, sizeof settings);
     bench.state[M::BETA] = -LN2;
     for (int step = 0; step < 400; ++step) {

@@ -23,7 +23,7 @@ class Twins {
 
   // Of either sign and of a size from 2^-16 to 2^16; once in `rarity`, if that is not 0, a special value.
   double number(int rarity) {
-    static const double SPECIAL[] = {0,      -0.0,  1,      -1,          HUGE_VAL,     -HUGE_VAL, NAN,    1e300,
+    static const double SPECIAL[] = {0,      -0.0,  1,      -1,           HUGE_VAL,      -HUGE_VAL, NAN,    1e300,
                                      -1e300, 1e160, -1e160, DBL_TRUE_MIN, -DBL_TRUE_MIN, DBL_MIN,   1e-300, DBL_MAX};
     const uint64_t choice = next();
     if (rarity > 0 && (choice & 0xffff) % uint64_t(rarity) == 0) return SPECIAL[(choice >> 32) % (sizeof SPECIAL / sizeof *SPECIAL)];

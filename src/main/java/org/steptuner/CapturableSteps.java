@@ -63,7 +63,9 @@ public interface CapturableSteps extends AutoCloseable {
    * has arrived it is that of the optimizer's last step.
    *
    * <p>A step that was skipped because something was not finite says {@link StepReport.Skip#NON_FINITE_GRADIENT}, whether a gradient, a
-   * parameter or the state was the reason, or {@link StepReport.Skip#NON_FINITE_LOSS}. {@link StepReport#gradientL1} is NaN.
+   * parameter or the state was the reason, or {@link StepReport.Skip#NON_FINITE_LOSS}. {@link StepReport#gradientL1} is NaN. Where the
+   * tuner learns its scale from sums of the step itself, as {@code DAdaptation} and {@code MetaOptimize} do, {@link
+   * StepReport#learnedScale} is that of the step, without these sums.
    *
    * @return the same object every time, see {@link StepReport#copy}
    * @throws NonFiniteException as in {@link #step}

@@ -47,9 +47,9 @@ public interface Optimizer extends Resumable, AutoCloseable {
    * Lets the device make the coming steps alone: nothing is read back between the sweeps, so that a step can be part of a CUDA graph. The
    * optimizer is held until what this returns is closed, and then goes on where it is. It waits for the steps so far, and allocates.
    *
-   * <p>There are such steps for {@code FixedRate} and for {@code Mechanic}, unless Mechanic rebuilds Delta or its variant is {@code TORCH}
-   * with a decay. They need one process, no loss scale, no exponential average, no rule that keeps an average, no {@code gradientL1},
-   * no {@code tuneFor} that is still to come, and all tensors in the steps.
+   * <p>There are such steps for {@code FixedRate}, {@code Mechanic}, {@code Prodigy}, {@code DAdaptation}, {@code MoMo} and {@code
+   * MetaOptimize}, in most of their forms: {@code docs/tuners.md} says in which. They need one process, no loss scale, no exponential
+   * average, no rule that keeps an average, no {@code gradientL1}, no {@code tuneFor} that is still to come, and all tensors in the steps.
    *
    * @throws UnsupportedOperationException if this optimizer cannot do that; the message says why
    * @throws IllegalStateException while {@link #isEvaluating}, while tensors {@linkplain #sitOut sit out}, or if the tuner needs the loss

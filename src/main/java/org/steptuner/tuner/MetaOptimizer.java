@@ -3,6 +3,7 @@ package org.steptuner.tuner;
 
 import org.steptuner.NonFinite;
 import org.steptuner.internal.Exponential;
+import org.steptuner.internal.engine.DeviceScalars;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.ScheduledStep;
@@ -165,6 +166,45 @@ final class MetaOptimizer extends TunedOptimizer {
   private void update(MetaScalars of, double feedback, double product) {
     of.correct(sweptStep);
     of.update(feedback, product);
+  }
+
+  @Override
+  protected DeviceScalars onDevice() {
+    return perWeight || curved ? null : new OnDevice();
+  }
+
+  @Override
+  protected String whyNotOnDevice() {
+    return perWeight ? "the report of step sizes per weight is computed by Java" : "a curvature has a guard of its own";
+  }
+
+  /** What the device has to know. */
+  private final class OnDevice extends DeviceScalars {
+    private final MetaScalars corrections = new MetaScalars(settings);
+
+    OnDevice() {
+      super("metaoptimize_by_" + settings.meta.kernel(), guard.sweep(), sweep);
+    }
+
+    @Override
+    protected void settings(Coefficients to) {
+      corrections.putSettings(to);
+      to.put("boundedDecay", settings.boundedDecay ? 1 : 0);
+    }
+
+    @Override
+    protected void put(int segment) {
+      sweep.put("gradientScale", 1).put("learnedRate", 0).put("learnedShrinkage", 0).put("retention", 0);
+      putBase(plan.group(segment));
+    }
+
+    @Override
+    protected void row(int segment, Coefficients to) {
+      final int group = plan.group(segment);
+      corrections.correct(ruleStep(1).number());
+      to.put("rate", rate(group)).put("decay", decay[group] * decayFactor());
+      to.put("meanCorrection", corrections.meanCorrection).put("squareCorrection", corrections.squareCorrection);
+    }
   }
 
   @Override

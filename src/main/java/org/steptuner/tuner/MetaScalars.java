@@ -2,6 +2,7 @@
 package org.steptuner.tuner;
 
 import org.steptuner.internal.Exponential;
+import org.steptuner.rule.Coefficients;
 
 /**
  * The scalar half of MetaOptimize: one beta, the logarithm of a step size, which a meta rule moves along z (equation 9 of the paper).
@@ -33,6 +34,8 @@ final class MetaScalars {
   double vTrace;
   double meanCorrection = 1; // of a step: see correct
   double squareCorrection = 1;
+  private double knownBeta = Double.NaN; // of which the step size is known
+  private double knownStepSize;
 
   MetaScalars(MetaOptimize settings) {
     variant = settings.variant;
@@ -53,6 +56,13 @@ final class MetaScalars {
     twoByTwo = settings.twoByTwo();
   }
 
+  /** Puts the settings of what computes the same on devices. */
+  void putSettings(Coefficients to) {
+    to.put("packaged", variant == MetaOptimize.Variant.PACKAGE ? 1 : 0).put("alpha", alpha).put("beta1", beta1).put("beta2", beta2);
+    to.put("insideRoot", insideRoot).put("outsideRoot", outsideRoot).put("metaStepSize", stepSize).put("epsilon", epsilon);
+    to.put("least", least).put("most", most).put("largestChange", largestChange).put("gamma", gamma);
+  }
+
   /** Takes beta back from a checkpoint, within the bounds that there are now. */
   void restore(double value) {
     beta = within(value, least, most);
@@ -60,7 +70,11 @@ final class MetaScalars {
 
   /** alpha. */
   double stepSize() {
-    return Exponential.of(beta);
+    if (beta != knownBeta) {
+      knownBeta = beta;
+      knownStepSize = Exponential.of(beta);
+    }
+    return knownStepSize;
   }
 
   /** b: the weight of a step in the trace h. */

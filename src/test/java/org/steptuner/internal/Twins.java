@@ -10,13 +10,13 @@ import java.util.Map;
 import java.util.stream.Collectors;
 
 /**
- * What Java computes and C++ computes once more, over the same made numbers, as hashes. {@code src/test/cpp/native/twins.h} is the other side:
- * it draws the same numbers, and both compare with {@code scalar-digests.txt}.
+ * What Java computes and C++ computes once more, over the same made numbers, as hashes. {@code src/test/cpp/native/twins.h} is the other
+ * side: it draws the same numbers, and both compare with {@code scalar-digests.txt}.
  */
 public final class Twins {
   private static final double[] SPECIAL = {
-      0, -0.0, 1, -1, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY, Double.NaN, 1e300, -1e300, 1e160, -1e160, Double.MIN_VALUE,
-      -Double.MIN_VALUE, 0x1p-1022, 1e-300, Double.MAX_VALUE};
+    0, -0.0, 1, -1, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY, Double.NaN, 1e300, -1e300, 1e160, -1e160, Double.MIN_VALUE,
+    -Double.MIN_VALUE, 0x1p-1022, 1e-300, Double.MAX_VALUE};
 
   private long state;
   private long hash;

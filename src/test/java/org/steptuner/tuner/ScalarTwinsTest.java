@@ -13,8 +13,8 @@ import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
 
 /**
- * The state machines here and those in {@code src/main/cpp/scalars} come to the same bits, zeros, infinities and NaN included. The loops are
- * those of {@code scalars_test.cpp}.
+ * The state machines here and those in {@code src/main/cpp/scalars} come to the same bits, zeros, infinities and NaN included. The loops
+ * are those of {@code scalars_test.cpp}.
  */
 class ScalarTwinsTest {
   @Test

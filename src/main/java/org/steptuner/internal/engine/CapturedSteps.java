@@ -180,8 +180,8 @@ final class CapturedSteps implements CapturableSteps {
     try {
       capture.await();
       late.poll();
-      capture.giveBack(optimizer.stepping());
       if (late.attempts() > 0) late.show(engine.report);
+      capture.giveBack(optimizer.stepping()); // and reports the scales as they are, with the sums of the last step
       scalars.end();
     } finally {
       capture.destroy();
