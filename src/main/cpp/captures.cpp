@@ -300,8 +300,8 @@ st_status st_capture_send(int64_t handle, int32_t row, int32_t rows, int64_t str
     if (row < 0 || rows < 0 || row > t.capacity || rows > t.capacity - row)
       return fail(ST_BAD_ARGUMENT, "%d rows from number %d on are outside of a ring of %d", rows, row, t.capacity);
     double* const to = t.ring + int64_t(row) * t.rowWidth;
-    return plan->owner->backend->send(plan->owner->handle, *plan, to, imageOf(*capture, to), int64_t(rows) * t.rowWidth * int64_t(sizeof(double)),
-                                      queue(stream));
+    return plan->owner->backend->send(plan->owner->handle, *plan, to, imageOf(*capture, to),
+                                      int64_t(rows) * t.rowWidth * int64_t(sizeof(double)), queue(stream));
   });
 }
 
@@ -318,8 +318,8 @@ int32_t st_capture_capturing(int64_t handle, int64_t stream) {
   return plan->owner->backend->capturing(plan->owner->handle, queue(stream));
 }
 
-// The device writes a report, and then that it has arrived. By the time it has been copied the device may have begun to write another one in
-// its place: then there is a newer one.
+// The device writes a report, and then that it has arrived. By the time it has been copied the device may have begun to write another one
+// in its place: then there is a newer one.
 int32_t st_capture_report(int64_t handle, double* report) {
   const Capture* capture = captureOf(handle);
   if (!capture) return noCapture() == ST_OK;

@@ -121,17 +121,18 @@ ST_API const char* st_scalars_describe(int32_t scalars);
 // Makes room for such steps of a plan: `first` (-1: none) only reads, then come the scalars, then `second`. Segments have a scope and a
 // group each, numbered from 0 without gaps. `length` is that of the machine's list. `capacity` rows are what can be prepared ahead.
 // A plan has one of these at a time; until st_capture_destroy its bindings and slots must stay, and no tensor may move or sit out.
-ST_API st_status st_capture_create(int64_t plan, int32_t scalars, int32_t first, int32_t second, int32_t scopes, const int32_t* scopeOfSegment,
-                                   int32_t groups, const int32_t* groupOfSegment, int32_t length, int32_t capacity);
+ST_API st_status st_capture_create(int64_t plan, int32_t scalars, int32_t first, int32_t second, int32_t scopes,
+                                   const int32_t* scopeOfSegment, int32_t groups, const int32_t* groupOfSegment, int32_t length,
+                                   int32_t capacity);
 // Parts of its host memory, of doubles, until st_capture_destroy.
 typedef enum st_capture_part {
   ST_CAPTURE_SETTINGS = 0,  // settings, and the list: to be filled before st_capture_begin
-  ST_CAPTURE_STATE = 1,     // [scopes]: state, lists, the effective rate of the last step; filled likewise, and after st_capture_end as it is
-  ST_CAPTURE_RING = 2,      // [capacity]: rows. That of step t is number t mod capacity: t, the rate, whether decay was lowered (1 or 0),
-                            // and for each group the coefficients of `first` and of `second`, and the machine's row
-  ST_CAPTURE_REPORT = 3     // of st_capture_report: attempts, steps made, steps skipped, why (0: made, 1: gradient, 2: loss, 3: no row), |g|,
-                            // factor of clipping, rate, whether decay was lowered, whether the loss is at its bound, loss, and then the
-                            // learned scales and the effective rates of all scopes
+  ST_CAPTURE_STATE = 1,  // [scopes]: state, lists, the effective rate of the last step; filled likewise, and after st_capture_end as it is
+  ST_CAPTURE_RING = 2,   // [capacity]: rows. That of step t is number t mod capacity: t, the rate, whether decay was lowered (1 or 0),
+                         // and for each group the coefficients of `first` and of `second`, and the machine's row
+  ST_CAPTURE_REPORT = 3  // of st_capture_report: attempts, steps made, steps skipped, why (0: made, 1: gradient, 2: loss, 3: no row), |g|,
+                         // factor of clipping, rate, whether decay was lowered, whether the loss is at its bound, loss, and then the
+                         // learned scales and the effective rates of all scopes
 } st_capture_part;
 // Its address, and how many doubles one row of it has. 0 and -1 where there is no such part, or no capture.
 ST_API int64_t st_capture_address(int64_t plan, int32_t part);
@@ -140,7 +141,8 @@ ST_API int32_t st_capture_width(int64_t plan, int32_t part);
 // `checks` is not 0. `loss`, which may be 0, is where the device finds the loss of a step, of type `lossType`.
 ST_API st_status st_capture_begin(int64_t plan, double multiplier, double clipNorm, int32_t checks, int64_t made, int64_t skipped,
                                   int64_t loss, int32_t lossType, int64_t stream);
-// Enqueues the rows from number `row` on, which stay as they are until their steps have been reported. Refused while the stream is captured.
+// Enqueues the rows from number `row` on, which stay as they are until their steps have been reported. Refused while the stream is being
+// captured.
 ST_API st_status st_capture_send(int64_t plan, int32_t row, int32_t rows, int64_t stream);
 // Enqueues a step. It is made if its row has been sent, and nothing is skipped for what it finds. The stream may be one that is being
 // captured: the graph then makes a step each time it is launched.

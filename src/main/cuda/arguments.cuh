@@ -19,11 +19,13 @@ constexpr int LAST_BLOCK_SEGMENTS = 16;
 // Tensors up to this many travel with the launch too: at the start of a sweep nothing else would be under way while tables are read.
 constexpr int INLINE_TENSORS = 8;
 
+static_assert(MOST_ELEMENTS / CHUNK * PARTS <= INT32_MAX, "chunks and their parts are counted in 32 bits");
+
 struct Arguments {
   const Tensor* tensors;
   const Chunk* chunks;
   const int32_t* list;  // the chunks of this launch, or null for all
-  int64_t count;        // chunks of this launch, or their parts
+  int32_t count;        // chunks of this launch, or their parts: there are at most 2^28 chunks
   const Segment* segments;
   int32_t segmentCount;
   int32_t inlineTensors;  // how many there are of `tensor`, all or none
@@ -32,10 +34,11 @@ struct Arguments {
   double* chunkSums;
   double* sumRows;     // host memory
   unsigned* ticket;    // blocks that are done; 0 between launches
+  const int32_t* go;   // on the device: 0 there, and the launch does nothing. Null: it always goes
   bool backwards;
   bool finish;   // the last block adds the chunk sums
   bool inParts;  // a block takes a part of a chunk at a time; only sweeps without sums can
-  int64_t firstChunk[INLINE_TENSORS];
+  int32_t firstChunk[INLINE_TENSORS];
   Tensor tensor[INLINE_TENSORS];
   Segment segment[LAST_BLOCK_SEGMENTS];  // if the last block adds them
   alignas(16) unsigned char inlineRows[INLINE_BYTES];  // of the type that the kernel computes in

@@ -33,10 +33,19 @@ constexpr int chooseRowsInFlight() {
 template <class K, class T>
 constexpr int ROWS_IN_FLIGHT = chooseRowsInFlight<K, T>();
 
+// Of 12 operands in float64 or more, four elements at a time do not fit into the registers.
+template <class K, class T>
+constexpr bool FOUR_FIT = OPERANDS<K> * sizeof(T) < 96;
+
 // What a warp works on: rows of a chunk.
 template <class K, class T>
 struct Rows {
-  char* base[OPERANDS<K>];  // element 0 of the chunk
+  // Element 0 of the chunk in parameters, gradients and updates. Slots are all laid out alike: the same offset leads to it.
+  char* parameter;
+  char* gradient;
+  char* update;
+  char* const* slot;
+  int64_t offset;
   const T* coefficients;
   int first;  // row
   int count;  // of rows
@@ -53,31 +62,40 @@ __device__ __forceinline__ void applyTo(const Rows<K, T>& rows, T* r, int i, T* 
   K::template apply<T>(r, rows.coefficients, term);
 }
 
+// Stops the compiler from keeping what it could make of a value in more registers, instead of making it again.
+__device__ __forceinline__ void forget([[maybe_unused]] int64_t& value) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+l"(value));
+#endif
+}
+
 // Whole aligned rows, parameters of type P and gradients of type G. sum[s][j] is that of lane 4 thread + j.
 template <class K, class T, class P, class G, int IN_FLIGHT>
 __device__ __forceinline__ void wholeRowsAtATime(const Rows<K, T>& rows, int thread, T (*sum)[4]) {
-  constexpr unsigned GRADIENTS = GRADIENT_MASK<K>, PARAMETERS = PARAMETER_MASK<K>, READS = READ_MASK<K>, WRITES = WRITE_MASK<K>;
+  constexpr unsigned GRADIENTS = GRADIENT_MASK<K>, PARAMETERS = PARAMETER_MASK<K>, UPDATES = UPDATE_MASK<K>, READS = READ_MASK<K>,
+                     WRITES = WRITE_MASK<K>;
   const int first = rows.first * LANES + 4 * thread;
-  char* at[OPERANDS<K>];
-#pragma unroll
-  for (int o = 0; o < OPERANDS<K>; ++o)
-    at[o] = rows.base[o] + first * int(GRADIENTS >> o & 1u ? sizeof(G) : PARAMETERS >> o & 1u ? sizeof(P) : sizeof(T));
+  char* parameter = rows.parameter + first * int(sizeof(P));
+  const char* gradient = rows.gradient + first * int(sizeof(G));
+  const char* update = rows.update + first * int(sizeof(T));
+  int64_t offset = rows.offset + first * int(sizeof(T));
 #pragma unroll 1
   for (int row = 0; row < rows.count; row += IN_FLIGHT) {
+    forget(offset);
     Four<T> own[IN_FLIGHT][OPERANDS<K>];
-    Four<P> parameter[IN_FLIGHT];
-    Four<G> gradient[IN_FLIGHT];
+    Four<P> p[IN_FLIGHT];
+    Four<G> g[IN_FLIGHT];
 #pragma unroll
     for (int u = 0; u < IN_FLIGHT; ++u)
 #pragma unroll
       for (int o = 0; o < OPERANDS<K>; ++o)
         if (READS >> o & 1u) {
           if (GRADIENTS >> o & 1u)
-            gradient[u].load(at[o] + u * LANES * int(sizeof(G)));
+            g[u].load(gradient + u * LANES * int(sizeof(G)));
           else if (PARAMETERS >> o & 1u)
-            parameter[u].load(at[o] + u * LANES * int(sizeof(P)));
+            p[u].load(parameter + u * LANES * int(sizeof(P)));
           else
-            own[u][o].load(at[o] + u * LANES * int(sizeof(T)));
+            own[u][o].load((UPDATES >> o & 1u ? update : rows.slot[o] + offset) + u * LANES * int(sizeof(T)));
         }
 #pragma unroll
     for (int u = 0; u < IN_FLIGHT; ++u) {
@@ -88,8 +106,8 @@ __device__ __forceinline__ void wholeRowsAtATime(const Rows<K, T>& rows, int thr
 #pragma unroll
         for (int o = 0; o < OPERANDS<K>; ++o)
           r[o] = !(READS >> o & 1u)     ? T(0)
-                 : GRADIENTS >> o & 1u  ? static_cast<T>(gradient[u].get(j))
-                 : PARAMETERS >> o & 1u ? static_cast<T>(parameter[u].get(j))
+                 : GRADIENTS >> o & 1u  ? static_cast<T>(g[u].get(j))
+                 : PARAMETERS >> o & 1u ? static_cast<T>(p[u].get(j))
                                         : own[u][o].get(j);
         applyTo(rows, r, first + (row + u) * LANES + j, term);
 #pragma unroll
@@ -98,7 +116,7 @@ __device__ __forceinline__ void wholeRowsAtATime(const Rows<K, T>& rows, int thr
         for (int o = 0; o < OPERANDS<K>; ++o)
           if (WRITES >> o & 1u) {
             if (PARAMETERS >> o & 1u)
-              parameter[u].put(j, r[o]);
+              p[u].put(j, r[o]);
             else
               own[u][o].put(j, r[o]);
           }
@@ -107,14 +125,15 @@ __device__ __forceinline__ void wholeRowsAtATime(const Rows<K, T>& rows, int thr
       for (int o = 0; o < OPERANDS<K>; ++o)
         if (WRITES >> o & 1u) {
           if (PARAMETERS >> o & 1u)
-            parameter[u].store(at[o] + u * LANES * int(sizeof(P)));
+            p[u].store(parameter + u * LANES * int(sizeof(P)));
           else
-            own[u][o].store(at[o] + u * LANES * int(sizeof(T)));
+            own[u][o].store(rows.slot[o] + offset + u * LANES * int(sizeof(T)));
         }
     }
-#pragma unroll
-    for (int o = 0; o < OPERANDS<K>; ++o)
-      at[o] += IN_FLIGHT * LANES * int(GRADIENTS >> o & 1u ? sizeof(G) : PARAMETERS >> o & 1u ? sizeof(P) : sizeof(T));
+    parameter += IN_FLIGHT * LANES * int(sizeof(P));
+    gradient += IN_FLIGHT * LANES * int(sizeof(G));
+    update += IN_FLIGHT * LANES * int(sizeof(T));
+    offset += IN_FLIGHT * LANES * int(sizeof(T));
   }
 }
 
@@ -127,37 +146,73 @@ __device__ __forceinline__ void wholeRows(const Rows<K, T>& rows, int thread, T 
     wholeRowsAtATime<K, T, P, G, 1>(rows, thread, sum);
 }
 
+// Of the 4 elements that a thread has of a row, those that it loads together, where they are 32 apart.
+template <class K, class T>
+constexpr int STRIDED_AT_A_TIME = OPERANDS<K> * sizeof(T) <= 24 ? 4 : 2;
+
+// Elements i, i + 32, ... of an array, as far as they are before `end`.
+template <class T, int COUNT>
+__device__ __forceinline__ void loadStrided(T* to, int step, const char* from, int32_t type, int i, int end) {
+  switch (type) {
+#define STEPTUNER_LOAD_ALL(TYPE) \
+  _Pragma("unroll") for (int k = 0; k < COUNT; ++k) to[k * step] = i + 32 * k < end ? load<T>(from, TYPE, i + 32 * k) : T(0)
+    case FLOAT64: STEPTUNER_LOAD_ALL(FLOAT64); break;
+    case FLOAT32: STEPTUNER_LOAD_ALL(FLOAT32); break;
+    case BFLOAT16: STEPTUNER_LOAD_ALL(BFLOAT16); break;
+    default: STEPTUNER_LOAD_ALL(FLOAT16); break;
+#undef STEPTUNER_LOAD_ALL
+  }
+}
+
 // Rows in any type, at any alignment, up to the chunk's end. sum[s][k] is that of lane thread + 32 k.
 template <class K, class T>
 __device__ __forceinline__ void anyRows(const Rows<K, T>& rows, int thread, T (*sum)[4]) {
-  constexpr unsigned GRADIENTS = GRADIENT_MASK<K>, PARAMETERS = PARAMETER_MASK<K>, READS = READ_MASK<K>, WRITES = WRITE_MASK<K>;
+  constexpr unsigned GRADIENTS = GRADIENT_MASK<K>, PARAMETERS = PARAMETER_MASK<K>, UPDATES = UPDATE_MASK<K>, READS = READ_MASK<K>,
+                     WRITES = WRITE_MASK<K>;
   constexpr int32_t OWN = sizeof(T) == 8 ? FLOAT64 : FLOAT32;
+  constexpr int SOME = STRIDED_AT_A_TIME<K, T>;
   const int end = min(rows.live, (rows.first + rows.count) * LANES);
 #pragma unroll 1
-  for (int begin = rows.first * LANES; begin < end; begin += LANES) {
+  for (int begin = rows.first * LANES + thread; begin < end; begin += LANES) {
 #pragma unroll 1
-    for (int k = 0; k < 4; ++k) {
-      const int i = begin + 32 * k + thread;
-      if (i >= end) continue;
-      T r[OPERANDS<K>];
-      T term[SUMS<K> + 1];
+    for (int quarter = 0; quarter < 4; quarter += SOME) {
+      const int first = begin + 32 * quarter;
+      T all[SOME][OPERANDS<K>];
 #pragma unroll
-      for (int o = 0; o < OPERANDS<K>; ++o)
-        r[o] = READS >> o & 1u ? load<T>(rows.base[o],
-                                         GRADIENTS >> o & 1u    ? rows.gradientType
-                                         : PARAMETERS >> o & 1u ? rows.parameterType
-                                                                : OWN,
-                                         i)
-                               : T(0);
-      applyTo(rows, r, i, term);
+      for (int o = 0; o < OPERANDS<K>; ++o) {
+        T* const to = &all[0][o];
+        if (!(READS >> o & 1u)) {
 #pragma unroll
-      for (int s = 0; s < SUMS<K>; ++s)
+          for (int k = 0; k < SOME; ++k) all[k][o] = T(0);
+        } else if (GRADIENTS >> o & 1u) {
+          loadStrided<T, SOME>(to, OPERANDS<K>, rows.gradient, rows.gradientType, first, end);
+        } else if (PARAMETERS >> o & 1u) {
+          loadStrided<T, SOME>(to, OPERANDS<K>, rows.parameter, rows.parameterType, first, end);
+        } else {
+          loadStrided<T, SOME>(to, OPERANDS<K>, UPDATES >> o & 1u ? rows.update : rows.slot[o] + rows.offset, OWN, first, end);
+        }
+      }
 #pragma unroll
-        for (int q = 0; q < 4; ++q)  // registers have no index
-          if (q == k) sum[s][q] = sum[s][q] + term[s];
+      for (int k = 0; k < SOME; ++k) {
+        const int i = first + 32 * k;
+        if (i >= end) continue;
+        T* const r = all[k];
+        T term[SUMS<K> + 1];
+        applyTo(rows, r, i, term);
 #pragma unroll
-      for (int o = 0; o < OPERANDS<K>; ++o)
-        if (WRITES >> o & 1u) store<T>(rows.base[o], PARAMETERS >> o & 1u ? rows.parameterType : OWN, i, r[o]);
+        for (int s = 0; s < SUMS<K>; ++s)
+#pragma unroll
+          for (int q = k; q < 4; q += SOME)  // registers have no index
+            if (q == quarter + k) sum[s][q] = sum[s][q] + term[s];
+#pragma unroll
+        for (int o = 0; o < OPERANDS<K>; ++o)
+          if (WRITES >> o & 1u) {
+            if (PARAMETERS >> o & 1u)
+              store<T>(rows.parameter, rows.parameterType, i, r[o]);
+            else
+              store<T>(rows.slot[o] + rows.offset, OWN, i, r[o]);
+          }
+      }
     }
   }
 }
@@ -167,12 +222,13 @@ template <class K, class T>
 __device__ __forceinline__ bool someRows(const Rows<K, T>& rows, bool aligned, int thread, T (*sum)[4]) {
   constexpr int32_t OWN = sizeof(T) == 8 ? FLOAT64 : FLOAT32;
   constexpr bool HAS_PARAMETER = PARAMETER_MASK<K> != 0, HAS_GRADIENT = GRADIENT_MASK<K> != 0;
-  const bool whole = aligned && rows.live >= (rows.first + rows.count) * LANES;
+  const bool whole = FOUR_FIT<K, T> && aligned && rows.live >= (rows.first + rows.count) * LANES;
   const bool ownParameter = !HAS_PARAMETER || rows.parameterType == OWN, ownGradient = !HAS_GRADIENT || rows.gradientType == OWN;
-  if (whole && ownParameter && ownGradient) {
-    wholeRows<K, T, T, T>(rows, thread, sum);
-    return false;
-  }
+  if constexpr (FOUR_FIT<K, T>)
+    if (whole && ownParameter && ownGradient) {
+      wholeRows<K, T, T, T>(rows, thread, sum);
+      return false;
+    }
   if constexpr (sizeof(T) == 4) {
     const bool narrowGradient = !HAS_GRADIENT || rows.gradientType == BFLOAT16;
     if constexpr (HAS_PARAMETER)
@@ -192,12 +248,12 @@ __device__ __forceinline__ bool someRows(const Rows<K, T>& rows, bool aligned, i
 
 struct Work {
   Chunk chunk;
-  int64_t number;  // of the chunk
+  int32_t number;  // of the chunk
   int part;
 };
 
-__device__ __forceinline__ Work take(const Arguments& a, int64_t n) {
-  int64_t place = a.backwards ? a.count - 1 - n : n;
+__device__ __forceinline__ Work take(const Arguments& a, int32_t n) {
+  int32_t place = a.backwards ? a.count - 1 - n : n;
   Work work = {};
   if (a.inParts) {
     work.part = static_cast<int>(place % PARTS);
@@ -211,7 +267,7 @@ __device__ __forceinline__ Work take(const Arguments& a, int64_t n) {
   int t = 0;
   while (t + 1 < a.inlineTensors && work.number >= a.firstChunk[t + 1]) ++t;
   work.chunk.tensor = t;
-  work.chunk.begin = (work.number - a.firstChunk[t]) * CHUNK;
+  work.chunk.begin = int64_t(work.number - a.firstChunk[t]) * CHUNK;
   work.chunk.count = static_cast<int32_t>(min(int64_t(CHUNK), a.tensor[t].count - work.chunk.begin));
   return work;
 }
@@ -230,25 +286,27 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
     double columns[SUMS<K> + 1][COLUMNS];
   };
   __shared__ Shared shared;
+  if (a.go && *a.go == 0) return;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int thread = static_cast<int>(threadIdx.x) % 32;
   // What the next chunk is, and where, is fetched while this one is worked on.
   Work next = {};
   Tensor nextTensor = {};
-  if (blockIdx.x < a.count) {
-    next = take(a, blockIdx.x);
+  const int32_t block = static_cast<int32_t>(blockIdx.x), blocks = static_cast<int32_t>(gridDim.x);
+  if (block < a.count) {
+    next = take(a, block);
     nextTensor = tensorOf(a, next);
   }
   int turn = 0;
 #pragma unroll 1
-  for (int64_t n = blockIdx.x; n < a.count; n += gridDim.x) {
+  for (int32_t n = block; n < a.count; n += blocks) {
     const Work work = next;
     const Chunk chunk = work.chunk;
     const Tensor tensor = nextTensor;
-    const bool more = n + gridDim.x < a.count;
-    if (more) next = take(a, n + gridDim.x);
+    const bool more = n < a.count - blocks;
+    if (more) next = take(a, n + blocks);
     if (tensor.absent) {  // the same for the whole block
-      for (int s = static_cast<int>(threadIdx.x); s < SUMS<K>; s += THREADS) a.chunkSums[work.number * SUMS<K> + s] = 0;
+      for (int s = static_cast<int>(threadIdx.x); s < SUMS<K>; s += THREADS) a.chunkSums[int64_t(work.number) * SUMS<K> + s] = 0;
       if (more) nextTensor = tensorOf(a, next);
       continue;
     }
@@ -281,22 +339,19 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
       }
       rows.parameterType = tensor.parameterType;
       rows.gradientType = tensor.gradientType;
+      rows.parameter = tensor.parameter + chunk.begin * bytesOf(tensor.parameterType);
+      rows.gradient = tensor.gradient + chunk.begin * bytesOf(tensor.gradientType);
+      rows.update = tensor.update + chunk.begin * int64_t(sizeof(T));
+      rows.slot = a.slot;
+      rows.offset = tensor.stateOffset + chunk.begin * int64_t(sizeof(T));
+      // Slots are aligned, and so are tensors and chunks in them.
       uintptr_t bits = 0;
-#pragma unroll
-      for (int o = 0; o < OPERANDS<K>; ++o) {
-        const bool trainers = (GRADIENT_MASK<K> | PARAMETER_MASK<K>) >> o & 1u;
-        const int bytes = !trainers ? int(sizeof(T)) : bytesOf(GRADIENT_MASK<K> >> o & 1u ? tensor.gradientType : tensor.parameterType);
-        char* const memory = GRADIENT_MASK<K> >> o & 1u    ? tensor.gradient
-                             : PARAMETER_MASK<K> >> o & 1u ? tensor.parameter
-                             : UPDATE_MASK<K> >> o & 1u    ? tensor.update
-                             : o == SELECTION_AT<K>        ? nullptr
-                                                           : a.slot[o] + tensor.stateOffset;
-        rows.base[o] = memory + chunk.begin * bytes;
-        // Slots are aligned, and so are tensors and chunks in them.
-        if ((GRADIENT_MASK<K> | PARAMETER_MASK<K> | UPDATE_MASK<K>) >> o & 1u)
-          bits |= bytes == 2 ? reinterpret_cast<uintptr_t>(rows.base[o]) << 1 : reinterpret_cast<uintptr_t>(rows.base[o]);
-        assumeGlobal(rows.base[o]);
-      }
+      if (PARAMETER_MASK<K> != 0) bits |= reinterpret_cast<uintptr_t>(rows.parameter) << (bytesOf(tensor.parameterType) == 2);
+      if (GRADIENT_MASK<K> != 0) bits |= reinterpret_cast<uintptr_t>(rows.gradient) << (bytesOf(tensor.gradientType) == 2);
+      if (UPDATE_MASK<K> != 0) bits |= reinterpret_cast<uintptr_t>(rows.update);
+      assumeGlobal(rows.parameter);
+      assumeGlobal(rows.gradient);
+      assumeGlobal(rows.update);
       strided = someRows<K, T>(rows, (bits & 15u) == 0, thread, sum);
     }
     if (more) nextTensor = tensorOf(a, next);
@@ -343,7 +398,7 @@ __global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant_
           const double even = static_cast<double>(total[0]) + static_cast<double>(total[2]);
           const double odd = static_cast<double>(total[1]) + static_cast<double>(total[3]);
           const double chunkSum = addAcrossWarp(even + odd);
-          if (thread == 0) a.chunkSums[work.number * SUMS<K> + begin + which] = chunkSum;
+          if (thread == 0) a.chunkSums[int64_t(work.number) * SUMS<K> + begin + which] = chunkSum;
         }
         ++turn;
       }

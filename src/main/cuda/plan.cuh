@@ -70,6 +70,18 @@ inline cudaError_t mark(CudaPlan& tables, cudaStream_t stream) {
   return cudaSuccess;
 }
 
+// What a sweep finds on the device where the host does not give it: coefficients (not null, if there are any), room for the chunk sums, and
+// whether it goes. The sums of few segments stay unadded; those of more go to binding.sumRows, which is on the device then.
+struct Given {
+  const double* coefficientRows;
+  double* chunkSums;
+  const int32_t* go;  // null: it goes
+};
+
+// sweep.cu. Enqueues a bound kernel over all chunks. The tables are on the device, and the stream follows the plan's work.
+st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, CudaPlan& tables, cudaStream_t stream,
+                  const Given* given = nullptr);
+
 // tables.cu. Has `stream` follow the plan's work, and brings the tables on the device up to date, which is work on that stream too.
 st_status upload(const CudaDevice& on, const Plan& plan, CudaPlan& tables, cudaStream_t stream);
 

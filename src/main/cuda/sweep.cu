@@ -38,7 +38,7 @@ void putTensors(Arguments& arguments, const Plan& plan) {
   std::copy(plan.tensors.begin(), plan.tensors.end(), arguments.tensor);
   int64_t chunk = 0;
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
-    arguments.firstChunk[t] = chunk;
+    arguments.firstChunk[t] = static_cast<int32_t>(chunk);
     chunk += (plan.tensors[t].count + CHUNK - 1) / CHUNK;
   }
 }
@@ -60,13 +60,17 @@ cudaError_t grow(double*& memory, size_t& size, size_t wanted, CudaPlan& tables)
   return error;
 }
 
+}  // namespace
+
 // Enqueues a bound kernel over all chunks. The tables are on the device, and the stream follows the plan's work.
-st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, CudaPlan& tables, cudaStream_t stream) {
+st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, CudaPlan& tables, cudaStream_t stream, const Given* given) {
   const size_t segments = plan.segments.size();
   const size_t coefficients = segments * static_cast<size_t>(binding.coefficients);
-  const bool inlined = coefficients * sizeof(double) <= INLINE_BYTES;
-  STEPTUNER_CUDA(on.explain, grow(tables.chunkSums, tables.chunkSumsSize, plan.chunks.size() * static_cast<size_t>(binding.sums), tables));
-  if (!inlined) STEPTUNER_CUDA(on.explain, grow(tables.coefficients, tables.coefficientsSize, coefficients, tables));
+  const bool inlined = !given && coefficients * sizeof(double) <= INLINE_BYTES;
+  if (!given)
+    STEPTUNER_CUDA(on.explain,
+                   grow(tables.chunkSums, tables.chunkSumsSize, plan.chunks.size() * static_cast<size_t>(binding.sums), tables));
+  if (!given && !inlined) STEPTUNER_CUDA(on.explain, grow(tables.coefficients, tables.coefficientsSize, coefficients, tables));
 
   Arguments arguments = {};
   arguments.tensors = tables.tensors;
@@ -77,11 +81,14 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
     arguments.slot[o] = binding.slot[o] < 0 ? nullptr : plan.slots[static_cast<size_t>(binding.slot[o])];
   if (plan.tensors.size() <= INLINE_TENSORS) putTensors(arguments, plan);
   if (segments <= LAST_BLOCK_SEGMENTS) std::copy(plan.segments.begin(), plan.segments.end(), arguments.segment);
-  arguments.chunkSums = tables.chunkSums;
+  arguments.chunkSums = given ? given->chunkSums : tables.chunkSums;
   arguments.sumRows = binding.sumRows;
   arguments.ticket = tables.ticket;
   arguments.backwards = backwards(plan);
-  if (!inlined) {
+  if (given) {
+    arguments.go = given->go;
+    arguments.coefficientRows = given->coefficientRows;
+  } else if (!inlined) {
     // From pageable memory: the call returns when the rows have been taken, and the caller may fill in the next step's.
     STEPTUNER_CUDA(on.explain, cudaMemcpyAsync(tables.coefficients, binding.coefficientRows, coefficients * sizeof(double),
                                                cudaMemcpyHostToDevice, stream));
@@ -97,8 +104,8 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
     int resident = 0;
     STEPTUNER_CUDA(on.explain, launch.residentBlocks(&resident));
     arguments.list = both ? tables.lists + (type == 0 ? 0 : tables.listed[0]) : nullptr;
-    arguments.count = tables.listed[type];
-    arguments.finish = lastBlockAdds && (!both || type == 1);
+    arguments.count = static_cast<int32_t>(tables.listed[type]);
+    arguments.finish = !given && lastBlockAdds && (!both || type == 1);
     if (inlined && type == 0) putInline<float>(arguments, binding.coefficientRows, coefficients);
     if (inlined && type == 1) putInline<double>(arguments, binding.coefficientRows, coefficients);
     const int64_t most = int64_t(std::max(std::min(resident, binding.sums > 0 ? resident : WRITING_BLOCKS), 1)) * on.processors;
@@ -107,7 +114,7 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
     STEPTUNER_CUDA(on.explain, launch.run(arguments, evenGrid(arguments.count, most), stream));
   }
   if (plan.chunks.empty()) {
-    for (size_t i = 0; i < segments * static_cast<size_t>(binding.sums); ++i) binding.sumRows[i] = 0;
+    for (size_t i = 0; !given && i < segments * static_cast<size_t>(binding.sums); ++i) binding.sumRows[i] = 0;
   } else if (binding.sums > 0 && !lastBlockAdds) {
     int sums = binding.sums;
     void* pointers[] = {&arguments, &sums};
@@ -116,8 +123,6 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
   }
   return ST_OK;
 }
-
-}  // namespace
 
 // A follower is a launch of its own: within the harness it would be compiled into every kernel.
 st_status sweep(void* device, Plan& plan, Binding& binding, const Binding* follower, void* queue) {

@@ -17,14 +17,14 @@ struct CaptureState {
   int64_t attempts;  // steps made and skipped since capture began
   int64_t made;      // steps of the run
   int64_t skipped;
-  int64_t row;       // of the ring: the step's; -1 where its row is not there
-  int32_t goFirst;   // what the sweeps look at
+  int64_t row;      // of the ring: the step's; -1 where its row is not there
+  int32_t goFirst;  // what the sweeps look at
   int32_t goSecond;
-  int32_t waiting;   // the second sweep has sums that have not been taken
+  int32_t waiting;  // the second sweep has sums that have not been taken
   Skipped skip;
-  int32_t bad;       // of the step's observations: some scope's is not finite
-  int32_t moves;     // some scope needs the second sweep
-  int32_t bounded;   // weight decay was lowered
+  int32_t bad;      // of the step's observations: some scope's is not finite
+  int32_t moves;    // some scope needs the second sweep
+  int32_t bounded;  // weight decay was lowered
   int32_t atBound;
   double gradientNorm, clipFactor, gradientScale, rate, loss;
 };
@@ -55,8 +55,8 @@ struct CaptureTables {
   int32_t capacity;  // rows of the ring
   int32_t firstCoefficients, secondCoefficients, firstSums, secondSums;
   int32_t rowWidth, stateWidth, scratchWidth, reportWidth;  // in doubles
-  bool observes;     // there is a first sweep
-  bool checks;       // what is not finite is skipped
+  bool observes;                                            // there is a first sweep
+  bool checks;                                              // what is not finite is skipped
   double multiplier, clipNorm;
   const int32_t* firstOf;    // [scopes + 1]: where the segments of a scope begin in segmentOf
   const int32_t* segmentOf;  // [segments], scope by scope
@@ -72,26 +72,26 @@ struct CaptureTables {
   double* firstSumRows;      // [segments][firstSums]
   double* secondSumRows;     // [segments][secondSums]
   CaptureState* whole;
-  int64_t* arrived;          // host memory: the newest report, and before it nothing
-  double* reports;           // host memory: [REPORTS][reportWidth]
-  const void* loss;          // on the device; null where there is none
+  int64_t* arrived;  // host memory: the newest report, and before it nothing
+  double* reports;   // host memory: [REPORTS][reportWidth]
+  const void* loss;  // on the device; null where there is none
   int32_t lossType;
-  int8_t inputAt[MAX_SUMS];  // which sum of the first sweep an input is
-  int8_t lateAt[MAX_SUMS];   // which sum of the second
-  int8_t firstAt[MAX_DECIDED];   // which coefficient; -1: the sweep has none of that name
+  int8_t inputAt[MAX_SUMS];     // which sum of the first sweep an input is
+  int8_t lateAt[MAX_SUMS];      // which sum of the second
+  int8_t firstAt[MAX_DECIDED];  // which coefficient; -1: the sweep has none of that name
   int8_t secondAt[MAX_DECIDED];
 };
 
 // What the tables lie in: one piece of device memory, and its image on the host.
 struct Capture {
-  int32_t scalars = -1;       // the machine's number
-  Binding* first = nullptr;   // null where nothing is observed
+  int32_t scalars = -1;      // the machine's number
+  Binding* first = nullptr;  // null where nothing is observed
   Binding* second = nullptr;
   CaptureTables tables = {};
-  char* memory = nullptr;     // on the device
-  char* image = nullptr;      // host memory of the device: the same up to `imageBytes`, then reports
+  char* memory = nullptr;  // on the device
+  char* image = nullptr;   // host memory of the device: the same up to `imageBytes`, then reports
   int64_t memoryBytes = 0, imageBytes = 0;
-  double* firstChunkSums = nullptr;   // on the device
+  double* firstChunkSums = nullptr;  // on the device
   double* secondChunkSums = nullptr;
   bool decidesFirst = false;  // the first sweep has coefficients
 };

@@ -14,9 +14,9 @@ struct Device {
 
 struct OwnedPlan : Plan {
   Device* owner = nullptr;
-  std::vector<Tensor> moved;    // the tensors as a rebind would have them, while it is checked
-  std::vector<char*> zeroable;  // by tensor: its gradient address, if that has been found writable since it moved there
-  bool gradientsCut = false;    // into pieces, since the last gradient moved
+  std::vector<Tensor> moved;         // the tensors as a rebind would have them, while it is checked
+  std::vector<char*> zeroable;       // by tensor: its gradient address, if that has been found writable since it moved there
+  bool gradientsCut = false;         // into pieces, since the last gradient moved
   std::unique_ptr<Capture> capture;  // null where steps are ordinary ones
 
   // What is left of a plan's work may still use what is freed here: backends wait for it in forget().

@@ -20,7 +20,7 @@ std::vector<std::string> texts(const Row<Name, N>& row, std::string& description
 template <class M>
 MachineInfo infoOf() {
   static_assert(distinct(M::SETTINGS) && distinct(M::STATE + M::LISTS) && distinct(M::INPUTS) && distinct(M::LATE) && distinct(M::ROW) &&
-                  distinct(M::FIRST) && distinct(M::SECOND),
+                    distinct(M::FIRST) && distinct(M::SECOND),
                 "callers go by these names: each may stand once");
   static_assert(decltype(M::LIST)::SIZE <= 1, "a machine has one list, or none");
   MachineInfo info;
@@ -36,7 +36,7 @@ MachineInfo infoOf() {
   info.second = texts(M::SECOND, info.description);
   info.kept = decltype(M::KEPT)::SIZE;
   info.scratch = M::SCRATCH;
-  info.run = [](int phase, const CaptureTables& tables) { CaptureScalars<M>::run(phase, tables, 0, 1); };
+  info.run = [](int phase, const CaptureTables& tables) { CaptureScalars<M>::run(phase, tables, memoryOf(tables), 0, 1); };
   return info;
 }
 

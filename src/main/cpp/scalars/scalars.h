@@ -9,8 +9,8 @@
 //     LIST        one name, or none: a list of numbers that stay the same, such as the discounts of n learners
 //     STATE       numbers of a scope
 //     LISTS       numbers of a scope, as many of each as LIST has
-//     INPUTS      sums that the first sweep, or the guard's, gives in this step, by the names that the kernel has for them. The first one is
-//                 "gradientSquare", or there are none at all
+//     INPUTS      sums that the first sweep, or the guard's, gives in this step, by the names that the kernel has for them. The first one
+//                 is "gradientSquare", or there are none at all
 //     KEPT        numbers of a segment that second() puts, for late() in a later step
 //     LATE        sums that the second sweep gave in the last step that ran it
 //     ROW         numbers of a group that depend on the step's number alone: Java prepares them ahead

@@ -30,6 +30,17 @@ struct Phase {
   };
 };
 
+// Where the numbers of a step are while it is computed: in the tables' own memory, or in a copy that is nearer.
+struct CaptureMemory {
+  CaptureState* whole;
+  double* state;
+  double* scratch;
+  double* firstSumRows;
+  double* secondSumRows;
+};
+
+STEPTUNER_HD CaptureMemory memoryOf(const CaptureTables& t) { return {t.whole, t.state, t.scratch, t.firstSumRows, t.secondSumRows}; }
+
 template <class M>
 struct CaptureScalars {
   static constexpr int INPUTS = decltype(M::INPUTS)::SIZE, LATE = decltype(M::LATE)::SIZE, LISTS = decltype(M::LISTS)::SIZE;
@@ -39,21 +50,22 @@ struct CaptureScalars {
   static_assert(MOST <= MAX_DECIDED && INPUTS <= MAX_SUMS && LATE <= MAX_SUMS, "raise the limits of capture.h");
 
   const CaptureTables& t;
+  const CaptureMemory& memory;
   CaptureState& whole;
   const StepNumbers step;
 
-  STEPTUNER_HD explicit CaptureScalars(const CaptureTables& tables)
-      : t(tables), whole(*tables.whole),
-        step{whole.made + 1, whole.rate, tables.multiplier, whole.gradientScale, whole.gradientNorm, whole.loss} {}
+  STEPTUNER_HD CaptureScalars(const CaptureTables& tables, const CaptureMemory& at)
+      : t(tables), memory(at), whole(*at.whole), step{whole.made + 1,      whole.rate,         tables.multiplier,
+                                                      whole.gradientScale, whole.gradientNorm, whole.loss} {}
 
   STEPTUNER_HD ScopeView scopeView(int scope) const {
-    double* const state = t.state + int64_t(scope) * t.stateWidth;
-    double* const scratch = t.scratch + int64_t(scope) * t.scratchWidth;
+    double* const state = memory.state + int64_t(scope) * t.stateWidth;
+    double* const scratch = memory.scratch + int64_t(scope) * t.scratchWidth;
     return {step, t.settings, t.settings + SETTINGS, t.length, state, state + STATE, scratch, scratch + INPUTS, scratch + INPUTS + LATE};
   }
 
   // Of the step that was made last.
-  STEPTUNER_HD double& effectiveRate(int scope) const { return t.state[int64_t(scope) * t.stateWidth + t.stateWidth - 1]; }
+  STEPTUNER_HD double& effectiveRate(int scope) const { return memory.state[int64_t(scope) * t.stateWidth + t.stateWidth - 1]; }
 
   STEPTUNER_HD int groupWidth() const { return t.firstCoefficients + t.secondCoefficients + ROW; }
 
@@ -89,7 +101,7 @@ struct CaptureScalars {
     for (int32_t at = t.firstOf[scope]; at < t.firstOf[scope + 1]; ++at) {
       const int32_t segment = t.segmentOf[at];
       double sums[LATE + 1];
-      for (int i = 0; i < LATE; ++i) sums[i] = t.secondSumRows[int64_t(segment) * t.secondSums + t.lateAt[i]];
+      for (int i = 0; i < LATE; ++i) sums[i] = memory.secondSumRows[int64_t(segment) * t.secondSums + t.lateAt[i]];
       M::late(view, {nullptr, sums, t.kept + int64_t(segment) * KEPT}, LATE);
     }
     M::settle(view);
@@ -127,7 +139,7 @@ struct CaptureScalars {
     for (int32_t at = t.firstOf[scope]; at < t.firstOf[scope + 1]; ++at) {
       const int32_t segment = t.segmentOf[at];
       double sums[INPUTS + 1];
-      for (int i = 0; i < INPUTS; ++i) sums[i] = t.firstSumRows[int64_t(segment) * t.firstSums + t.inputAt[i]];
+      for (int i = 0; i < INPUTS; ++i) sums[i] = memory.firstSumRows[int64_t(segment) * t.firstSums + t.inputAt[i]];
       M::collect(view, segmentView(segment, sums), INPUTS);
     }
   }
@@ -153,8 +165,8 @@ struct CaptureScalars {
       return;
     }
     if (!t.observes) return;
-    const double square = M::BY_SCOPE ? addUp(t.scratch, t.scratchWidth, t.scopes)
-                                      : addUp(t.firstSumRows + t.inputAt[0], t.firstSums, t.segments);
+    const double square =
+        M::BY_SCOPE ? addUp(memory.scratch, t.scratchWidth, t.scopes) : addUp(memory.firstSumRows + t.inputAt[0], t.firstSums, t.segments);
     whole.gradientNorm = java::sqrt(square) * java::abs(t.multiplier);
     if (t.checks && !java::isFinite(whole.gradientNorm)) {
       whole.skip = Skipped::GRADIENT;
@@ -222,8 +234,8 @@ struct CaptureScalars {
   }
 
   // One phase by one of `threads` threads.
-  STEPTUNER_HD static void run(int phase, const CaptureTables& tables, int thread, int threads) {
-    const CaptureScalars of(tables);
+  STEPTUNER_HD static void run(int phase, const CaptureTables& tables, const CaptureMemory& memory, int thread, int threads) {
+    const CaptureScalars of(tables, memory);
     const bool alone = thread == 0;
     switch (phase) {
       case Phase::FIND_ROW:

@@ -25,8 +25,8 @@ package org.steptuner;
  * {@link StepReport.Skip#NOT_PREPARED}, and parameters and state are as before.
  *
  * <p>While this is open the optimizer is held: its other calls, {@code close} included, throw {@link IllegalStateException}, but for those
- * that always answer, which answer as before. Tensors must stay where they are, and the parameters must be left to the steps. Graphs must be
- * launched into the stream of the optimizer, or be ordered with it by events. One thread at a time may call this object.
+ * that always answer, which answer as before. Tensors must stay where they are, and the parameters must be left to the steps. Graphs must
+ * be launched into the stream of the optimizer, or be ordered with it by events. One thread at a time may call this object.
  */
 public interface CapturableSteps extends AutoCloseable {
   /**

@@ -60,7 +60,8 @@ class CapturableStepsTest {
       if (name.equals("Adan")) return; // its decay is proximal
       all.add(new Configuration("Mechanic over " + name, () -> Mechanic.tuning(rule).variant(Mechanic.Variant.OPTAX).allowFreezing()));
     });
-    all.add(new Configuration("a proximal decay that is not bounded", () -> Mechanic.tuning(rules.get("Adan")).decay(0).boundedDecay(false)));
+    all.add(
+        new Configuration("a proximal decay that is not bounded", () -> Mechanic.tuning(rules.get("Adan")).decay(0).boundedDecay(false)));
     all.add(new Configuration("a decay that is bounded", () -> FixedRate.of(30, AdamW.defaults().weightDecay(0.5))));
     all.add(
         new Configuration(
@@ -121,12 +122,15 @@ class CapturableStepsTest {
   }
 
   private static TestDevices.Candidate emulated() {
-    return TestDevices.all().stream().filter(candidate -> !candidate.cpu()).findFirst().orElse(new TestDevices.Candidate("CPU", true, () -> Device.cpu(1)));
+    return TestDevices.all().stream().filter(candidate -> !candidate.cpu()).findFirst()
+        .orElse(new TestDevices.Candidate("CPU", true, () -> Device.cpu(1)));
   }
 
   private static void assertSameBits(Configuration configuration, Device device, int capacity) {
     final boolean checked = !configuration.name().endsWith("unchecked");
-    try (TestTensors expected = tensors(); TestTensors actual = tensors(); Optimizer ordinary = configuration.build(expected.on(device));
+    try (TestTensors expected = tensors();
+        TestTensors actual = tensors();
+        Optimizer ordinary = configuration.build(expected.on(device));
         Optimizer other = configuration.build(actual.on(device))) {
       for (int step = 0; step < STEPS;) {
         final boolean alone = step == BEFORE;
@@ -167,8 +171,10 @@ class CapturableStepsTest {
   /** Nothing waits between them, and the ring goes around many times. */
   @Test
   void stepsCanBeUnderWayTogether() {
-    try (TestTensors expected = tensors(); TestTensors actual = tensors();
-        Optimizer ordinary = mechanic().build(expected.on(Device.cpu(1))); Optimizer other = mechanic().build(actual.on(Device.cpu(1)))) {
+    try (TestTensors expected = tensors();
+        TestTensors actual = tensors();
+        Optimizer ordinary = mechanic().build(expected.on(Device.cpu(1)));
+        Optimizer other = mechanic().build(actual.on(Device.cpu(1)))) {
       backward(expected, 1, true);
       backward(actual, 1, true);
       for (int i = 0; i < 300; ++i) ordinary.step();
@@ -184,7 +190,7 @@ class CapturableStepsTest {
   }
 
   private static Mechanic mechanic() {
-    return Mechanic.tuning(AdamW.defaults().weightDecay(0.1)).decay(0).allowFreezing();
+    return Mechanic.tuning(AdamW.defaults().weightDecay(0.1)).variant(Mechanic.Variant.OPTAX).decay(0.01).allowFreezing();
   }
 
   @Test
@@ -208,7 +214,8 @@ class CapturableStepsTest {
   void whatCannotIsRefused() {
     final Rule rule = AdamW.defaults();
     refused(DoG.tuning(SGD.defaults()), UnsupportedOperationException.class, "computed by Java");
-    refused(Mechanic.tuning(rule).delta(Mechanic.Delta.RECOMPUTED).allowFreezing(), UnsupportedOperationException.class, "Delta is rebuilt");
+    refused(Mechanic.tuning(rule).delta(Mechanic.Delta.RECOMPUTED).allowFreezing(), UnsupportedOperationException.class,
+        "Delta is rebuilt");
     refused(Mechanic.tuning(rule).variant(Mechanic.Variant.TORCH).decay(0.01), UnsupportedOperationException.class, "TORCH with decay");
     refused(Mechanic.tuning(Adan.defaults().weightDecay(0.1)).decay(0), UnsupportedOperationException.class, "proximal");
     refused(FixedRate.of(0.1, rule).exponentialAverage(0.9), UnsupportedOperationException.class, "exponential average");
@@ -268,7 +275,8 @@ class CapturableStepsTest {
 
   @Test
   void aLossIsReportedAndChecked() {
-    try (TestTensors tensors = tensors(); TestArray loss = new TestArray(FLOAT64, 1, 0);
+    try (TestTensors tensors = tensors();
+        TestArray loss = new TestArray(FLOAT64, 1, 0);
         Optimizer optimizer = FixedRate.of(0.1, SGD.defaults()).build(tensors.on(Device.cpu(1)));
         CapturableSteps steps = optimizer.capturable(CaptureOptions.defaults().loss(loss.address(), FLOAT64))) {
       backward(tensors, 0, true);
@@ -302,7 +310,8 @@ class CapturableStepsTest {
   void nothingIsAllocated() {
     final ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
     Assumptions.assumeTrue(threads.isThreadAllocatedMemoryEnabled());
-    try (TestTensors tensors = tensors(); Optimizer optimizer = mechanic().build(tensors.on(Device.cpu(1)));
+    try (TestTensors tensors = tensors();
+        Optimizer optimizer = mechanic().build(tensors.on(Device.cpu(1)));
         CapturableSteps steps = optimizer.capturable()) {
       backward(tensors, 1, true);
       for (int i = 0; i < 200; ++i) steps.step();
@@ -322,7 +331,8 @@ class CapturableStepsTest {
 
   @Test
   void lionAndOthersMayBePrepared() {
-    try (TestTensors tensors = tensors(); Optimizer optimizer = FixedRate.of(0.1, Lion.defaults()).build(tensors.on(Device.cpu(1)));
+    try (TestTensors tensors = tensors();
+        Optimizer optimizer = FixedRate.of(0.1, Lion.defaults()).build(tensors.on(Device.cpu(1)));
         CapturableSteps steps = optimizer.capturable(CaptureOptions.defaults().capacity(8))) {
       backward(tensors, 1, true);
       for (int i = 0; i < 20; ++i) {
