@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-enum { ST_ABI_VERSION = 4 };
+enum { ST_ABI_VERSION = 5 };
 
 typedef enum st_status {
   ST_OK = 0,
@@ -113,6 +113,47 @@ ST_API st_status st_sweep(int64_t plan, int32_t binding, int64_t stream);
 // chunk right after the first one, and so finds in the cache what that has read and written.
 ST_API st_status st_sweep_followed(int64_t plan, int32_t binding, int32_t follower, int64_t stream);
 ST_API st_status st_wait(int64_t plan, int64_t stream);
+
+// Steps whose scalars are computed on the device. A *machine* computes a tuner's scalars; st_scalars_find gives its number, or -1. It is
+// described as "tuner|setting,...|list|state,...|lists,...|input,...|late,...|row,...|first,...|second,...": see scalars/scalars.h.
+ST_API int32_t st_scalars_find(const char* tuner);
+ST_API const char* st_scalars_describe(int32_t scalars);
+// Makes room for such steps of a plan: `first` (-1: none) only reads, then come the scalars, then `second`. Segments have a scope and a
+// group each, numbered from 0 without gaps. `length` is that of the machine's list. `capacity` rows are what can be prepared ahead.
+// A plan has one of these at a time; until st_capture_destroy its bindings and slots must stay, and no tensor may move or sit out.
+ST_API st_status st_capture_create(int64_t plan, int32_t scalars, int32_t first, int32_t second, int32_t scopes,
+                                   const int32_t* scopeOfSegment, int32_t groups, const int32_t* groupOfSegment, int32_t length,
+                                   int32_t capacity);
+// Parts of its host memory, of doubles, until st_capture_destroy.
+typedef enum st_capture_part {
+  ST_CAPTURE_SETTINGS = 0,  // settings, and the list: to be filled before st_capture_begin
+  ST_CAPTURE_STATE = 1,  // [scopes]: state, lists, the effective rate of the last step; filled likewise, and after st_capture_end as it is
+  ST_CAPTURE_RING = 2,   // [capacity]: rows. That of step t is number t mod capacity: t, the rate, whether decay was lowered (1 or 0),
+                         // and for each group the coefficients of `first` and of `second`, and the machine's row
+  ST_CAPTURE_REPORT = 3  // of st_capture_report: attempts, steps made, steps skipped, why (0: made, 1: gradient, 2: loss, 3: no row), |g|,
+                         // factor of clipping, rate, whether decay was lowered, whether the loss is at its bound, loss, and then the
+                         // learned scales and the effective rates of all scopes
+} st_capture_part;
+// Its address, and how many doubles one row of it has. 0 and -1 where there is no such part, or no capture.
+ST_API int64_t st_capture_address(int64_t plan, int32_t part);
+ST_API int32_t st_capture_width(int64_t plan, int32_t part);
+// Sends settings and state to the device, and waits. `made` and `skipped` are the run's steps so far. What is not finite is skipped if
+// `checks` is not 0. `loss`, which may be 0, is where the device finds the loss of a step, of type `lossType`.
+ST_API st_status st_capture_begin(int64_t plan, double multiplier, double clipNorm, int32_t checks, int64_t made, int64_t skipped,
+                                  int64_t loss, int32_t lossType, int64_t stream);
+// Enqueues the rows from number `row` on, which stay as they are until their steps have been reported. Refused while the stream is being
+// captured.
+ST_API st_status st_capture_send(int64_t plan, int32_t row, int32_t rows, int64_t stream);
+// Enqueues a step. It is made if its row has been sent, and nothing is skipped for what it finds. The stream may be one that is being
+// captured: the graph then makes a step each time it is launched.
+ST_API st_status st_capture_step(int64_t plan, int64_t stream);
+// Whether a stream is being captured.
+ST_API int32_t st_capture_capturing(int64_t plan, int64_t stream);
+// Copies the newest report that has arrived, without waiting. 0: there is none.
+ST_API int32_t st_capture_report(int64_t plan, double* report);
+// Has the scalars take what is still to be taken, waits for the stream, and brings the state back.
+ST_API st_status st_capture_end(int64_t plan, int64_t stream);
+ST_API void st_capture_destroy(int64_t plan);
 
 #ifdef __cplusplus
 }

@@ -36,6 +36,7 @@ struct Arguments {
   unsigned* ticket;  // blocks that are done; 0 between launches
   uint64_t* told;    // host memory, where the number of this launch is written behind its sums; null if nobody polls it
   uint64_t number;
+  const int32_t* go;  // on the device: 0 there, and the launch does nothing. Null: it always goes
   bool backwards;
   bool finish;   // the last block adds the chunk sums
   bool inParts;  // a block takes a part of a chunk at a time; only sweeps without sums can

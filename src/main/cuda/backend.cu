@@ -176,7 +176,8 @@ const char* unusable(void* device, const Range* ranges, size_t count, size_t* wh
 
 extern "C" __attribute__((visibility("default"))) const steptuner::Backend* steptuner_backend() {
   using namespace steptuner;
-  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads,       allocate, release, allocateHost,
-                                  releaseHost,     copy, unusable, fill, zeroGradients, sweep,    wait,    forget};
+  static const Backend backend = {
+      BACKEND_VERSION, open,  close, name,      threads, allocate,    release, allocateHost, releaseHost, copy, unusable, fill,
+      zeroGradients,   sweep, wait,  makeReady, send,    captureStep, settle,  capturing,    forget};
   return &backend;
 }

@@ -99,4 +99,11 @@ void forget(void* device, Plan& plan);
 st_status fill(void* device, Plan& plan, int32_t slot, double value, void* stream);
 st_status zeroGradients(void* device, Plan& plan, void* stream);
 
+// capture.cu
+st_status makeReady(void* device, Plan& plan, Capture& capture, void* stream);
+st_status send(void* device, Plan& plan, void* to, const void* from, int64_t bytes, void* stream);
+st_status captureStep(void* device, Plan& plan, Capture& capture, void* stream);
+st_status settle(void* device, Plan& plan, Capture& capture, void* stream);
+bool capturing(void* device, void* stream);
+
 }  // namespace steptuner

@@ -299,6 +299,7 @@ __global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(con
     double columns[SUMS<K> + 1][COLUMNS];
   };
   __shared__ Shared shared;
+  if (a.go && *a.go == 0) return;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int thread = static_cast<int>(threadIdx.x) % 32;
   // What the next chunk is, and where, is fetched while this one is worked on.

@@ -70,4 +70,15 @@ st_status reserve(const CudaDevice& on, const Plan& plan, CudaPlan& tables, cons
 // Rows of coefficients for tables.coefficients, as they are now.
 cudaError_t sendRows(const double* rows, size_t count, CudaPlan& tables, cudaStream_t stream);
 
+// What a sweep finds on the device where the host does not give it: coefficients (not null, if there are any), room for the chunk sums, and
+// whether it goes. The sums of few segments stay unadded; those of more go to binding.sumRows, which is on the device then.
+struct Given {
+  const double* coefficientRows;
+  double* chunkSums;
+  const int32_t* go;  // null: it goes
+};
+
+// sweep.cu. Launches a bound kernel over all chunks, as part of the work. The tables are on the device, and there is room for its sums.
+st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, CudaPlan& tables, Work& work, const Given* given = nullptr);
+
 }  // namespace steptuner

@@ -62,10 +62,12 @@ unsigned evenBlocks(int64_t chunks, int64_t most) {
   return static_cast<unsigned>((chunks + rounds - 1) / rounds);
 }
 
-// Launches a bound kernel over all chunks, as part of the work. The tables are on the device, and there is room for its sums.
-st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, CudaPlan& tables, Work& work) {
+}  // namespace
+
+st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, CudaPlan& tables, Work& work, const Given* given) {
   const size_t segments = plan.segments.size();
   const size_t inMemory = coefficientsInMemory(plan, binding);
+  const bool inlined = !given && inMemory == 0;
   const cudaStream_t stream = work.stream;
   work.number = 0;
 
@@ -78,16 +80,19 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
     arguments.slot[o] = binding.slot[o] < 0 ? nullptr : plan.slots[static_cast<size_t>(binding.slot[o])];
   if (plan.tensors.size() <= INLINE_TENSORS) putTensors(arguments, plan);
   if (segments <= LAST_BLOCK_SEGMENTS) std::copy(plan.segments.begin(), plan.segments.end(), arguments.segment);
-  arguments.chunkSums = tables.chunkSums.memory;
+  arguments.chunkSums = given ? given->chunkSums : tables.chunkSums.memory;
   arguments.sumRows = binding.sumRows;
   arguments.ticket = tables.ticket;
   arguments.backwards = backwards(plan);
-  if (inMemory > 0) {
+  if (given) {
+    arguments.go = given->go;
+    arguments.coefficientRows = given->coefficientRows;
+  } else if (!inlined) {
     STEPTUNER_CUDA(on.explain, sendRows(binding.coefficientRows, inMemory, tables, stream));
     arguments.coefficientRows = tables.coefficients.memory;
   }
   // In a graph it would be the same number at every launch.
-  if (binding.sums > 0 && !plan.chunks.empty() && !work.capture) {
+  if (!given && binding.sums > 0 && !plan.chunks.empty() && !work.capture) {
     arguments.told = tables.order.told();
     arguments.number = tables.order.nextNumber();
   }
@@ -102,17 +107,17 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
     STEPTUNER_CUDA(on.explain, residentBlocks(on, binding, type, launch, resident));
     arguments.list = both ? tables.lists + (type == 0 ? 0 : tables.listed[0]) : nullptr;
     arguments.count = static_cast<int32_t>(tables.listed[type]);
-    arguments.finish = lastBlockAdds && (!both || type == 1);
+    arguments.finish = !given && lastBlockAdds && (!both || type == 1);
     const size_t coefficients = segments * static_cast<size_t>(binding.coefficients);
-    if (inMemory == 0 && type == 0) putInline<float>(arguments, binding.coefficientRows, coefficients);
-    if (inMemory == 0 && type == 1) putInline<double>(arguments, binding.coefficientRows, coefficients);
+    if (inlined && type == 0) putInline<float>(arguments, binding.coefficientRows, coefficients);
+    if (inlined && type == 1) putInline<double>(arguments, binding.coefficientRows, coefficients);
     const int64_t most = int64_t(binding.sums > 0 ? resident : std::min(resident, WRITING_BLOCKS)) * on.processors;
     arguments.inParts = binding.sums == 0 && arguments.count <= most;
     if (arguments.inParts) arguments.count *= PARTS;
     STEPTUNER_CUDA(on.explain, launch.run(arguments, evenBlocks(arguments.count, most), stream));
   }
   if (plan.chunks.empty()) {
-    for (size_t i = 0; i < segments * static_cast<size_t>(binding.sums); ++i) binding.sumRows[i] = 0;
+    for (size_t i = 0; !given && i < segments * static_cast<size_t>(binding.sums); ++i) binding.sumRows[i] = 0;
   } else if (binding.sums > 0 && !lastBlockAdds) {
     int sums = binding.sums;
     void* pointers[] = {&arguments, &sums};
@@ -122,6 +127,8 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
   work.number = arguments.number;
   return ST_OK;
 }
+
+namespace {
 
 // The order within: what may fail without having launched anything comes first.
 st_status launchAll(CudaDevice& on, const Plan& plan, const Binding& binding, const Binding* follower, CudaPlan& tables, Work& work) {

@@ -4,12 +4,13 @@
 // and, on failure, leave their message with `explain`.
 #pragma once
 #include "../steptuner.h"
+#include "capture.h"
 #include "memory_map.h"
 #include "plan.h"
 
 namespace steptuner {
 
-constexpr int32_t BACKEND_VERSION = 5;
+constexpr int32_t BACKEND_VERSION = 6;
 
 // Sets the message of st_last_error for this thread; printf-like.
 using Explain = void (*)(const char* format, ...);
@@ -38,6 +39,16 @@ struct Backend {
   // `follower` (mostly null) goes over the same elements, each after `binding` has been there. It has no sums.
   st_status (*sweep)(void* device, Plan& plan, Binding& binding, const Binding* follower, void* stream);
   st_status (*wait)(void* device, Plan& plan, void* stream);
+  // Makes a plan ready for steps that may be captured: afterwards they need nothing but launches. Waits for the plan's work so far.
+  st_status (*makeReady)(void* device, Plan& plan, Capture& capture, void* stream);
+  // Enqueues a copy from host memory of allocateHost to that of allocate. It is refused while the stream is being captured.
+  st_status (*send)(void* device, Plan& plan, void* to, const void* from, int64_t bytes, void* stream);
+  // Enqueues a whole step: guard or first sweep, scalars, second sweep. The stream may be one that is being captured.
+  st_status (*captureStep)(void* device, Plan& plan, Capture& capture, void* stream);
+  // Has the scalars take what the last step left to be taken late, and waits for the stream.
+  st_status (*settle)(void* device, Plan& plan, Capture& capture, void* stream);
+  // Whether the stream is being captured.
+  bool (*capturing)(void* device, void* stream);
   // Frees plan.device; the core frees what it allocated.
   void (*forget)(void* device, Plan& plan);
 };

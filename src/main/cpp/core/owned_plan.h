@@ -14,14 +14,16 @@ struct Device {
 
 struct OwnedPlan : Plan {
   Device* owner = nullptr;
-  std::vector<Tensor> moved;    // the tensors as a rebind would have them, while it is checked
-  std::vector<char*> zeroable;  // by tensor: its gradient address, if that has been found writable since it moved there
-  bool gradientsCut = false;    // into pieces, since the last gradient moved
+  std::vector<Tensor> moved;         // the tensors as a rebind would have them, while it is checked
+  std::vector<char*> zeroable;       // by tensor: its gradient address, if that has been found writable since it moved there
+  bool gradientsCut = false;         // into pieces, since the last gradient moved
+  std::unique_ptr<Capture> capture;  // null where steps are ordinary ones
 
   // What is left of a plan's work may still use what is freed here: backends wait for it in forget().
   ~OwnedPlan() {
     if (!owner) return;
     owner->backend->forget(owner->handle, *this);
+    endCapture();
     for (auto& binding : bindings)
       if (binding) freeRows(*binding);
     for (char* slot : slots) owner->backend->release(owner->handle, slot);
@@ -30,6 +32,14 @@ struct OwnedPlan : Plan {
   void freeRows(Binding& binding) {
     free(binding.coefficientRows);
     owner->backend->releaseHost(owner->handle, reinterpret_cast<char*>(binding.sumRows));
+  }
+
+  // The plan's work has been waited for.
+  void endCapture() {
+    if (!capture) return;
+    owner->backend->release(owner->handle, capture->memory);
+    owner->backend->releaseHost(owner->handle, capture->image);
+    capture.reset();
   }
 
   bool hasSlot(int32_t slot) const {

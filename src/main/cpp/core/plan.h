@@ -46,6 +46,7 @@ struct Segment {
 struct KernelInfo {
   std::string sweep, rule, description;
   std::vector<Operand> operands;
+  std::vector<std::string> coefficientNames, sumNames;
   int coefficients = 0;
   int sums = 0;
 };

@@ -4,6 +4,7 @@
 #include "../core/backend.h"
 #include "../core/memory_map.h"
 #include "../core/summation.h"
+#include "capture.h"
 #include "instruction_sets.h"
 #include "pool.h"
 #include <algorithm>
@@ -278,8 +279,27 @@ void forget(void*, Plan& plan) {
 }  // namespace
 
 const Backend* cpuBackend() {
-  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads,       allocate, release, allocate,
-                                  release,         copy, unusable, fill, zeroGradients, sweep,    wait,    forget};
+  static const Backend backend = {BACKEND_VERSION,
+                                  open,
+                                  close,
+                                  name,
+                                  threads,
+                                  allocate,
+                                  release,
+                                  allocate,
+                                  release,
+                                  copy,
+                                  unusable,
+                                  fill,
+                                  zeroGradients,
+                                  sweep,
+                                  wait,
+                                  cpu_capture::makeReady,
+                                  cpu_capture::send,
+                                  cpu_capture::step,
+                                  cpu_capture::settle,
+                                  cpu_capture::capturing,
+                                  forget};
   return &backend;
 }
 

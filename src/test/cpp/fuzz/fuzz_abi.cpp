@@ -586,6 +586,47 @@ void releaseBinding(World& w) {
   pair->check();
 }
 
+// Steps with scalars on the device: there are none before there is room for them, nor afterwards, and making room changes nothing else.
+void capture(World& w) {
+  Pair* const pair = w.anyPair();
+  if (!pair) return;
+  const auto segments = static_cast<size_t>(pair->rows());
+  const int32_t scopes = 1 + w.random.below(3), capacity = w.random.below(4), second = w.random.below(8) - 1;
+  const std::vector<int32_t> zeros(segments, 0);
+  say("st_capture_create(-1, %d), scopes %d, capacity %d\n", second, scopes, capacity);
+  const int32_t machine = st_scalars_find("fixed_rate");
+  require(machine >= 0 && st_scalars_describe(machine) != nullptr && st_scalars_find("fixed") == -1, "st_scalars_find");
+  const auto create = [&](int64_t plan) {
+    return st_capture_create(plan, machine, -1, second, scopes, zeros.data(), 1, zeros.data(), 0, capacity);
+  };
+  isRefused(pair, ST_BAD_ARGUMENT, [](int64_t plan) { return st_capture_step(plan, 0); });
+  isRefused(pair, ST_BAD_ARGUMENT, [](int64_t plan) { return st_capture_send(plan, 0, 0, 0); });
+  isRefused(pair, ST_BAD_ARGUMENT, [](int64_t plan) { return st_capture_begin(plan, 1, 1, 1, 0, 0, 0, ST_FLOAT32, 0); });
+  isRefused(pair, ST_BAD_ARGUMENT, [](int64_t plan) { return st_capture_end(plan, 0); });
+  const bool bound =
+      second >= 0 && second < static_cast<int32_t>(pair->bindings.size()) && !pair->bindings[static_cast<size_t>(second)].released;
+  if (!bound || capacity == 0) return isRefused(pair, ST_BAD_ARGUMENT, create);
+  onBoth(*pair, [&](int, int64_t plan) {
+    const st_status status = create(plan);
+    if (status != ST_OK) return status;
+    require(create(plan) == ST_BAD_ARGUMENT, "two at a time");
+    require(st_capture_begin(plan, 1, 1, 1, 0, 0, 0, 9, 0) == ST_BAD_ARGUMENT, "a type that there is not");
+    require(st_capture_width(plan, ST_CAPTURE_RING) > 3 && st_capture_width(plan, 7) == -1, "st_capture_width");
+    require(st_capture_send(plan, capacity, 1, 0) == ST_BAD_ARGUMENT, "a row that there is not");
+    if (st_capture_begin(plan, 1, 1, 1, 3, 0, 0, ST_FLOAT32, 0) != ST_OK || st_capture_send(plan, 0, capacity, 0) != ST_OK)
+      return ST_DEVICE_ERROR;
+    // No row has a step: none is made.
+    std::vector<double> report(static_cast<size_t>(st_capture_width(plan, ST_CAPTURE_REPORT)));
+    require(st_capture_report(plan, report.data()) == 0, "a report of nothing");
+    if (st_capture_step(plan, 0) != ST_OK || st_capture_end(plan, 0) != ST_OK) return ST_DEVICE_ERROR;
+    require(st_capture_report(plan, report.data()) == 1 && report[0] == 1 && report[1] == 3 && report[3] == 3, "st_capture_report");
+    st_capture_destroy(plan);
+    st_capture_destroy(plan);
+    return ST_OK;
+  });
+  pair->check();
+}
+
 // Each function of the ABI, as it is called here. A row makes right and wrong calls of it, adds what it changes to the pair, and ends with
 // a look at both plans.
 struct Row {
@@ -614,6 +655,7 @@ Row rows[] = {
     {"st_plan_release_slot", 1, true, releaseSlot, 0, 0},
     {"st_binding_release", 1, true, releaseBinding, 0, 0},
     {"sizes, st_wait", 2, false, sizes, 0, 0},
+    {"st_capture_...", 2, true, capture, 0, 0},
 };
 
 void input(World& w) {

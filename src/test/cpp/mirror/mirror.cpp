@@ -218,6 +218,48 @@ st_status sweep(void* device, Plan& plan, Binding& binding, const Binding* follo
 
 st_status wait(void* device, Plan& plan, void* stream) { return behind->wait(mirror(device).device, plan, stream); }
 
+// The device keeps the tables of tensors that it was made ready with.
+st_status makeReady(void* device, Plan& plan, Capture& capture, void* stream) {
+  MirrorDevice& on = mirror(device);
+  if (capture.tables.loss) {
+    on.explain("loss: a mirror has no memory that the GPU reads it from");
+    return ST_BAD_ARGUMENT;
+  }
+  Mirrored& mirrored = on.plans[&plan];
+  const st_status status = prepare(on, plan, mirrored);
+  if (status != ST_OK) return status;
+  const Swapped swapped(plan, mirrored);
+  return behind->makeReady(on.device, plan, capture, stream);
+}
+
+st_status send(void* device, Plan& plan, void* to, const void* from, int64_t bytes, void* stream) {
+  return behind->send(mirror(device).device, plan, to, from, bytes, stream);
+}
+
+st_status captureStep(void* device, Plan& plan, Capture& capture, void* stream) {
+  MirrorDevice& on = mirror(device);
+  if (behind->capturing(on.device, stream)) {
+    on.explain("a mirror copies tensors around each sweep, which cannot be captured");
+    return ST_BAD_ARGUMENT;
+  }
+  Mirrored& mirrored = on.plans[&plan];
+  const bool all[3] = {true, true, true}, parameters[3] = {true, false, false};
+  st_status status = copyAll(on, mirrored, all, Copy::HOST_TO_DEVICE, stream);
+  if (status != ST_OK) return status;
+  {
+    const Swapped swapped(plan, mirrored);
+    status = behind->captureStep(on.device, plan, capture, stream);
+    if (status == ST_OK) status = behind->wait(on.device, plan, stream);
+  }
+  return status == ST_OK ? copyAll(on, mirrored, parameters, Copy::DEVICE_TO_HOST, stream) : status;
+}
+
+st_status settle(void* device, Plan& plan, Capture& capture, void* stream) {
+  return behind->settle(mirror(device).device, plan, capture, stream);
+}
+
+bool capturing(void* device, void* stream) { return behind->capturing(mirror(device).device, stream); }
+
 void forget(void* device, Plan& plan) {
   MirrorDevice& on = mirror(device);
   behind->forget(on.device, plan);
@@ -230,7 +272,8 @@ void forget(void* device, Plan& plan) {
 
 extern "C" __attribute__((visibility("default"))) const steptuner::Backend* steptuner_backend() {
   using namespace steptuner;
-  static const Backend backend = {BACKEND_VERSION, open, close,    name, threads,       allocate, release, allocateHost,
-                                  releaseHost,     copy, unusable, fill, zeroGradients, sweep,    wait,    forget};
+  static const Backend backend = {
+      BACKEND_VERSION, open,  close, name,      threads, allocate,    release, allocateHost, releaseHost, copy, unusable, fill,
+      zeroGradients,   sweep, wait,  makeReady, send,    captureStep, settle,  capturing,    forget};
   return &backend;
 }

@@ -37,6 +37,28 @@ public interface Optimizer extends Resumable, AutoCloseable {
    */
   StepReport step(double loss);
 
+  /**
+   * Lets the device make the coming steps alone, so that they can be part of a CUDA graph: {@link #capturable(CaptureOptions)} with the
+   * defaults.
+   */
+  CapturableSteps capturable();
+
+  /**
+   * Lets the device make the coming steps alone: nothing is read back between the sweeps, so that a step can be part of a CUDA graph. The
+   * optimizer is held until what this returns is closed, and then goes on where it is. It waits for the steps so far, and allocates.
+   *
+   * <p>There are such steps for {@code FixedRate}, {@code Mechanic}, {@code Prodigy}, {@code DAdaptation}, {@code MoMo} and {@code
+   * MetaOptimize}, in most of their forms: {@code docs/tuners.md} says in which. They need one process, no loss scale, no exponential
+   * average, no rule that keeps an average, no {@code gradientL1}, no {@code tuneFor} that is still to come, and all tensors in the steps.
+   *
+   * @throws UnsupportedOperationException if this optimizer cannot do that; the message says why
+   * @throws IllegalStateException while {@link #isEvaluating}, while tensors {@linkplain #sitOut sit out}, or if the tuner needs the loss
+   *     and the options have no place for it
+   * @throws IllegalArgumentException if the capacity is too large for a buffer, or the loss cannot be read at its address
+   * @throws DeviceException if the device fails, or has no memory for it
+   */
+  CapturableSteps capturable(CaptureOptions options);
+
   /** The report of the last step. */
   StepReport report();
 

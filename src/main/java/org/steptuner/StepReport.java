@@ -41,7 +41,9 @@ public interface StepReport {
      */
     NON_FINITE_PARAMETER,
     /** An element of the optimizer's state is infinite or not a number, and the parameters and gradients are finite. */
-    NON_FINITE_STATE
+    NON_FINITE_STATE,
+    /** The step is one of {@link CapturableSteps}, and was not prepared. */
+    NOT_PREPARED
   }
 
   /** Steps made so far, this one included unless it was skipped. */

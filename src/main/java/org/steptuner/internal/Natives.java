@@ -14,7 +14,7 @@ import org.steptuner.DeviceException;
 @Platform(include = "steptuner.h", link = "steptuner", library = "jnisteptuner")
 @NoException
 public final class Natives {
-  private static final int ABI = 4;
+  private static final int ABI = 5;
   private static final int OK = 0;
   private static final int BAD_ARGUMENT = 1;
 
@@ -141,6 +141,53 @@ public final class Natives {
   @Name("st_wait")
   public static native int await(long plan, long stream);
 
+  @Name("st_scalars_find")
+  public static native int scalarsFind(String tuner);
+
+  @Name("st_scalars_describe")
+  private static native @Cast("const char*") BytePointer scalarsDescription(int scalars);
+
+  @Name("st_capture_create")
+  public static native int captureCreate(
+      long plan,
+      int scalars,
+      int first,
+      int second,
+      int scopes,
+      @Cast("const int32_t*") int[] scopeOfSegment,
+      int groups,
+      @Cast("const int32_t*") int[] groupOfSegment,
+      int length,
+      int capacity);
+
+  @Name("st_capture_address")
+  public static native long captureAddress(long plan, int part);
+
+  @Name("st_capture_width")
+  public static native int captureWidth(long plan, int part);
+
+  @Name("st_capture_begin")
+  public static native int captureBegin(
+      long plan, double multiplier, double clipNorm, int checks, long made, long skipped, long loss, int lossType, long stream);
+
+  @Name("st_capture_send")
+  public static native int captureSend(long plan, int row, int rows, long stream);
+
+  @Name("st_capture_step")
+  public static native int captureStep(long plan, long stream);
+
+  @Name("st_capture_capturing")
+  public static native int captureCapturing(long plan, long stream);
+
+  @Name("st_capture_report")
+  public static native int captureReport(long plan, double[] report);
+
+  @Name("st_capture_end")
+  public static native int captureEnd(long plan, long stream);
+
+  @Name("st_capture_destroy")
+  public static native void captureDestroy(long plan);
+
   /** Opens a device; {@code library} is null for the CPU. */
   public static long openDevice(String library, int index, int threads, String isa) {
     final long[] device = new long[1];
@@ -156,6 +203,14 @@ public final class Natives {
   /** The description of a kernel: "sweep|rule|name:place:access,...|coefficient,...|sum,...". */
   public static String describeKernel(int kernel) {
     return kernelDescription(kernel).getString();
+  }
+
+  /**
+   * The description of what computes a tuner's scalars on devices:
+   * "tuner|setting,...|list|state,...|lists,...|input,...|late,...|row,...|first,...|second,...".
+   */
+  public static String describeScalars(int scalars) {
+    return scalarsDescription(scalars).getString();
   }
 
   /** Whether the library that was loaded is the one that these classes were made for. */

@@ -49,6 +49,6 @@ final class Check {
     if (!(growth >= 1 && growth <= Double.MAX_VALUE))
       throw new IllegalArgumentException(name + " must be finite and at least 1, not " + growth);
     if (stepsPerEpoch < 1) throw new IllegalArgumentException("stepsPerEpoch must be 1 or more, not " + stepsPerEpoch);
-    return Math.pow(growth, 1.0 / stepsPerEpoch);
+    return StrictMath.pow(growth, 1.0 / stepsPerEpoch); // the same bits in every JVM
   }
 }

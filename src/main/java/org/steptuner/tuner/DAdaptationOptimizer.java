@@ -3,29 +3,23 @@ package org.steptuner.tuner;
 
 import java.util.List;
 import org.steptuner.internal.engine.AbsentSums;
+import org.steptuner.internal.engine.DeviceScalars;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.ReferenceBehind;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
-import org.steptuner.internal.engine.TunedOptimizer;
+import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
 
 /** D-Adaptation's one sweep, whose sums make the d of the next step. */
-final class DAdaptationOptimizer extends TunedOptimizer {
-  private final DAdaptation settings;
-  private final DAdaptation.Form form;
-  private final double retention; // b, the square root of beta2; Adan's beta3
-  private final Hyperparameters[] hyperparameters; // by group
-  private final AdamForm[] adam; // by group; for Adam's form
+final class DAdaptationOptimizer extends DAdaptationSweep {
   private final DAdaptationScalars[] scalars; // by scope
-  private final double[] layerScale; // by group: l, 1 where the form has none
   private final double[] stepRate; // by segment: r
   private final double[] used; // by scope: r without bias correction and the factor of a group
   private final Sweep reference; // takes x as x0; null where the form has none
   private final ReferenceBehind behind;
   private Sweep moved; // AdaGrad; null until it is first needed
-  private final Sweep sweep;
   private final Sweep.Sum[] summed; // what the form sums, weighted by r where the estimate wants it
   private final AbsentSums absent; // what the form sums of its s; null for Adan, whose other sums forget the past as well
   private final Reduction sums;
@@ -40,27 +34,13 @@ final class DAdaptationOptimizer extends TunedOptimizer {
   private boolean sumsWaiting; // of the last step
 
   DAdaptationOptimizer(Engine engine, DAdaptation settings) {
-    super(engine);
-    this.settings = settings;
-    form = settings.form;
-    final Hyperparameters of = Hyperparameters.of(settings.rule);
-    retention = form == DAdaptation.Form.ADAN ? of.get("beta3") : Math.sqrt(of.orZero("beta2"));
-    final int groups = parameters().groups().size();
-    hyperparameters = new Hyperparameters[groups];
-    adam = new AdamForm[form == DAdaptation.Form.ADAM ? groups : 0];
-    layerScale = new double[groups];
-    for (int g = 0; g < groups; ++g) {
-      layerScale[g] = settings.layerScales.getOrDefault(parameters().groups().get(g), 1.0);
-      hyperparameters[g] = Hyperparameters.of(rule(g));
-      if (form == DAdaptation.Form.ADAM) adam[g] = AdamForm.of(rule(g));
-    }
+    super(engine, settings);
     scalars = new DAdaptationScalars[plan.scopes()];
     for (int i = 0; i < scalars.length; ++i) scalars[i] = new DAdaptationScalars(settings);
     stepRate = new double[plan.segments()];
     used = new double[scalars.length];
     reference = form.slots.contains("reference") ? plan.bind("reference", "") : null;
     behind = new ReferenceBehind(plan, "sum");
-    sweep = plan.bind("dadaptation", form.kernel);
     summed = form.sums.stream().map(sweep::sum).toArray(Sweep.Sum[]::new);
     absent = switch (form) {
       case SGD -> absentSums(() -> plan.bind("sum_norms", ""), "square");
@@ -108,14 +88,7 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     referenced = true;
     sweep.put("gradientScale", guard.scale());
     for (int segment = 0; segment < plan.segments(); ++segment) {
-      final int group = plan.group(segment);
-      switch (form) {
-        case SGD -> putSgd(rule(group), hyperparameters[group], stepRate[segment]);
-        case ADAM -> putAdam(adam[group], stepRate[segment], layerScale[group]);
-        case ADAGRAD -> putAdaGrad(rule(group), hyperparameters[group], stepRate[segment], rateFactor(group) == 0);
-        case LION -> putLion(rule(group), hyperparameters[group], stepRate[segment]);
-        case ADAN -> putAdan(rule(group), hyperparameters[group], stepRate[segment], scalars[plan.scope(segment)].t == 0);
-      }
+      put(plan.group(segment), stepRate[segment], scalars[plan.scope(segment)].t == 0);
       sweep.set(segment);
     }
     sweep.runLast();
@@ -157,60 +130,6 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     return count;
   }
 
-  private void putSgd(Rule rule, Hyperparameters of, double r) {
-    final boolean stays = r == 0;
-    final double momentum = of.orZero("momentum") * momentumFactor();
-    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay() * decayFactor()).put("sumGain", r);
-    sweep.put("retention", stays ? 1 : momentum).put("intake", stays ? 0 : 1 - momentum);
-  }
-
-  private void putAdam(AdamForm rule, double r, double scale) {
-    final boolean stays = r == 0;
-    final double beta1 = rule.beta1() * momentumFactor();
-    sweep.put("coupledDecay", stays ? 0 : rule.coupledDecay() * decayFactor());
-    sweep.put("averageRetention", stays ? 1 : beta1).put("averageGain", scale * r * (1 - beta1));
-    sweep.put("squareRetention", stays ? 1 : rule.beta2()).put("squareGain", stays ? 0 : 1 - rule.beta2());
-    sweep.put("sumRetention", stays ? 1 : retention).put("sumGain", r * (1 - retention));
-    sweep.put("epsilon", Math.max(rule.epsilon(), leastEpsilon()))
-        .put("shrinkage", boundedShrinkage(rule.decoupledDecay() * decayFactor() * r)).put("step", stays ? 0 : 1);
-  }
-
-  /** @param still whether the group does not move: the average of x and x0 would be x0 up to rounding only */
-  private void putAdaGrad(Rule rule, Hyperparameters of, double r, boolean still) {
-    final double momentum = settings.momentum * momentumFactor();
-    sweep.put("coupledDecay", rule.coupledDecay() * decayFactor()).put("sumGain", r);
-    sweep.put("retention", still ? 1 : momentum).put("intake", still ? 0 : 1 - momentum);
-    sweep.put("epsilon", Math.max(of.get("epsilon"), leastEpsilon()));
-  }
-
-  private void putLion(Rule rule, Hyperparameters of, double r) {
-    final double beta1 = of.get("beta1") * momentumFactor();
-    sweep.put("beta1", beta1).put("oneMinusBeta1", 1 - beta1);
-    sweep.put("averageRetention", of.get("beta2")).put("averageGain", r * (1 - of.get("beta2")));
-    sweep.put("sumRetention", retention).put("sumGain", r * (1 - retention));
-    sweep.put("rate", r).put("shrinkage", boundedShrinkage(r * (rule.decoupledDecay() * decayFactor())));
-  }
-
-  private void putAdan(Rule rule, Hyperparameters of, double r, boolean first) {
-    final double beta1 = of.get("beta1") * momentumFactor();
-    final double beta2 = of.get("beta2");
-    final double beta3 = of.get("beta3");
-    final double shrinkage = r * rule.decoupledDecay() * decayFactor();
-    // A proximal decay divides the step by 1 + shrinkage.
-    final boolean proximal = !rule.stepIsMultipleOfRate();
-    final double divisor = proximal ? 1 + shrinkage : 1;
-    sweep.put("first", first ? 1 : 0).put("beta2", beta2);
-    sweep.put("averageRetention", beta1).put("averageGain", r * (1 - beta1)).put("differenceGain", r * (1 - beta2));
-    sweep.put("squareRetention", beta3).put("squareGain", 1 - beta3).put("sumRetention", retention).put("sumGain", r * (1 - retention));
-    sweep.put("epsilon", Math.max(of.get("epsilon"), leastEpsilon()))
-        .put("shrinkage", proximal ? shrinkage / divisor : boundedShrinkage(shrinkage)).put("step", 1 / divisor);
-  }
-
-  /** Whether a step at the rate 0 leaves all as it is. */
-  private boolean freezes() {
-    return form == DAdaptation.Form.SGD || form == DAdaptation.Form.ADAM;
-  }
-
   /** Takes the sums of the last step, and with them the d of the next one. */
   @Override
   protected void settle() {
@@ -241,9 +160,52 @@ final class DAdaptationOptimizer extends TunedOptimizer {
     }
   }
 
-  /** Whether the estimate is made of A and B, and not of n. */
-  private boolean weighsSquares() {
-    return form == DAdaptation.Form.ADAGRAD || form == DAdaptation.Form.ADAN;
+  @Override
+  protected DeviceScalars onDevice() {
+    if (settings.biasCorrection || form == DAdaptation.Form.SGD && !guard.reads() && missingNorms() > 0) return null;
+    return new OnDevice();
+  }
+
+  @Override
+  protected String whyNotOnDevice() {
+    return settings.biasCorrection
+        ? "biasCorrection goes by steps with a gradient, which are not known ahead"
+        : "where nothing is checked, the norm of the first gradient is computed by Java: make a step with a gradient first";
+  }
+
+  /** What the device has to know. */
+  private final class OnDevice extends ReferencedScalars {
+    OnDevice() {
+      super("dadaptation_" + form.kernel, guard.sweep(), sweep, plan, reference, report);
+    }
+
+    @Override
+    protected void settings(Coefficients to) {
+      to.put("growthRate", settings.growthRate).put("maxRate", settings.maxRate).put("retention", retention);
+      to.put("boundedDecay", settings.boundedDecay ? 1 : 0);
+    }
+
+    // At the least rate that there is: what depends on it is put by the device, and no decay is out of bounds.
+    @Override
+    protected void put(int segment) {
+      sweep.put("gradientScale", 1);
+      DAdaptationOptimizer.this.put(plan.group(segment), Double.MIN_NORMAL, false);
+    }
+
+    @Override
+    protected void row(int segment, Coefficients to) {
+      putRow(plan.group(segment), to);
+    }
+
+    @Override
+    boolean referenced() {
+      return referenced;
+    }
+
+    @Override
+    void noteReferenced(boolean value) {
+      referenced = value;
+    }
   }
 
   // The point to which x is led is x from now on.

@@ -203,7 +203,7 @@ public final class Mechanic extends TunerBuilder<Mechanic> {
 
   @Override
   boolean guarded() {
-    return MechanicOptimizer.Arrangement.of(this).guarded(this);
+    return MechanicArrangement.of(this).guarded(this);
   }
 
   Delta delta() {

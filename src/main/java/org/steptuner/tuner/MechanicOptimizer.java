@@ -2,12 +2,15 @@
 package org.steptuner.tuner;
 
 import java.util.Map;
+import org.steptuner.internal.engine.DeviceScalars;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.ReferenceBehind;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
+import org.steptuner.rule.Coefficients;
+import org.steptuner.rule.Rule;
 
 /**
  * Mechanic's sweeps, in one of three arrangements.
@@ -20,52 +23,9 @@ import org.steptuner.internal.engine.TunedOptimizer;
  * </ul>
  */
 final class MechanicOptimizer extends TunedOptimizer {
-  /**
-   * The sweeps of an arrangement, and the names under which the first one has the sums of h's terms.
-   *
-   * @see #of
-   */
-  enum Arrangement {
-    OBSERVE_APPLY("mechanic_observe", false, "mechanic_apply", true, null, null),
-    ACCUMULATE_SCALE("mechanic_accumulate", true, "mechanic_scale", false, "deltaTrial", "trialSquare"),
-    RECOMPUTED_PLAIN("mechanic_observe_plain", false, "mechanic_apply_recomputed", true, "deltaParameter", "parameterSquare"),
-    RECOMPUTED_TRIAL("mechanic_observe_recomputed", true, "mechanic_apply_recomputed", true, "deltaTrial", "trialSquare");
-
-    final String first;
-    final boolean ruleInFirst;
-    final String second;
-    final boolean ruleInSecond;
-    final String deltaPoint; // null: summed by the second sweep of the step before
-    final String pointSquare;
-
-    Arrangement(String first, boolean ruleInFirst, String second, boolean ruleInSecond, String deltaPoint, String pointSquare) {
-      this.first = first;
-      this.ruleInFirst = ruleInFirst;
-      this.second = second;
-      this.ruleInSecond = ruleInSecond;
-      this.deltaPoint = deltaPoint;
-      this.pointSquare = pointSquare;
-    }
-
-    static Arrangement of(Mechanic settings) {
-      final boolean trial = settings.variant == Mechanic.Variant.TORCH && settings.decay > 0;
-      if (settings.delta() == Mechanic.Delta.RECOMPUTED) return trial ? RECOMPUTED_TRIAL : RECOMPUTED_PLAIN;
-      return trial ? ACCUMULATE_SCALE : OBSERVE_APPLY;
-    }
-
-    // The sums of an accumulating sweep come too late to stop it, and a trial step must know what clipping makes of the gradient.
-    boolean guarded(Mechanic settings) {
-      return switch (this) {
-        case OBSERVE_APPLY, RECOMPUTED_PLAIN -> false;
-        case ACCUMULATE_SCALE -> settings.needsNorm();
-        case RECOMPUTED_TRIAL -> settings.clips();
-      };
-    }
-  }
-
   private final Mechanic settings;
   private final boolean discounted;
-  private final Arrangement arrangement;
+  private final MechanicArrangement arrangement;
   private final MechanicScalars[] scalars; // by scope
   private final double[] oldScale; // by scope: before the step
   private final double[] feedback; // by scope: h
@@ -93,7 +53,7 @@ final class MechanicOptimizer extends TunedOptimizer {
     super(engine);
     this.settings = settings;
     discounted = settings.delta() == Mechanic.Delta.DISCOUNTED;
-    arrangement = Arrangement.of(settings);
+    arrangement = MechanicArrangement.of(settings);
     scalars = new MechanicScalars[plan.scopes()];
     for (int i = 0; i < scalars.length; ++i)
       scalars[i] = new MechanicScalars(settings.variant, settings.betas, settings.initialScale(), settings.epsilon);
@@ -103,12 +63,12 @@ final class MechanicOptimizer extends TunedOptimizer {
     keptSquare = new double[scalars.length];
     reference = plan.bind("reference", "");
     first =
-        arrangement == Arrangement.OBSERVE_APPLY
+        arrangement == MechanicArrangement.OBSERVE_APPLY
             ? guard.bindObserver(arrangement.first, "")
             : plan.bind(arrangement.first, arrangement.ruleInFirst ? ruleKernel() : "");
     second = plan.bind(arrangement.second, arrangement.ruleInSecond ? ruleKernel() : "");
     behind = new ReferenceBehind(plan, "delta");
-    final boolean kept = arrangement == Arrangement.OBSERVE_APPLY;
+    final boolean kept = arrangement == MechanicArrangement.OBSERVE_APPLY;
     sums = reduction();
     gradientSquare = sums.perScope(first.sum("gradientSquare"));
     deltaGradient = sums.perScope(first.sum("deltaGradient"));
@@ -141,7 +101,7 @@ final class MechanicOptimizer extends TunedOptimizer {
       if (Double.isFinite(feedback[scope])) scalars[scope].update(feedback[scope]);
     setSecond();
     second.runLast();
-    sumsWaiting = arrangement == Arrangement.OBSERVE_APPLY;
+    sumsWaiting = arrangement == MechanicArrangement.OBSERVE_APPLY;
     return true;
   }
 
@@ -154,14 +114,14 @@ final class MechanicOptimizer extends TunedOptimizer {
 
   /** Whether the first sweep only reads, so that the step can still be skipped after it. */
   private boolean observes() {
-    return arrangement != Arrangement.ACCUMULATE_SCALE;
+    return arrangement != MechanicArrangement.ACCUMULATE_SCALE;
   }
 
   private void setFirst() {
     for (int segment = 0; segment < plan.segments(); ++segment) {
       if (arrangement.ruleInFirst) first.put("gradientScale", guard.scale());
-      if (arrangement == Arrangement.ACCUMULATE_SCALE) first.put("retention", retention(plan.scope(segment)));
-      else if (arrangement != Arrangement.OBSERVE_APPLY) first.put("inverseScale", inverseScale(plan.scope(segment)));
+      if (arrangement == MechanicArrangement.ACCUMULATE_SCALE) first.put("retention", retention(plan.scope(segment)));
+      else if (arrangement != MechanicArrangement.OBSERVE_APPLY) first.put("inverseScale", inverseScale(plan.scope(segment)));
       if (arrangement.ruleInFirst) putRule(first, segment, rate(plan.group(segment)), scaleAhead(plan.scope(segment)));
       first.set(segment);
     }
@@ -176,10 +136,10 @@ final class MechanicOptimizer extends TunedOptimizer {
     for (int segment = 0; segment < plan.segments(); ++segment) {
       final int scope = plan.scope(segment);
       if (arrangement.ruleInSecond) second.put("gradientScale", sourceScale());
-      if (arrangement == Arrangement.OBSERVE_APPLY) second.put("oldScale", oldScale[scope]);
+      if (arrangement == MechanicArrangement.OBSERVE_APPLY) second.put("oldScale", oldScale[scope]);
       else if (arrangement.ruleInSecond) second.put("inverseScale", inverseScale(scope));
       second.put("newScale", learnedScale(scope));
-      if (arrangement == Arrangement.OBSERVE_APPLY) second.put("retention", retention(scope));
+      if (arrangement == MechanicArrangement.OBSERVE_APPLY) second.put("retention", retention(scope));
       if (arrangement.ruleInSecond) putRule(second, segment, rate(plan.group(segment)), learnedScale(scope));
       second.set(segment);
     }
@@ -198,7 +158,7 @@ final class MechanicOptimizer extends TunedOptimizer {
     first.await();
     settle();
     sums.collect();
-    if (arrangement == Arrangement.OBSERVE_APPLY)
+    if (arrangement == MechanicArrangement.OBSERVE_APPLY)
       for (int scope = 0; scope < scalars.length; ++scope) {
         deltaPoint.set(scope, keptDelta[scope]);
         pointSquare.set(scope, keptSquare[scope]);
@@ -223,7 +183,7 @@ final class MechanicOptimizer extends TunedOptimizer {
         if (!guard.accept(square)) return false;
         final double scale = guard.scale();
         for (int scope = 0; scope < scalars.length; ++scope) {
-          final double kept = arrangement == Arrangement.OBSERVE_APPLY ? retention(scope) : 1;
+          final double kept = arrangement == MechanicArrangement.OBSERVE_APPLY ? retention(scope) : 1;
           gradientSquare.set(scope, gradientSquare.of(scope) * (scale * scale));
           deltaGradient.set(scope, deltaGradient.of(scope) * scale * kept);
           deltaPoint.set(scope, deltaPoint.of(scope) * kept);
@@ -257,6 +217,65 @@ final class MechanicOptimizer extends TunedOptimizer {
   }
 
   @Override
+  protected DeviceScalars onDevice() {
+    if (arrangement != MechanicArrangement.OBSERVE_APPLY || guard.reads() || !decaysOnlyShrink()) return null;
+    return new OnDevice();
+  }
+
+  // The device lowers a decay by lowering what it shrinks parameters by.
+  private boolean decaysOnlyShrink() {
+    for (Rule rule : rulesEverywhere())
+      if (settings.boundedDecay && rule.decoupledDecay() > 0 && !DeviceScalars.decayOnlyShrinks(rule)) return false;
+    return true;
+  }
+
+  @Override
+  protected String whyNotOnDevice() {
+    return "its scalars are computed by Java where Delta is rebuilt, or the variant is TORCH with decay, or a bounded decay is proximal";
+  }
+
+  /** What the device has to know. */
+  private final class OnDevice extends ReferencedScalars {
+    OnDevice() {
+      super("mechanic", first, second, plan, reference, report);
+    }
+
+    @Override
+    boolean referenced() {
+      return referenced;
+    }
+
+    @Override
+    void noteReferenced(boolean value) {
+      referenced = value;
+    }
+
+    @Override
+    protected void settings(Coefficients to) {
+      to.put("variant", settings.variant.ordinal()).put("initialScale", settings.initialScale()).put("epsilon", settings.epsilon);
+      to.put("decay", settings.decay).put("discounted", discounted ? 1 : 0).put("boundedDecay", settings.boundedDecay ? 1 : 0);
+    }
+
+    @Override
+    protected double[] list() {
+      return settings.betas;
+    }
+
+    // With a scale of 0 no decay is out of bounds: where one is, the device lowers it.
+    @Override
+    protected void put(int segment) {
+      second.put("gradientScale", 1).put("oldScale", 0).put("newScale", 0).put("retention", 1);
+      putRule(second, segment, rate(plan.group(segment)), 0);
+    }
+
+    @Override
+    protected void row(int segment, Coefficients to) {
+      final int group = plan.group(segment);
+      to.put("rate", rate(group)).put("decay", rule(group).decoupledDecay() * decayFactor());
+    }
+  }
+
+  @Override
   protected double learnedScale(int scope) {
     return Math.max(0, scalars[scope].scale());
   }
@@ -277,7 +296,7 @@ final class MechanicOptimizer extends TunedOptimizer {
   // <Delta, x> and |x|^2 of scopes that have other tensors now. Before the first step both are 0.
   @Override
   protected void tensorsChanged(boolean[] changed) {
-    if (arrangement != Arrangement.OBSERVE_APPLY || !referenced) return;
+    if (arrangement != MechanicArrangement.OBSERVE_APPLY || !referenced) return;
     if (products == null) products = plan.bind("parameter_products", "", Map.of("direction", "delta"));
     final Sweep.Sum delta = products.sum("parameterDirection");
     final Sweep.Sum square = products.sum("parameterSquare");

@@ -2,6 +2,8 @@
 package org.steptuner.tuner;
 
 import org.steptuner.NonFinite;
+import org.steptuner.internal.Exponential;
+import org.steptuner.internal.engine.DeviceScalars;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.ScheduledStep;
@@ -84,8 +86,8 @@ final class MetaOptimizer extends TunedOptimizer {
 
   private void putConstants() {
     if (perWeight) {
-      sweep.put("gamma", gamma).put("metaStepSize", settings.metaStepSize).put("largestChange", Math.log(settings.largestChange));
-      sweep.put("leastLogRatio", Math.log(settings.smallestStepSize / initialStepSize));
+      sweep.put("gamma", gamma).put("metaStepSize", settings.metaStepSize).put("largestChange", StrictMath.log(settings.largestChange));
+      sweep.put("leastLogRatio", StrictMath.log(settings.smallestStepSize / initialStepSize));
     }
     if (!curved) return;
     final boolean product = settings.curvature == MetaCurvature.PRODUCT;
@@ -138,8 +140,8 @@ final class MetaOptimizer extends TunedOptimizer {
 
   // Decay is bounded by a limit of the step sizes themselves, which are known to the sweep alone.
   private double mostLogRatio(double firstShrinkage) {
-    final double most = Math.log(settings.largestStepSize / initialStepSize);
-    return settings.boundedDecay ? Math.min(most, -Math.log(firstShrinkage)) : most;
+    final double most = StrictMath.log(settings.largestStepSize / initialStepSize);
+    return settings.boundedDecay ? Math.min(most, -StrictMath.log(firstShrinkage)) : most;
   }
 
   private void putBase(int group) {
@@ -157,7 +159,51 @@ final class MetaOptimizer extends TunedOptimizer {
     for (int scope = 0; scope < z.length; ++scope) {
       z[scope] = traceGradient.of(scope);
       if (perWeight) logRatio[scope] = logRatioSum.of(scope) / Math.max(1, elements.of(scope));
-      else scalars[scope].update(z[scope], traceProduct == null ? 0 : traceProduct.of(scope), sweptStep);
+      else update(scalars[scope], z[scope], traceProduct == null ? 0 : traceProduct.of(scope));
+    }
+  }
+
+  private void update(MetaScalars of, double feedback, double product) {
+    of.correct(sweptStep);
+    of.update(feedback, product);
+  }
+
+  @Override
+  protected DeviceScalars onDevice() {
+    return perWeight || curved ? null : new OnDevice();
+  }
+
+  @Override
+  protected String whyNotOnDevice() {
+    return perWeight ? "the report of step sizes per weight is computed by Java" : "a curvature has a guard of its own";
+  }
+
+  /** What the device has to know. */
+  private final class OnDevice extends DeviceScalars {
+    private final MetaScalars corrections = new MetaScalars(settings);
+
+    OnDevice() {
+      super("metaoptimize_by_" + settings.meta.kernel(), guard.sweep(), sweep);
+    }
+
+    @Override
+    protected void settings(Coefficients to) {
+      corrections.putSettings(to);
+      to.put("boundedDecay", settings.boundedDecay ? 1 : 0);
+    }
+
+    @Override
+    protected void put(int segment) {
+      sweep.put("gradientScale", 1).put("learnedRate", 0).put("learnedShrinkage", 0).put("retention", 0);
+      putBase(plan.group(segment));
+    }
+
+    @Override
+    protected void row(int segment, Coefficients to) {
+      final int group = plan.group(segment);
+      corrections.correct(ruleStep(1).number());
+      to.put("rate", rate(group)).put("decay", decay[group] * decayFactor());
+      to.put("meanCorrection", corrections.meanCorrection).put("squareCorrection", corrections.squareCorrection);
     }
   }
 
@@ -168,7 +214,7 @@ final class MetaOptimizer extends TunedOptimizer {
 
   @Override
   protected double learnedScale(int scope) {
-    return perWeight ? initialStepSize * Math.exp(logRatio[scope]) : scalars[scope].stepSize();
+    return perWeight ? initialStepSize * Exponential.of(logRatio[scope]) : scalars[scope].stepSize();
   }
 
   @Override

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import org.steptuner.internal.Exponential;
+import org.steptuner.rule.Coefficients;
+
 /**
  * The scalar half of MetaOptimize: one beta, the logarithm of a step size, which a meta rule moves along z (equation 9 of the paper).
  *
@@ -29,6 +32,10 @@ final class MetaScalars {
   double betaTrace = 1; // B: the trace of beta itself; 1 in the L-approximation
   double mTrace; // those of m and v
   double vTrace;
+  double meanCorrection = 1; // of a step: see correct
+  double squareCorrection = 1;
+  private double knownBeta = Double.NaN; // of which the step size is known
+  private double knownStepSize;
 
   MetaScalars(MetaOptimize settings) {
     variant = settings.variant;
@@ -41,12 +48,19 @@ final class MetaScalars {
     outsideRoot = of.orZero("epsilon") + of.orZero("epsilonOutside");
     stepSize = settings.metaStepSize;
     epsilon = settings.epsilon();
-    least = Math.log(settings.smallestStepSize);
-    most = Math.log(settings.largestStepSize);
-    largestChange = Math.log(settings.largestChange);
-    beta = Math.log(settings.initialStepSize());
+    least = StrictMath.log(settings.smallestStepSize);
+    most = StrictMath.log(settings.largestStepSize);
+    largestChange = StrictMath.log(settings.largestChange);
+    beta = StrictMath.log(settings.initialStepSize());
     gamma = settings.gamma();
     twoByTwo = settings.twoByTwo();
+  }
+
+  /** Puts the settings of what computes the same on devices. */
+  void putSettings(Coefficients to) {
+    to.put("packaged", variant == MetaOptimize.Variant.PACKAGE ? 1 : 0).put("alpha", alpha).put("beta1", beta1).put("beta2", beta2);
+    to.put("insideRoot", insideRoot).put("outsideRoot", outsideRoot).put("metaStepSize", stepSize).put("epsilon", epsilon);
+    to.put("least", least).put("most", most).put("largestChange", largestChange).put("gamma", gamma);
   }
 
   /** Takes beta back from a checkpoint, within the bounds that there are now. */
@@ -56,7 +70,11 @@ final class MetaScalars {
 
   /** alpha. */
   double stepSize() {
-    return Math.exp(beta);
+    if (beta != knownBeta) {
+      knownBeta = beta;
+      knownStepSize = Exponential.of(beta);
+    }
+    return knownStepSize;
   }
 
   /** b: the weight of a step in the trace h. */
@@ -64,29 +82,42 @@ final class MetaScalars {
     return twoByTwo ? gamma * betaTrace + (1 - gamma) : 1;
   }
 
+  /** Finds what corrects the averages m and v in step {@code step}: a divisor in the form of the package, mu in the paper's. */
+  void correct(long step) {
+    if (!corrects()) return;
+    final boolean packaged = variant == MetaOptimize.Variant.PACKAGE;
+    final double discount = meta.equals("adam") ? beta2 : alpha;
+    meanCorrection = packaged ? 1 - Math.pow(beta1, step) : 1;
+    squareCorrection = packaged ? 1 - Math.pow(discount, step) : MetaForm.correction(discount, step);
+  }
+
+  private boolean corrects() {
+    return meta.equals("adam") || meta.equals("rmsprop") && variant == MetaOptimize.Variant.PAPER_CODE;
+  }
+
   /**
-   * Takes z of step {@code step}, and {@code <h, H h>}, which only the 2x2 approximation looks at. Where one of them, or z^2, is not
-   * finite nothing changes.
+   * Takes z of the step that was corrected for last, and {@code <h, H h>}, which only the 2x2 approximation looks at. Where one of them, or
+   * z^2, is not finite nothing changes.
    */
-  void update(double feedback, double traceProduct, long step) {
+  void update(double feedback, double traceProduct) {
     z = feedback;
     if (!Double.isFinite(z * z) || !Double.isFinite(traceProduct)) return;
-    final double metaStep = variant == MetaOptimize.Variant.PAPER_CODE ? paperCode(step) : packaged(step);
-    if (twoByTwo) betaTrace = held(stepWeight() + gamma * stepSize * alongTrace(metaStep, traceProduct, step));
+    final double metaStep = variant == MetaOptimize.Variant.PAPER_CODE ? paperCode() : packaged();
+    if (twoByTwo) betaTrace = held(stepWeight() + gamma * stepSize * alongTrace(metaStep, traceProduct));
     final double change = stepSize * metaStep;
     beta = within(beta + within(change, -largestChange, largestChange), least, most);
   }
 
-  private double paperCode(long step) {
+  private double paperCode() {
     switch (meta) {
       case "rmsprop" -> {
         v = alpha * v + z * z;
-        return -z / Math.sqrt(MetaForm.correction(alpha, step) * v + epsilon);
+        return -z / Math.sqrt(squareCorrection * v + epsilon);
       }
       case "adam" -> {
         m = beta1 * m + z;
         v = beta2 * v + z * z;
-        return -m / Math.sqrt(MetaForm.correction(beta2, step) * v + epsilon);
+        return -m / Math.sqrt(squareCorrection * v + epsilon);
       }
       case "lion" -> {
         final double blend = beta1 * m + (1 - beta1) * z;
@@ -100,15 +131,15 @@ final class MetaScalars {
   }
 
   // The derivative of the meta rule's step along h, by that of z. The traces of m and v are stored discounted.
-  private double alongTrace(double metaStep, double dz, long step) {
+  private double alongTrace(double metaStep, double dz) {
     switch (meta) {
       case "rmsprop" -> {
-        return alongRoot(held(dz), metaStep, dz, alpha, step);
+        return alongRoot(held(dz), metaStep, dz, alpha);
       }
       case "adam" -> {
         final double dm = held(beta1 * mTrace + dz);
         mTrace = gamma * dm;
-        return alongRoot(dm, metaStep, dz, beta2, step);
+        return alongRoot(dm, metaStep, dz, beta2);
       }
       default -> {
         return -dz;
@@ -116,15 +147,14 @@ final class MetaScalars {
     }
   }
 
-  private double alongRoot(double dm, double metaStep, double dz, double discount, long step) {
+  private double alongRoot(double dm, double metaStep, double dz, double discount) {
     final double dv = held(discount * vTrace + 2 * z * dz);
     vTrace = gamma * dv;
-    final double correction = MetaForm.correction(discount, step);
-    final double square = correction * v + epsilon;
-    return -(dm / Math.sqrt(square) + metaStep * held(correction * dv / (2 * square)));
+    final double square = squareCorrection * v + epsilon;
+    return -(dm / Math.sqrt(square) + metaStep * held(squareCorrection * dv / (2 * square)));
   }
 
-  private double packaged(long step) {
+  private double packaged() {
     switch (meta) {
       case "rmsprop" -> {
         v = alpha * v + (1 - alpha) * z * z;
@@ -133,7 +163,7 @@ final class MetaScalars {
       case "adam" -> {
         m = beta1 * m + (1 - beta1) * z;
         v = beta2 * v + (1 - beta2) * z * z;
-        return ratio(m / (1 - Math.pow(beta1, step)), Math.sqrt(v / (1 - Math.pow(beta2, step))) + outsideRoot);
+        return ratio(m / meanCorrection, Math.sqrt(v / squareCorrection) + outsideRoot);
       }
       case "lion" -> {
         m = beta2 * m + (1 - beta2) * z;

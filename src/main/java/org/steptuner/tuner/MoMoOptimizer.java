@@ -3,11 +3,13 @@ package org.steptuner.tuner;
 
 import java.util.List;
 import org.steptuner.StepReport.Hold;
+import org.steptuner.internal.engine.DeviceScalars;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.Scalars;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.internal.engine.TunedOptimizer;
+import org.steptuner.rule.Coefficients;
 import org.steptuner.rule.Rule;
 
 /** MoMo's two sweeps: all sums first, then everything that is written. */
@@ -60,9 +62,9 @@ final class MoMoOptimizer extends TunedOptimizer {
   protected boolean advance(long step) {
     if (!guard.guard()) return false;
     scalars.begin(momentumFactor());
-    putFormula(observe);
+    putFormula(observe, scalars.t);
     observe.setAll();
-    putFormula(apply); // averages are formed twice, with what is known before the step
+    putFormula(apply, scalars.t); // averages are formed twice, with what is known before the step
     observe.run();
     observe.await();
     sums.collect();
@@ -77,22 +79,71 @@ final class MoMoOptimizer extends TunedOptimizer {
     return true;
   }
 
-  private void putFormula(Sweep sweep) {
-    sweep.put("gradientScale", guard.scale()).put("retention", scalars.retention()).put("gain", scalars.gain());
+  private void putFormula(Sweep sweep, long made) {
+    sweep.put("gradientScale", guard.scale()).put("retention", scalars.retention(made)).put("gain", scalars.gain(made));
     if (!form.divides()) return;
     sweep.put("squareRetention", form.squareRetention()).put("squareGain", form.squareGain());
-    if (form.corrects()) sweep.put("rootCorrection", 1 / Math.sqrt(1 - Math.pow(form.squareRetention(), scalars.t + 1)));
+    if (form.corrects()) sweep.put("rootCorrection", 1 / Math.sqrt(1 - Math.pow(form.squareRetention(), made + 1)));
     else sweep.put("epsilonInside", form.epsilonInside());
     sweep.put("epsilon", form.epsilonOutside(leastEpsilon()));
   }
 
   private void putDecay() {
-    final boolean multiplies = settings.decay == MoMo.Decay.MULTIPLY;
+    final boolean multiplies = multiplies();
     final boolean optax = settings.variant == MoMo.Variant.OPTAX;
     final double decay = weightDecay * decayFactor();
     final double k = 1 + report.rate() * decay;
     apply.put("scale", multiplies ? 1 - boundedShrinkage(report.rate() * decay) : optax ? 1 / k : 1);
     apply.put("rate", scalars.tau).put("divisor", multiplies || optax ? 1 : k);
+  }
+
+  @Override
+  protected DeviceScalars onDevice() {
+    return guard.reads() ? null : new OnDevice();
+  }
+
+  @Override
+  protected String whyNotOnDevice() {
+    return "clipping, or |g|_1, needs a sweep before the one that it observes with";
+  }
+
+  /** What the device has to know. */
+  private final class OnDevice extends DeviceScalars {
+    private final long uncounted = report.step() - scalars.t; // steps in which no tensor was
+
+    OnDevice() {
+      super("momo", observe, apply);
+    }
+
+    @Override
+    protected void settings(Coefficients to) {
+      scalars.putSettings(to);
+      to.put("multiplies", multiplies() ? 1 : 0).put("shrinks", settings.variant == MoMo.Variant.OPTAX ? 1 : 0);
+      to.put("boundedDecay", settings.boundedDecay ? 1 : 0);
+    }
+
+    private long made() {
+      return ruleStep(1).number() - 1 - uncounted;
+    }
+
+    @Override
+    protected void put(int segment) {
+      scalars.begin(momentumFactor());
+      putFormula(observe, made());
+      putFormula(apply, made());
+      apply.put("scale", 1).put("rate", 0).put("divisor", 1);
+    }
+
+    @Override
+    protected void row(int segment, Coefficients to) {
+      final long made = made();
+      to.put("retention", scalars.retention(made)).put("gain", scalars.gain(made)).put("correction", scalars.correction(made + 1));
+      to.put("decay", weightDecay * decayFactor());
+    }
+  }
+
+  private boolean multiplies() {
+    return settings.decay == MoMo.Decay.MULTIPLY;
   }
 
   // The schedule limits tau.

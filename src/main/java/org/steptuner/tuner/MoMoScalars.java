@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.tuner;
 
+import org.steptuner.rule.Coefficients;
+
 /** The scalar half of MoMo (algorithms 1 and 2): the model of the loss and the rate that it allows. */
 final class MoMoScalars {
   // What optax takes for no length at all: float64's epsilon.
@@ -41,19 +43,29 @@ final class MoMoScalars {
     momentum = beta * momentumFactor;
   }
 
-  /** What averages of the coming step keep: nothing in a first step that does not start at 0. */
-  double retention() {
-    return t == 0 && !corrected ? 0 : momentum;
+  /** What averages keep in the step after some: nothing in a first step that does not start at 0. */
+  double retention(long made) {
+    return made == 0 && !corrected ? 0 : momentum;
   }
 
   /** The weight of what comes new into averages. */
-  double gain() {
-    return t == 0 && !corrected ? 1 : 1 - momentum;
+  double gain(long made) {
+    return made == 0 && !corrected ? 1 : 1 - momentum;
   }
 
-  /** What the averages are of true averages: rho, or c, of the last step. */
+  /** What the averages are of true averages after some steps: rho, or c. */
+  double correction(long made) {
+    return corrected ? 1 - Math.pow(beta, made) : 1;
+  }
+
+  /** That of the last step. */
   double correction() {
-    return corrected ? 1 - Math.pow(beta, t) : 1;
+    return correction(t);
+  }
+
+  /** Puts the settings of what computes the same on devices. */
+  void putSettings(Coefficients to) {
+    to.put("estimateBound", estimateBound ? 1 : 0).put("leastBound", leastBound).put("leastLength", leastLength);
   }
 
   /**
@@ -67,8 +79,8 @@ final class MoMoScalars {
    * @param decay the weight decay
    */
   void update(double newLoss, double parameterGradient, double parameterAverage, double length, double rate, double decay) {
-    loss = retention() * loss + gain() * newLoss;
-    product = retention() * product + gain() * parameterGradient;
+    loss = retention(t) * loss + gain(t) * newLoss;
+    product = retention(t) * product + gain(t) * parameterGradient;
     ++t;
     final double c = correction();
     final double k = 1 + rate * decay;

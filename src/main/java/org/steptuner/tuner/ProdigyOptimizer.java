@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.ToDoubleFunction;
 import org.steptuner.internal.engine.AbsentSums;
+import org.steptuner.internal.engine.DeviceScalars;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.Reduction;
 import org.steptuner.internal.engine.ReferenceBehind;
@@ -195,6 +196,61 @@ final class ProdigyOptimizer extends TunedOptimizer {
 
   private boolean stays(int segment) {
     return frozen[plan.scope(segment)] || stepRate[segment] == 0;
+  }
+
+  @Override
+  protected DeviceScalars onDevice() {
+    return settings.biasCorrection || guard.reads() ? null : new OnDevice();
+  }
+
+  @Override
+  protected String whyNotOnDevice() {
+    return settings.biasCorrection
+        ? "biasCorrection goes by steps with a gradient, which are not known ahead"
+        : "clipping, or |g|_1, needs a sweep before the one that it observes with";
+  }
+
+  /** What the device has to know. */
+  private final class OnDevice extends ReferencedScalars {
+    OnDevice() {
+      super("prodigy", observe, apply, plan, reference, report);
+    }
+
+    @Override
+    protected void settings(Coefficients to) {
+      to.put("beta3", beta3).put("initialRate", settings.initialRate).put("coefficient", settings.coefficient);
+      to.put("growthRate", settings.growthRate).put("maxRate", settings.maxRate);
+      to.put("safeguardWarmup", settings.safeguardWarmup ? 1 : 0).put("momentum", momentum ? 1 : 0);
+      to.put("leastEpsilon", leastEpsilon()).put("boundedDecay", settings.boundedDecay ? 1 : 0);
+    }
+
+    @Override
+    protected void put(int segment) {
+      final double coupledDecay = forms[plan.group(segment)].coupledDecay() * decayFactor();
+      observe.put("gradientScale", 1).put("coupledDecay", coupledDecay).put("sumRetention", beta3).put("sumGain", 0);
+      if (sliced) observe.put("period", settings.slice);
+      apply.put("gradientScale", 1).put("coupledDecay", coupledDecay).put("sumRetention", beta3).put("sumGain", 0);
+      apply.put("squareRetention", 1).put("squareGain", 0).put("rate", 0).put("shrinkage", 0).put("epsilon", 1);
+      if (momentum) apply.put("averageRetention", 1).put("averageGain", 0);
+    }
+
+    @Override
+    protected void row(int segment, Coefficients to) {
+      final int group = plan.group(segment);
+      final AdamForm form = forms[group];
+      to.put("rate", rate(group)).put("beta1", form.beta1() * momentumFactor()).put("beta2", form.beta2());
+      to.put("epsilon", form.epsilon()).put("decay", form.decoupledDecay() * decayFactor());
+    }
+
+    @Override
+    boolean referenced() {
+      return referenced;
+    }
+
+    @Override
+    void noteReferenced(boolean value) {
+      referenced = value;
+    }
   }
 
   /** Before anything is changed: the weights of z in the averages. */

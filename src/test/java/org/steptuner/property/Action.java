@@ -8,6 +8,8 @@ import static org.steptuner.Refusal.assertRefused;
 
 import java.util.Arrays;
 import java.util.List;
+import org.steptuner.CapturableSteps;
+import org.steptuner.CaptureOptions;
 import org.steptuner.Optimizer;
 import org.steptuner.StepReport;
 
@@ -130,6 +132,21 @@ enum Action {
     final int tensor = choice % run.tensors();
     if (!slots.isEmpty())
       assertEquals(run.parameters(tensor).count(), run.optimizer().state(slots.get(choice % slots.size()), run.name(tensor)).count());
+  }),
+
+  /** Where the device cannot make steps alone, that is refused; without a step nothing has changed. */
+  CAPTURABLE(true, (run, choice) -> {
+    final Optimizer optimizer = run.optimizer();
+    try (CapturableSteps steps = optimizer.capturable(CaptureOptions.defaults().capacity(1 + choice % 5))) {
+      if (choice % 2 == 0) steps.await();
+      assertEquals(run.steps, steps.report().step());
+      assertRefused(IllegalStateException.class, () -> optimizer.step(1), "held");
+    } catch (UnsupportedOperationException refused) {
+      assertTrue(refused.getMessage().startsWith("capturable()"), refused.getMessage());
+    } catch (IllegalStateException refused) {
+      assertTrue(refused.getMessage().matches("capturable\\(\\).*sit out.*|.*needs the loss.*|.*before capturable.*"),
+          refused.getMessage());
+    }
   }),
 
   /** What is refused changes nothing. */

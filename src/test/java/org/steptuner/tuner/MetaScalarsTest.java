@@ -20,7 +20,10 @@ class MetaScalarsTest {
 
   private static MetaScalars after(MetaOptimize settings, double... feedback) {
     final MetaScalars scalars = new MetaScalars(settings);
-    for (int i = 0; i < feedback.length; ++i) scalars.update(feedback[i], 0, i + 1);
+    for (int i = 0; i < feedback.length; ++i) {
+      scalars.correct(i + 1);
+      scalars.update(feedback[i], 0);
+    }
     return scalars;
   }
 

@@ -8,6 +8,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Function;
+import org.steptuner.CapturableSteps;
+import org.steptuner.CaptureOptions;
 import org.steptuner.NonFiniteTensor;
 import org.steptuner.RestoreOptions;
 import org.steptuner.Restored;
@@ -104,6 +106,16 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
     } finally {
       use.end();
     }
+  }
+
+  @Override
+  public final CapturableSteps capturable() {
+    return capturable(CaptureOptions.defaults());
+  }
+
+  @Override
+  public final CapturableSteps capturable(CaptureOptions options) {
+    return CapturedSteps.of(this, options);
   }
 
   @Override

@@ -5,7 +5,7 @@ import java.util.concurrent.atomic.AtomicReference;
 
 /** Ensures that only one call uses an optimizer at a time, and none after it was closed. */
 final class ExclusiveUse {
-  private enum Use { IDLE, BUSY, LOOKING, CLOSED }
+  private enum Use { IDLE, BUSY, LOOKING, HELD, CLOSED }
 
   private final AtomicReference<Use> use = new AtomicReference<>(Use.IDLE);
 
@@ -29,6 +29,16 @@ final class ExclusiveUse {
     use.set(Use.IDLE);
   }
 
+  /** During a call: from its end on the optimizer is held by steps that it makes in another way, until the next {@link #end}. */
+  void hold() {
+    use.set(Use.HELD);
+  }
+
+  /** Takes the last {@link #close} back. */
+  void reopen() {
+    use.set(Use.IDLE);
+  }
+
   /** Closes; false if it was closed before. */
   boolean close() {
     while (!use.compareAndSet(Use.IDLE, Use.CLOSED))
@@ -39,6 +49,7 @@ final class ExclusiveUse {
   private boolean isClosedUnlessBusy(String whyNot) {
     final Use now = use.get();
     if (now == Use.BUSY) throw new IllegalStateException(whyNot);
+    if (now == Use.HELD) throw new IllegalStateException("the optimizer is held by its capturable steps: close them first");
     Thread.onSpinWait();
     return now == Use.CLOSED;
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.internal.engine;
 
+import org.steptuner.rule.Coefficients;
+
 /** Steps of a rule at given rates: one for all, or one for each scope, where tuning has ended. */
 public final class FixedSteps extends TunedOptimizer {
   private final double baseRate;
@@ -48,17 +50,42 @@ public final class FixedSteps extends TunedOptimizer {
     if (!guard.guard()) return false;
     sweep.put("gradientScale", sourceScale());
     for (int segment = 0; segment < plan.segments(); ++segment) {
-      if (rates == null) putRule(sweep, segment);
-      else putFrozen(segment);
+      putRates(segment);
       sweep.set(segment);
     }
     sweep.runLast();
     return true;
   }
 
-  private void putFrozen(int segment) {
+  private void putRates(int segment) {
+    if (rates == null) {
+      putRule(sweep, segment);
+      return;
+    }
     final int group = plan.group(segment);
     putGroupRule(sweep, group, effectiveRate(plan.scope(segment)) * rateFactor(group));
+  }
+
+  @Override
+  protected DeviceScalars onDevice() {
+    if (rates != null) return null;
+    return new DeviceScalars("fixed_rate", guard.sweep(), sweep) {
+      @Override
+      protected void settings(Coefficients to) {
+        to.put("supplied", Kernel.takesUpdates(ruleKernel()) ? 1 : 0);
+      }
+
+      @Override
+      protected void put(int segment) {
+        sweep.put("gradientScale", 1);
+        putRates(segment);
+      }
+    };
+  }
+
+  @Override
+  protected String whyNotOnDevice() {
+    return "a run whose tuning has ended has its rates in Java";
   }
 
   @Override

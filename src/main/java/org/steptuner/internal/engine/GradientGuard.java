@@ -113,6 +113,11 @@ public final class GradientGuard {
     return sweep != null;
   }
 
+  /** The guard's own sweep; null where it has none. */
+  public Sweep sweep() {
+    return sweep;
+  }
+
   /** Binds the sweep that sees the gradients first, in its form with |g|_1 if reports need it and the guard does not sum it. */
   public Sweep bindObserver(String name, String rule) {
     return bindObserver(name, rule, Map.of());

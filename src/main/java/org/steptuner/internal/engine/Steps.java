@@ -249,6 +249,13 @@ final class Steps {
     named.restore(values);
   }
 
+  /** Takes back all scalars, from where the last steps were made without Java. */
+  void takeBack(Map<String, double[]> scalars) {
+    tuned.resumed();
+    named.restore(scalars);
+    reportScales();
+  }
+
   /**
    * Goes on from a checkpoint, whose arrays have been read.
    *

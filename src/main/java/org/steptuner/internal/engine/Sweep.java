@@ -86,6 +86,18 @@ public final class Sweep implements Coefficients {
     for (int segment = 0; segment < plan.segments(); ++segment) set(segment);
   }
 
+  /** Puts the row, as it is now, where a buffer is. */
+  void copyTo(DoubleBuffer to) {
+    if (!complete) checkComplete();
+    to.put(row, 0, row.length);
+  }
+
+  /** Its number in the plan. */
+  int binding() {
+    checkBound();
+    return binding;
+  }
+
   /** The pass over memory. */
   public void run() {
     checkBound();
@@ -219,7 +231,8 @@ public final class Sweep implements Coefficients {
     return (Character.toLowerCase(name.charAt(length)) + name.substring(length + 1)).intern();
   }
 
-  private static DoubleBuffer view(long address, int count) {
+  /** Native memory as a buffer, which is not to be used when the memory has been freed. */
+  static DoubleBuffer view(long address, int count) {
     return count == 0 ? DoubleBuffer.allocate(0) : new NativeDoubles(address).capacity(count).asBuffer();
   }
 

@@ -117,4 +117,18 @@ abstract class TunerHooks {
   protected String lossNeededBy() {
     return null;
   }
+
+  /**
+   * How a device can compute the scalars of the coming steps alone; null if it cannot.
+   *
+   * @see org.steptuner.Optimizer#capturable()
+   */
+  protected DeviceScalars onDevice() {
+    return null;
+  }
+
+  /** Why {@link #onDevice} gives nothing. */
+  protected String whyNotOnDevice() {
+    return "its scalars are computed by Java";
+  }
 }
