@@ -107,7 +107,9 @@ ST_API int64_t st_binding_sums(int64_t plan, int32_t binding);
 // Bytes that one run of this binding reads and writes in the tensors' memory.
 ST_API int64_t st_binding_bytes(int64_t plan, int32_t binding);
 
-// Runs a bound kernel over all tensors. On a GPU it is only enqueued on `stream`; st_wait makes its sums readable.
+// Runs a bound kernel over all tensors. On a GPU it is only enqueued on `stream`; st_wait makes its sums readable. While `stream` is being
+// captured into a CUDA graph, a kernel without sums becomes part of the graph, with the coefficients of now, if it has been swept before and no
+// tensor has moved since; anything else is refused with nothing launched. Whoever launches the graph orders it with other work of the plan.
 ST_API st_status st_sweep(int64_t plan, int32_t binding, int64_t stream);
 // The same, and then a second bound kernel, which has no sums: it leaves what a sweep of its own would leave. On the CPU it takes every
 // chunk right after the first one, and so finds in the cache what that has read and written.

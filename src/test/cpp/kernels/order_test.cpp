@@ -163,7 +163,7 @@ void coefficientsMayChangeAtOnce(int tensors) {
 
 // A step after the first one, with a read-back and without.
 void nothingElseIsCalled() {
-  for (const int tensors : {3, 200}) {
+  for (const int tensors : {3, 90}) {
     Fixture f(tensors);
     CHECK_EQUAL(f.step(1, f.stream), ST_OK);
     CHECK_EQUAL(f.sum(f.stream), ST_OK);
@@ -187,7 +187,7 @@ void nothingElseIsCalled() {
 
 // What the number tells is that of the last sweep, whatever the host has missed.
 void sumsAreWaitedFor() {
-  for (const int tensors : {3, 200}) {
+  for (const int tensors : {3, 90}) {
     Fixture f(tensors, true);
     for (int times = 0; times < 3; ++times) {
       CHECK_EQUAL(f.sum(f.stream), ST_OK);
@@ -288,7 +288,7 @@ void threadsAtOnce() {
       CHECK_EQUAL(st_plan_create(first.device, 1, &parameter, &type, &gradient, &type, nullptr, &count, &segment, 0, 1, &plan), ST_OK);
       CHECK_EQUAL(st_plan_bind(plan, st_kernel_find("gradient_norm", ""), slots, 1, &norm), ST_OK);
       const cudaStream_t stream = newStream();
-      for (int times = 0; times < 20; ++times) {
+      for (int times = 0; times < 5; ++times) {
         reinterpret_cast<float*>(gradient)[7] = static_cast<float>(times);
         CHECK_EQUAL(st_sweep(plan, norm, handle(stream)), ST_OK);
         CHECK_EQUAL(st_wait(plan, handle(stream)), ST_OK);
@@ -366,10 +366,13 @@ void theRestIsRefused() {
   cudaGraphExec_t graph = f.capture([&] { refused(f.step(1, f.stream)); }, 0);
   CHECK_EQUAL(cudaGraphExecDestroy(graph), cudaSuccess);
   CHECK_EQUAL(f.step(1, f.stream), ST_OK);
+  CHECK_EQUAL(f.sum(f.stream), ST_OK);
+  CHECK_EQUAL(st_wait(f.plan, handle(f.stream)), ST_OK);
   float value = 0;
   graph = f.capture(
       [&] {
         refused(f.sum(f.stream));
+        CHECK(strstr(st_last_error(), "sums") != nullptr);
         refused(st_plan_read(f.plan, -1, 0, 0, &value, sizeof value, handle(f.stream)));
         refused(st_plan_write(f.plan, -1, 0, 0, &value, sizeof value, handle(f.stream)));
         const int64_t moved = reinterpret_cast<int64_t>(&f.g[1]);
@@ -411,7 +414,7 @@ void besideACapture() {
         const cudaStream_t captured = newStream(flags);
         CHECK_EQUAL(cudaStreamBeginCapture(captured, mode), cudaSuccess);
         const auto life = [] {
-          Fixture f(200, true);
+          Fixture f(90, true);
           CHECK_EQUAL(f.step(1, f.stream), ST_OK);
           CHECK_EQUAL(f.sum(f.stream), ST_OK);
           CHECK_EQUAL(st_wait(f.plan, handle(f.stream)), ST_OK);
@@ -459,8 +462,11 @@ void memoryEnds() {
 
 }  // namespace
 
-int main() {
-  for (const int tensors : {3, 86, 200, 1500}) coefficientsMayChangeAtOnce(tensors);
+// With an argument, without the largest plans: under ThreadSanitizer a block costs milliseconds.
+int main(int count, char**) {
+  const bool all = count == 1;
+  for (const int tensors : {3, 86}) coefficientsMayChangeAtOnce(tensors);
+  if (all) coefficientsMayChangeAtOnce(1500);
   nothingElseIsCalled();
   sumsAreWaitedFor();
   streamsMayBeDestroyed();
@@ -469,8 +475,8 @@ int main() {
   errorsAreMet();
   threadsAtOnce();
   sweepsAreCaptured(3, 2);
-  sweepsAreCaptured(200, 4);
-  sweepsAreCaptured(1500, 6);
+  sweepsAreCaptured(90, 4);
+  if (all) sweepsAreCaptured(1500, 6);
   oneCaptureOfTwoStreams();
   theRestIsRefused();
   sumsBeforeACapture();
