@@ -100,6 +100,7 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
     use.begin();
     try {
       evaluation.checkTraining("the next step");
+      plan.checkNotCaptured();
       if (report.step >= engine.settings.tuneFor() && Succession.whyNotFrozen(this) == null) Succession.freeze(this);
       steps.step(loss, hasLoss, part);
       return report;

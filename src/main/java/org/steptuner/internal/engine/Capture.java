@@ -94,7 +94,7 @@ final class Capture {
 
   /** Whether the stream is being captured. */
   boolean capturing() {
-    return Natives.captureCapturing(plan.handle(), plan.stream()) != 0;
+    return plan.isCaptured();
   }
 
   void step() {

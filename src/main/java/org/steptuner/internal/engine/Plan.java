@@ -242,6 +242,18 @@ public final class Plan implements AutoCloseable {
     this.stream = stream;
   }
 
+  /** Whether the stream is being captured into a CUDA graph. */
+  boolean isCaptured() {
+    return Natives.captureCapturing(handle(), stream) != 0;
+  }
+
+  /** @throws IllegalStateException if the stream is being captured: a graph would make this step, with its numbers, again and again */
+  void checkNotCaptured() {
+    if (!parameters.device().isCpu() && isCaptured())
+      throw new IllegalStateException(
+          "the stream is being captured into a CUDA graph: what depends on the step would stay what it is now; use capturable()");
+  }
+
   /** What moves tensors. */
   Rebinding rebinding() {
     return rebinding;
