@@ -249,7 +249,7 @@ public final class Plan implements AutoCloseable {
 
   /** @throws IllegalStateException if the stream is being captured: a graph would make this step, with its numbers, again and again */
   void checkNotCaptured() {
-    if (!parameters.device().isCpu() && isCaptured())
+    if (!parameters().device().isCpu() && isCaptured())
       throw new IllegalStateException(
           "the stream is being captured into a CUDA graph: what depends on the step would stay what it is now; use capturable()");
   }
