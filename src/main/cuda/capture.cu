@@ -85,19 +85,35 @@ __global__ void __launch_bounds__(COLUMNS, 1) runScalars(const __grid_constant__
   if (threadIdx.x == 0) storeForHost(reinterpret_cast<uint64_t*>(t.arrived), static_cast<uint64_t>(memory.whole->attempts));
 }
 
-using Run = cudaError_t (*)(ScalarsLaunch&, cudaStream_t);
+struct Run {
+  cudaError_t (*launch)(ScalarsLaunch& launch, cudaStream_t stream);
+  cudaError_t (*load)();
+};
+
+template <class M>
+Run runOf() {
+  return {[](ScalarsLaunch& launch, cudaStream_t stream) {
+            void* pointers[] = {&launch};
+            return cudaLaunchKernel(runScalars<M>, dim3(1), dim3(COLUMNS), pointers, 0, stream);
+          },
+          [] {
+            int blocks = 0;
+            return cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, runScalars<M>, COLUMNS, 0);
+          }};
+}
 
 template <class... M>
 std::vector<Run> runsOf(List<M...>) {
-  return {[](ScalarsLaunch& launch, cudaStream_t stream) {
-    void* pointers[] = {&launch};
-    return cudaLaunchKernel(runScalars<M>, dim3(1), dim3(COLUMNS), pointers, 0, stream);
-  }...};
+  return {runOf<M>()...};
+}
+
+const Run& runOf(const Capture& capture) {
+  static const std::vector<Run> runs = runsOf(Machines{});
+  return runs[static_cast<size_t>(capture.scalars)];
 }
 
 // The sums of few segments are added here; those of many have been, by a launch with more blocks.
 cudaError_t launchScalars(const Plan& plan, const Capture& capture, const CudaPlan& tables, int begin, int end, cudaStream_t stream) {
-  static const std::vector<Run> runs = runsOf(Machines{});
   ScalarsLaunch launch = {};
   launch.tables = capture.tables;
   launch.segments = tables.segments;
@@ -108,7 +124,7 @@ cudaError_t launchScalars(const Plan& plan, const Capture& capture, const CudaPl
   const bool collects = begin <= Phase::COLLECT && end > Phase::COLLECT;
   if (adds && settles && capture.tables.secondSums > 0) launch.secondChunkSums = capture.secondChunkSums;
   if (adds && collects && capture.first) launch.firstChunkSums = capture.firstChunkSums;
-  return runs[static_cast<size_t>(capture.scalars)](launch, stream);
+  return runOf(capture).launch(launch, stream);
 }
 
 st_status enqueueCaptured(CudaDevice& on, Plan& plan, const Binding& bound, CudaPlan& tables, Work& work, double* sumRows,
@@ -151,10 +167,16 @@ st_status outsideOfCapture(CudaDevice& on, Plan& plan, void* queue, bool waits, 
 
 }  // namespace
 
-st_status makeReady(void* device, Plan& plan, Capture&, void* queue) {
+st_status makeReady(void* device, Plan& plan, Capture& capture, void* queue) {
   CudaDevice& on = cuda(device);
-  return outsideOfCapture(on, plan, queue, true, "steps cannot be made ready there",
-                          [&](CudaPlan& tables, Work& work) { return upload(on, plan, tables, work); });
+  return outsideOfCapture(on, plan, queue, true, "steps cannot be made ready there", [&](CudaPlan& tables, Work& work) {
+    const st_status status = upload(on, plan, tables, work);
+    if (status != ST_OK) return status;
+    STEPTUNER_CUDA(on.explain, runOf(capture).load());
+    for (const Binding* binding : {capture.first, capture.second})
+      if (binding) STEPTUNER_CUDA(on.explain, loadKernels(on, tables, *binding));
+    return ST_OK;
+  });
 }
 
 st_status send(void* device, Plan& plan, void* to, const void* from, int64_t bytes, void* queue) {

@@ -63,6 +63,9 @@ inline CudaPlan& tablesOf(Plan& plan) {
   return *static_cast<CudaPlan*>(plan.device);
 }
 
+// sweep.cu. Has the kernels of a binding in the device's memory: loading one while a stream is being captured may be refused.
+cudaError_t loadKernels(const CudaDevice& on, const CudaPlan& tables, const Binding& binding);
+
 // tables.cu. Brings the tables on the device up to date, as part of the work; the first time, before it.
 st_status upload(const CudaDevice& on, const Plan& plan, CudaPlan& tables, const Work& work);
 // Sees to it that there is memory for the chunk sums and the coefficients of a binding, and of all others that there are.

@@ -64,6 +64,16 @@ unsigned evenBlocks(int64_t chunks, int64_t most) {
 
 }  // namespace
 
+cudaError_t loadKernels(const CudaDevice& on, const CudaPlan& tables, const Binding& binding) {
+  const Launches& launches = allLaunches()[static_cast<size_t>(binding.kernel)];
+  int blocks = 0;
+  cudaError_t error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, addSegments, COLUMNS, 0);
+  for (int type = 0; type < 2; ++type)
+    if (error == cudaSuccess && tables.listed[type] > 0)
+      error = residentBlocks(on, binding, type, type == 0 ? launches.float32 : launches.float64, blocks);
+  return error;
+}
+
 st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, CudaPlan& tables, Work& work, const Given* given) {
   const size_t segments = plan.segments.size();
   const size_t inMemory = coefficientsInMemory(plan, binding);
