@@ -235,11 +235,9 @@ final class MechanicOptimizer extends TunedOptimizer {
   }
 
   /** What the device has to know. */
-  private final class OnDevice extends DeviceScalars {
-    private boolean references;
-
+  private final class OnDevice extends ReferencedScalars {
     OnDevice() {
-      super("mechanic", first, second);
+      super("mechanic", first, second, reference, report);
     }
 
     @Override
@@ -267,15 +265,13 @@ final class MechanicOptimizer extends TunedOptimizer {
     }
 
     @Override
-    protected void begin() {
-      references = !referenced;
-      if (references) reference.run();
-      referenced = true;
+    boolean referenced() {
+      return referenced;
     }
 
     @Override
-    protected void end() {
-      if (references) referenced = report.step() > 0;
+    void noteReferenced(boolean value) {
+      referenced = value;
     }
   }
 
