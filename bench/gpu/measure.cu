@@ -4,9 +4,11 @@
 // sweep has sums, and computes nothing else. CUDA events around one launch, the second-level cache full of clean lines of something else
 // before each, sweep and twin in turn, medians. Prints one JSON object a line.
 //
-//   measure <device library> [--rounds N] [--float32 SIZE,...] [--bfloat16 SIZE,...] [--kernels PATTERN,...]
+//   measure <device library> [--rounds N] [--float32 SIZE,...] [--bfloat16 SIZE,...] [--kernels PATTERN,...] [--scrub BYTES]
 //
 // A pattern is for "sweep" or "sweep/rule", as the shell's for file names; without any, all kernels. Sizes are numbers of elements.
+// --rounds 0 is for profilers: one launch of each sweep, no twin and no copy, and rows without times. --scrub is
+// how much is read before each measurement; the copy copies four times as much.
 #include "steptuner.h"
 #include <algorithm>
 #include <array>
@@ -22,9 +24,6 @@
 
 namespace {
 
-// More than any second-level cache holds.
-constexpr size_t SCRUB_BYTES = size_t(512) << 20;
-constexpr int64_t COPY_BYTES = int64_t(2) << 30;
 constexpr double COEFFICIENT = 0.5, STATE = 0.25;
 constexpr int TWIN_THREADS = 256;
 constexpr int MOST_READ = 13, MOST_WRITTEN = 10;
@@ -32,6 +31,7 @@ constexpr int64_t MOST_BLOCKS = 1 << 16;
 
 struct Options {
   int rounds = 9;
+  double scrub = 512e6;                                               // bytes: more than any second-level cache holds
   std::vector<double> sizes[2] = {{1e5, 1e6, 1e7, 1e8}, {1e7, 1e8}};  // float32, bfloat16
   std::vector<std::string> patterns = {"*"};
 };
@@ -169,7 +169,8 @@ constexpr std::array<TwinKernel, sizeof...(W)> twinsOf(std::integer_sequence<int
 }
 template <int... R>
 constexpr auto allTwins(std::integer_sequence<int, R...>) {
-  return std::array<std::array<TwinKernel, MOST_WRITTEN + 1>, sizeof...(R)>{twinsOf<R>(std::make_integer_sequence<int, MOST_WRITTEN + 1>())...};
+  return std::array<std::array<TwinKernel, MOST_WRITTEN + 1>, sizeof...(R)>{
+      twinsOf<R>(std::make_integer_sequence<int, MOST_WRITTEN + 1>())...};
 }
 const auto TWINS = allTwins(std::make_integer_sequence<int, MOST_READ>());
 
@@ -182,11 +183,11 @@ int processors() {
 
 class Clock {
  public:
-  Clock() {
+  explicit Clock(double scrub) : count_(std::max<int64_t>(1, int64_t(scrub / sizeof(float4)))) {
     check(cudaEventCreate(&begin_), "cudaEventCreate");
     check(cudaEventCreate(&end_), "cudaEventCreate");
-    if (!scrub_.allocate(SCRUB_BYTES)) check(cudaErrorMemoryAllocation, "scrub");
-    check(cudaMemset(scrub_.memory, 0, SCRUB_BYTES), "cudaMemset");
+    if (!scrub_.allocate(bytes())) check(cudaErrorMemoryAllocation, "scrub");
+    check(cudaMemset(scrub_.memory, 0, bytes()), "cudaMemset");
   }
   ~Clock() {
     cudaEventDestroy(begin_);
@@ -197,9 +198,8 @@ class Clock {
 
   double nanoseconds(const std::function<void()>& work) {
     const float4* from = static_cast<const float4*>(scrub_.memory);
-    int64_t count = int64_t(SCRUB_BYTES / sizeof(float4));
     float* never = static_cast<float*>(scrub_.memory);
-    void* arguments[] = {&from, &count, &never};
+    void* arguments[] = {&from, &count_, &never};
     check(cudaLaunchKernel(readAll, dim3(1024), dim3(256), arguments, 0, nullptr), "readAll");
     check(cudaEventRecord(begin_), "cudaEventRecord");
     work();
@@ -211,7 +211,10 @@ class Clock {
   }
 
  private:
+  size_t bytes() const { return size_t(count_) * sizeof(float4); }
+
   cudaEvent_t begin_, end_;
+  int64_t count_;
   Array scrub_;
 };
 
@@ -273,6 +276,19 @@ bool measure(int64_t device, int32_t kernel, st_type type, int64_t count, int ro
 
   const int64_t bytes = st_binding_bytes(plan, binding);
   const auto sweep = [&] { check(st_sweep(plan, binding, 0), "st_sweep"); };
+  const std::string name = "sweep/" + part[0] + (part[1].empty() ? "" : "/" + part[1]);
+  const auto begin = [&] {
+    printf("{\"benchmark\":\"%s\",\"size\":%lld,\"dtype\":\"%s\",\"device\":\"%s\"", name.c_str(), static_cast<long long>(count),
+           type == ST_FLOAT32 ? "float32" : "bfloat16", st_device_name(device));
+  };
+  if (rounds == 0) {
+    sweep();
+    check(st_wait(plan, 0), "st_wait");
+    st_plan_destroy(plan);
+    begin();
+    printf("}\n");
+    return true;
+  }
   const auto twinOnce = [&] {
     void* arguments[] = {&arrays};
     check(cudaLaunchKernel(kernelOfTwin, dim3(unsigned(blocks)), dim3(TWIN_THREADS), arguments, 0, nullptr), "twin");
@@ -288,35 +304,50 @@ bool measure(int64_t device, int32_t kernel, st_type type, int64_t count, int ro
   }
   check(st_wait(plan, 0), "st_wait");
   st_plan_destroy(plan);
-  const std::string name = "sweep/" + part[0] + (part[1].empty() ? "" : "/" + part[1]);
-  printf(
-      "{\"benchmark\":\"%s\",\"size\":%lld,\"dtype\":\"%s\",\"device\":\"%s\",\"timeNs\":%.0f,\"twinNs\":%.0f,"
-      "\"bytesPerElement\":%.2f,\"gbPerSecond\":%.1f,\"shareOfTwin\":%.4f}\n",
-      name.c_str(), static_cast<long long>(count), type == ST_FLOAT32 ? "float32" : "bfloat16", st_device_name(device), median(times),
-      median(twins), double(bytes) / double(count), double(bytes) / median(times), median(ratios));
+  begin();
+  printf(",\"timeNs\":%.0f,\"twinNs\":%.0f,\"bytesPerElement\":%.2f,\"gbPerSecond\":%.1f,\"shareOfTwin\":%.4f}\n", median(times),
+         median(twins), double(bytes) / double(count), double(bytes) / median(times), median(ratios));
   fflush(stdout);
   return true;
 }
 
 // What the card's memory gives at most.
-void copy(int64_t device, int rounds, Clock& clock) {
+void copy(int64_t device, const Options& options, Clock& clock) {
+  const size_t bytes = size_t(4 * options.scrub);
   Array from, to;
-  if (!from.allocate(size_t(COPY_BYTES)) || !to.allocate(size_t(COPY_BYTES))) return;
+  if (!from.allocate(bytes) || !to.allocate(bytes)) return;
   std::vector<double> times;
-  for (int round = -2; round < rounds; ++round) {
-    const double time = clock.nanoseconds(
-        [&] { check(cudaMemcpyAsync(to.memory, from.memory, size_t(COPY_BYTES), cudaMemcpyDeviceToDevice), "cudaMemcpyAsync"); });
+  for (int round = -2; round < options.rounds; ++round) {
+    const double time =
+        clock.nanoseconds([&] { check(cudaMemcpyAsync(to.memory, from.memory, bytes, cudaMemcpyDeviceToDevice), "cudaMemcpyAsync"); });
     if (round >= 0) times.push_back(time);
   }
   printf("{\"benchmark\":\"copy\",\"size\":%lld,\"dtype\":\"bytes\",\"device\":\"%s\",\"timeNs\":%.0f,\"gbPerSecond\":%.1f}\n",
-         static_cast<long long>(COPY_BYTES), st_device_name(device), median(times), 2.0 * double(COPY_BYTES) / median(times));
+         static_cast<long long>(bytes), st_device_name(device), median(times), 2.0 * double(bytes) / median(times));
 }
 
-bool wanted(const std::string& description, const Options& options) {
-  const std::vector<std::string> part = split(description, '|');
+bool matches(const std::string& pattern, int32_t kernel) {
+  const std::vector<std::string> part = split(st_kernel_describe(kernel), '|');
   const std::string name = part[1].empty() ? part[0] : part[0] + "/" + part[1];
+  return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+}
+
+bool wanted(int32_t kernel, const Options& options) {
   return std::any_of(options.patterns.begin(), options.patterns.end(),
-                     [&](const std::string& pattern) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; });
+                     [&](const std::string& pattern) { return matches(pattern, kernel); });
+}
+
+// How many patterns no kernel has.
+int unmatched(const Options& options) {
+  int count = 0;
+  for (const std::string& pattern : options.patterns) {
+    bool found = false;
+    for (int32_t kernel = 0; kernel < st_kernel_count(); ++kernel) found |= matches(pattern, kernel);
+    if (found) continue;
+    ++count;
+    fprintf(stderr, "no kernel is like %s\n", pattern.c_str());
+  }
+  return count;
 }
 
 std::vector<double> sizesOf(const char* text) {
@@ -330,7 +361,9 @@ bool parse(int count, char** arguments, Options& options) {
   for (int i = 2; i < count; i += 2) {
     const std::string option = arguments[i];
     if (option == "--rounds")
-      options.rounds = std::max(1, atoi(arguments[i + 1]));
+      options.rounds = std::max(0, atoi(arguments[i + 1]));
+    else if (option == "--scrub")
+      options.scrub = atof(arguments[i + 1]);
     else if (option == "--float32")
       options.sizes[0] = sizesOf(arguments[i + 1]);
     else if (option == "--bfloat16")
@@ -348,20 +381,22 @@ bool parse(int count, char** arguments, Options& options) {
 int main(int count, char** arguments) {
   Options options;
   if (!parse(count, arguments, options)) {
-    fprintf(stderr, "usage: measure <device library> [--rounds N] [--float32 SIZE,...] [--bfloat16 SIZE,...] [--kernels PATTERN,...]\n");
+    fprintf(stderr,
+            "usage: measure <device library> [--rounds N] [--float32 SIZE,...] [--bfloat16 SIZE,...] [--kernels PATTERN,...] "
+            "[--scrub BYTES]\n");
     return 2;
   }
   int64_t device = 0;
   check(st_device_open(arguments[1], 0, 0, "", &device), arguments[1]);
   {
-    Clock clock;
-    copy(device, options.rounds, clock);
+    Clock clock(options.scrub);
+    if (options.rounds > 0) copy(device, options, clock);
     for (const st_type type : {ST_FLOAT32, ST_BFLOAT16})
       for (const double size : options.sizes[type == ST_FLOAT32 ? 0 : 1])
         for (int32_t kernel = 0; kernel < st_kernel_count(); ++kernel)
-          if (wanted(st_kernel_describe(kernel), options) && !measure(device, kernel, type, int64_t(size), options.rounds, clock))
+          if (wanted(kernel, options) && !measure(device, kernel, type, int64_t(size), options.rounds, clock))
             fprintf(stderr, "%s: %.0f elements do not fit\n", st_kernel_describe(kernel), size);
   }
   st_device_close(device);
-  return 0;
+  return unmatched(options) == 0 ? 0 : 1;
 }

@@ -4,6 +4,7 @@
 #include "core/failure.h"
 #include "core/owned_plan.h"
 #include "core/registry.h"
+#include "scalars/layout.h"
 #include "scalars/registry.h"
 #include "steptuner.h"
 #include <algorithm>
@@ -12,90 +13,6 @@
 using namespace steptuner;
 
 namespace {
-
-// Hands out pieces of memory whose beginning is not known yet.
-class Layout {
- public:
-  template <class T>
-  int64_t add(int64_t count) {
-    const int64_t begin = (bytes_ + 63) / 64 * 64;
-    bytes_ = begin + count * int64_t(sizeof(T));
-    return begin;
-  }
-  int64_t bytes() const { return bytes_; }
-
- private:
-  int64_t bytes_ = 0;
-};
-
-// Where everything is: first what the host has an image of, then what only the device has; reports are the host's alone.
-struct Places {
-  int64_t whole, firstOf, segmentOf, scopeOf, groupOf, settings, state, ring, image;
-  int64_t scratch, kept, firstRows, secondRows, firstSums, secondSums, firstChunks, secondChunks, all;
-  int64_t arrived, reports, host;
-};
-
-Places layOut(const CaptureTables& t, const MachineInfo& machine, int64_t chunks) {
-  Places at;
-  Layout layout;
-  at.whole = layout.add<CaptureState>(1);
-  at.firstOf = layout.add<int32_t>(t.scopes + 1);
-  at.segmentOf = layout.add<int32_t>(t.segments);
-  at.scopeOf = layout.add<int32_t>(t.segments);
-  at.groupOf = layout.add<int32_t>(t.segments);
-  at.settings = layout.add<double>(machine.settings + t.length);
-  at.state = layout.add<double>(int64_t(t.scopes) * t.stateWidth);
-  at.ring = layout.add<double>(int64_t(t.capacity) * t.rowWidth);
-  at.image = layout.bytes();
-  Layout host = layout;
-  at.scratch = layout.add<double>(int64_t(t.scopes) * t.scratchWidth);
-  at.kept = layout.add<double>(int64_t(t.segments) * machine.kept);
-  at.firstRows = layout.add<double>(int64_t(t.segments) * t.firstCoefficients);
-  at.secondRows = layout.add<double>(int64_t(t.segments) * t.secondCoefficients);
-  at.firstSums = layout.add<double>(int64_t(t.segments) * t.firstSums);
-  at.secondSums = layout.add<double>(int64_t(t.segments) * t.secondSums);
-  at.firstChunks = layout.add<double>(chunks * t.firstSums);
-  at.secondChunks = layout.add<double>(chunks * t.secondSums);
-  at.all = layout.bytes();
-  at.arrived = host.add<int64_t>(1);
-  at.reports = host.add<double>(int64_t(REPORTS) * t.reportWidth);
-  at.host = host.bytes();
-  return at;
-}
-
-template <class T>
-T* at(char* memory, int64_t offset) {
-  return reinterpret_cast<T*>(memory + offset);
-}
-
-void point(Capture& capture, const Places& places) {
-  CaptureTables& t = capture.tables;
-  char* const memory = capture.memory;
-  t.whole = at<CaptureState>(memory, places.whole);
-  t.firstOf = at<int32_t>(memory, places.firstOf);
-  t.segmentOf = at<int32_t>(memory, places.segmentOf);
-  t.scopeOf = at<int32_t>(memory, places.scopeOf);
-  t.groupOf = at<int32_t>(memory, places.groupOf);
-  t.settings = at<double>(memory, places.settings);
-  t.state = at<double>(memory, places.state);
-  t.ring = at<double>(memory, places.ring);
-  t.scratch = at<double>(memory, places.scratch);
-  t.kept = at<double>(memory, places.kept);
-  t.firstRows = at<double>(memory, places.firstRows);
-  t.secondRows = at<double>(memory, places.secondRows);
-  t.firstSumRows = at<double>(memory, places.firstSums);
-  t.secondSumRows = at<double>(memory, places.secondSums);
-  capture.firstChunkSums = at<double>(memory, places.firstChunks);
-  capture.secondChunkSums = at<double>(memory, places.secondChunks);
-  t.arrived = at<int64_t>(capture.image, places.arrived);
-  t.reports = at<double>(capture.image, places.reports);
-}
-
-// The same place in the image as on the device.
-template <class T>
-T* imageOf(const Capture& capture, const T* onDevice) {
-  return reinterpret_cast<T*>(capture.image + (reinterpret_cast<const char*>(onDevice) - capture.memory));
-}
 
 int32_t find(const std::vector<std::string>& names, const std::string& name) {
   const auto found = std::find(names.begin(), names.end(), name);
@@ -130,22 +47,6 @@ bool numbered(const int32_t* numbers, size_t segments, int32_t count) {
   for (size_t s = 0; s < segments; ++s)
     if (numbers[s] < 0 || numbers[s] >= count) return false;
   return true;
-}
-
-void fillTables(Capture& capture, const int32_t* scopeOf, const int32_t* groupOf) {
-  const CaptureTables& t = capture.tables;
-  int32_t* const firstOf = imageOf(capture, t.firstOf);
-  int32_t* const segmentOf = imageOf(capture, t.segmentOf);
-  std::copy_n(scopeOf, t.segments, imageOf(capture, t.scopeOf));
-  std::copy_n(groupOf, t.segments, imageOf(capture, t.groupOf));
-  int32_t next = 0;
-  std::vector<std::vector<int32_t>> byScope(static_cast<size_t>(t.scopes));
-  for (int32_t s = 0; s < t.segments; ++s) byScope[static_cast<size_t>(scopeOf[s])].push_back(s);
-  for (int32_t scope = 0; scope < t.scopes; ++scope) {
-    firstOf[scope] = next;
-    for (const int32_t s : byScope[static_cast<size_t>(scope)]) segmentOf[next++] = s;
-  }
-  firstOf[t.scopes] = next;
 }
 
 Capture* captureOf(int64_t plan) { return planOf(plan)->capture.get(); }

@@ -23,15 +23,28 @@ constexpr unsigned PARAMETER_MASK = operandsAt<K>(PARAMETER);
 template <class K>
 constexpr unsigned UPDATE_MASK = operandsAt<K>(UPDATE);
 
+template <class K, class T>
+constexpr int bytesRead() {
+  int bytes = 0;
+  for (int o = 0; o < OPERANDS<K>; ++o) bytes += (READ_MASK<K> >> o & 1u) ? int(sizeof(T)) : 0;
+  return bytes;
+}
+
 // Rows whose loads are issued together, so that enough of them are under way. More registers than that would be fewer blocks.
 template <class K, class T>
 constexpr int chooseRowsInFlight() {
-  int bytes = 0;
-  for (int o = 0; o < OPERANDS<K>; ++o) bytes += (READ_MASK<K> >> o & 1u) ? int(sizeof(T)) : 0;
+  constexpr int bytes = bytesRead<K, T>();
   return bytes <= 8 || (bytes <= 12 && WRITE_MASK<K> == 0) ? 4 : bytes <= 12 ? 2 : 1;
 }
 template <class K, class T>
 constexpr int ROWS_IN_FLIGHT = chooseRowsInFlight<K, T>();
+
+// Blocks that a multiprocessor must have room for. Sweeps that only sum nearly fit by themselves; others would spill.
+template <class K, class T>
+constexpr int chooseBlocks() {
+  if (sizeof(T) != 4 || WRITE_MASK<K> != 0 || COEFFICIENTS<K> != 0) return 1;
+  return bytesRead<K, T>() <= 8 && SUMS<K> <= 3 ? 4 : 3;
+}
 
 // Of 12 operands in float64 or more, four elements at a time do not fit into the registers.
 template <class K, class T>
@@ -277,7 +290,7 @@ __device__ __forceinline__ Tensor tensorOf(const Arguments& a, const Work& work)
 }
 
 template <class K, class T>
-__global__ void __launch_bounds__(THREADS, 1) sweepChunks(const __grid_constant__ Arguments a) {
+__global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(const __grid_constant__ Arguments a) {
   // Sums whose lanes are in shared memory at a time: twice as many fit into what every GPU gives to a block.
   constexpr int ROOM = 40960 / 2 / (STRIPS * LANES * int(sizeof(T)));
   constexpr int BATCH = SUMS<K> < ROOM ? SUMS<K> : ROOM;

@@ -8,7 +8,9 @@
 #include <map>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -19,10 +21,23 @@ using steptuner::bytesOf;
 using steptuner::computeType;
 using steptuner::TYPES;
 
-constexpr int64_t COUNTS[] = {1, 6, 0, 515, 4097, 9001};
-constexpr int TENSORS = 6;
+// Tensors of what sizes, and in which segment each is; segments are counted from 0 and do not interleave. A shape outlives its runs.
+struct Shape {
+  std::vector<int64_t> counts;
+  std::vector<int32_t> segments;
+
+  int tensors() const { return static_cast<int>(counts.size()); }
+  int segmentCount() const { return segments.back() + 1; }
+  void add(int64_t count, int32_t segment) {
+    counts.push_back(count);
+    segments.push_back(segment);
+  }
+};
+
 // Two tensors a segment.
-constexpr int SEGMENTS = 3;
+constexpr int TENSORS = 6;
+inline const Shape MIXED = {{1, 6, 0, 515, 4097, 9001}, {0, 0, 1, 1, 2, 2}};
+
 constexpr int64_t GUARD = 64;
 constexpr unsigned char GUARD_BYTE = 0xA5;
 
@@ -66,31 +81,38 @@ inline void put(char* array, int32_t type, int64_t i, Random& random, Values val
   if (isfinite(number) && !isfinite(steptuner::load<double>(array, type, i))) steptuner::store<double>(array, type, i, plain);
 }
 
-// Memory of all tensors, each at an odd number of elements from an aligned address, with guard bytes around.
+// Memory of all tensors, with guard bytes around. Every other tensor begins one, two or three elements from an aligned address; how many
+// depends on the seed, and so parameters, gradients and updates are not aligned alike.
 struct Arena {
   std::vector<char> memory;
   std::vector<int64_t> offset;
+  const Shape& shape;
   int32_t type;
 
-  Arena(int32_t elementType, uint64_t seed, Values values) : type(elementType) {
+  Arena(int32_t elementType, uint64_t seed, Values values, const Shape& of) : shape(of), type(elementType) {
     int64_t at = 0;
-    for (int t = 0; t < TENSORS; ++t) {
-      at = (at + GUARD + 63) / 64 * 64 + (t % 2) * bytesOf(type);
+    for (int t = 0; t < shape.tensors(); ++t) {
+      const int shift = t % 2 ? 1 + static_cast<int>((static_cast<uint64_t>(t) / 2 + seed) % 3) : 0;
+      at = (at + GUARD + 63) / 64 * 64 + shift * bytesOf(type);
       offset.push_back(at);
-      at += COUNTS[t] * bytesOf(type);
+      at += bytes(t);
     }
     memory.assign(static_cast<size_t>(at + GUARD + 64), static_cast<char>(GUARD_BYTE));
     Random random(seed);
-    for (int t = 0; t < TENSORS; ++t)
-      for (int64_t i = 0; i < COUNTS[t]; ++i) put(base() + offset[static_cast<size_t>(t)], type, i, random, values, random.next());
+    for (int t = 0; t < shape.tensors(); ++t)
+      for (int64_t i = 0; i < shape.counts[static_cast<size_t>(t)]; ++i)
+        put(base() + offset[static_cast<size_t>(t)], type, i, random, values, random.next());
   }
-  Arena(const Arena& other) : memory(other.memory.size(), static_cast<char>(GUARD_BYTE)), offset(other.offset), type(other.type) {
-    for (int t = 0; t < TENSORS; ++t) {
+  Arena(const Arena& other)
+      : memory(other.memory.size(), static_cast<char>(GUARD_BYTE)), offset(other.offset), shape(other.shape), type(other.type) {
+    for (int t = 0; t < shape.tensors(); ++t) {
       const char* const from = other.base() + offset[static_cast<size_t>(t)];
-      std::copy(from, from + COUNTS[t] * bytesOf(type), base() + offset[static_cast<size_t>(t)]);
+      std::copy(from, from + bytes(t), base() + offset[static_cast<size_t>(t)]);
     }
   }
   Arena& operator=(const Arena&) = delete;
+
+  int64_t bytes(int t) const { return shape.counts[static_cast<size_t>(t)] * bytesOf(type); }
 
   char* base() { return aligned(memory.data()); }
   const char* base() const { return aligned(const_cast<char*>(memory.data())); }
@@ -98,11 +120,11 @@ struct Arena {
 
   bool guardsIntact() {
     const char* from = base();
-    for (int t = 0; t <= TENSORS; ++t) {
-      const char* const until = t < TENSORS ? base() + offset[static_cast<size_t>(t)] : memory.data() + memory.size();
+    for (int t = 0; t <= shape.tensors(); ++t) {
+      const char* const until = t < shape.tensors() ? base() + offset[static_cast<size_t>(t)] : memory.data() + memory.size();
       for (; from < until; ++from)
         if (static_cast<unsigned char>(*from) != GUARD_BYTE) return false;
-      if (t < TENSORS) from += COUNTS[t] * bytesOf(type);
+      if (t < shape.tensors()) from += bytes(t);
     }
     return true;
   }
@@ -139,27 +161,55 @@ inline void sweepAndWait(int64_t plan, int32_t binding) {
   require(st_wait(plan, 0), "st_wait");
 }
 
+// Whether both have the same bits, where every NaN counts as every other one: which of its many bit patterns comes out is the hardware's
+// affair.
+inline bool same(const char* one, const char* other, int32_t type, size_t bytes) {
+  if (bytes == 0 || memcmp(one, other, bytes) == 0) return true;
+  const size_t width = static_cast<size_t>(bytesOf(type));
+  for (size_t i = 0; i < bytes / width; ++i)
+    if (memcmp(one + i * width, other + i * width, width) != 0 && !(isnan(steptuner::load<double>(one, type, static_cast<int64_t>(i))) &&
+                                                                    isnan(steptuner::load<double>(other, type, static_cast<int64_t>(i)))))
+      return false;
+  return true;
+}
+
+inline bool sameSums(const Result& one, const Result& other) {
+  return one.sums.size() == other.sums.size() &&
+         (one.sums.empty() || same(reinterpret_cast<const char*>(one.sums.data()), reinterpret_cast<const char*>(other.sums.data()),
+                                   steptuner::FLOAT64, one.sums.size() * sizeof(double)));
+}
+
+inline bool sameMemory(const Result& one, const Result& other) {
+  if (one.memory.size() != other.memory.size()) return false;
+  for (size_t m = 0; m < one.memory.size(); ++m)
+    if (one.memory[m].size() != other.memory[m].size() ||
+        !same(one.memory[m].data(), other.memory[m].data(), one.types[m], one.memory[m].size()))
+      return false;
+  return true;
+}
+
 // How run() sweeps; a test may put something around it.
 inline void (*sweepOnce)(int64_t plan, int32_t binding) = sweepAndWait;
 
 // The same contents are wanted for every kernel and device: they are made once.
-inline const Arena& contents(int32_t type, uint64_t seed, Values values) {
-  static std::map<std::pair<std::pair<int32_t, uint64_t>, Values>, Arena> made;
-  const auto key = std::make_pair(std::make_pair(type, seed), values);
+inline const Arena& contents(int32_t type, uint64_t seed, Values values, const Shape& shape) {
+  static std::map<std::tuple<int32_t, uint64_t, Values, const Shape*>, Arena> made;
+  const auto key = std::make_tuple(type, seed, values, &shape);
   auto found = made.find(key);
-  if (found == made.end()) found = made.emplace(key, Arena(type, seed, values)).first;
+  if (found == made.end()) found = made.emplace(key, Arena(type, seed, values, shape)).first;
   return found->second;
 }
 
 // Squares must not be negative; which slots those are, the test does not know.
-inline const std::vector<char>& slotContents(int32_t type, int slot, int tensor, Values values) {
-  static std::map<std::pair<std::pair<int32_t, int>, std::pair<int, Values>>, std::vector<char>> made;
-  const auto key = std::make_pair(std::make_pair(type, slot), std::make_pair(tensor, values));
+inline const std::vector<char>& slotContents(int32_t type, int slot, int tensor, Values values, const Shape& shape) {
+  static std::map<std::tuple<int32_t, int, int, Values, const Shape*>, std::vector<char>> made;
+  const auto key = std::make_tuple(type, slot, tensor, values, &shape);
   auto found = made.find(key);
   if (found == made.end()) {
-    std::vector<char> bytes(static_cast<size_t>(COUNTS[tensor] * bytesOf(type)) + 8);
+    const int64_t count = shape.counts[static_cast<size_t>(tensor)];
+    std::vector<char> bytes(static_cast<size_t>(count * bytesOf(type)) + 8);
     Random random(static_cast<uint64_t>(99 + 1000 * slot + tensor));
-    for (int64_t i = 0; i < COUNTS[tensor]; ++i) put(bytes.data(), type, i, random, values, random.next() * 0.5 + 0.5);
+    for (int64_t i = 0; i < count; ++i) put(bytes.data(), type, i, random, values, random.next() * 0.5 + 0.5);
     found = made.emplace(key, bytes).first;
   }
   return found->second;
@@ -180,43 +230,43 @@ enum Follower { NONE, FOLLOWS, SWEEP_OF_ITS_OWN };
 
 // Two sweeps of a kernel, the second one the other way. `present` is what st_plan_set_present takes; null for all tensors.
 inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t gradientType, Values values = PLAIN,
-                  Follower follower = NONE, const int32_t* present = nullptr) {
+                  Follower follower = NONE, const int32_t* present = nullptr, const Shape& shape = MIXED) {
   const std::vector<std::string> parts = split(st_kernel_describe(kernel), '|');
   const int operands = static_cast<int>(split(parts[2], ',').size());
   const int coefficients = static_cast<int>(split(parts[3], ',').size());
   const int sums = parts.size() > 4 ? static_cast<int>(split(parts[4], ',').size()) : 0;
   const int32_t stateType = computeType(parameterType);
-  Arena parameters = contents(parameterType, 1, values), gradients = contents(gradientType, 2, values),
-        updates = contents(stateType, 3, values);
-  int64_t p[TENSORS], g[TENSORS], u[TENSORS];
-  int32_t pt[TENSORS], gt[TENSORS], segment[TENSORS];
-  for (int t = 0; t < TENSORS; ++t) {
-    p[t] = parameters.address(t);
-    g[t] = gradients.address(t);
-    u[t] = updates.address(t);
-    pt[t] = parameterType;
-    gt[t] = gradientType;
-    segment[t] = t * SEGMENTS / TENSORS;
+  Arena parameters = contents(parameterType, 1, values, shape), gradients = contents(gradientType, 2, values, shape),
+        updates = contents(stateType, 3, values, shape);
+  const int tensors = shape.tensors(), segments = shape.segmentCount();
+  std::vector<int64_t> p, g, u;
+  for (int t = 0; t < tensors; ++t) {
+    p.push_back(parameters.address(t));
+    g.push_back(gradients.address(t));
+    u.push_back(updates.address(t));
   }
+  const std::vector<int32_t> pt(shape.counts.size(), parameterType), gt(shape.counts.size(), gradientType);
   int64_t plan = 0;
   const int slotCount = follower == NONE ? operands : operands + 1;
-  require(st_plan_create(device, TENSORS, p, pt, g, gt, u, COUNTS, segment, slotCount, 0, &plan), "st_plan_create");
+  require(st_plan_create(device, tensors, p.data(), pt.data(), g.data(), gt.data(), u.data(), shape.counts.data(), shape.segments.data(),
+                         slotCount, 0, &plan),
+          "st_plan_create");
   for (int slot = 0; slot < slotCount; ++slot)
-    for (int t = 0; t < TENSORS; ++t)
-      require(st_plan_write(plan, slot, t, 0, slotContents(stateType, slot, t, values).data(), st_plan_bytes(plan, slot, t), 0),
+    for (int t = 0; t < tensors; ++t)
+      require(st_plan_write(plan, slot, t, 0, slotContents(stateType, slot, t, values, shape).data(), st_plan_bytes(plan, slot, t), 0),
               "st_plan_write");
   std::vector<int32_t> slots(static_cast<size_t>(operands));
   for (int o = 0; o < operands; ++o) slots[static_cast<size_t>(o)] = o;
   int32_t binding = 0;
   require(st_plan_bind(plan, kernel, slots.data(), operands, &binding), "st_plan_bind");
   double* const row = reinterpret_cast<double*>(st_binding_coefficients(plan, binding));
-  for (int s = 0; s < SEGMENTS; ++s)
+  for (int s = 0; s < segments; ++s)
     for (int i = 0; i < coefficients; ++i) row[s * coefficients + i] = coefficient(s, i, values);
   int32_t average = 0;
   if (follower != NONE) {
     const int32_t averageSlots[] = {-1, operands};
     require(st_plan_bind(plan, st_kernel_find("exponential_average", ""), averageSlots, 2, &average), "st_plan_bind");
-    for (int s = 0; s < SEGMENTS; ++s) reinterpret_cast<double*>(st_binding_coefficients(plan, average))[s] = 0.1 + 0.3 * s;
+    for (int s = 0; s < segments; ++s) reinterpret_cast<double*>(st_binding_coefficients(plan, average))[s] = 0.1 + 0.3 * s;
   }
   if (present) require(st_plan_set_present(plan, present), "st_plan_set_present");
   for (int times = 0; times < 2; ++times) {
@@ -229,26 +279,27 @@ inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t
   }
   Result result;
   const double* const sumRow = reinterpret_cast<const double*>(st_binding_sums(plan, binding));
-  result.sums.assign(sumRow, sumRow + SEGMENTS * sums);
+  result.sums.assign(sumRow, sumRow + segments * sums);
   CHECK(parameters.guardsIntact() && gradients.guardsIntact() && updates.guardsIntact());
   for (int slot = 0; slot < slotCount; ++slot)
-    for (int t = 0; t < TENSORS; ++t) {
+    for (int t = 0; t < tensors; ++t) {
       std::vector<char> bytes(static_cast<size_t>(st_plan_bytes(plan, slot, t)));
       require(st_plan_read(plan, slot, t, 0, bytes.data(), static_cast<int64_t>(bytes.size()), 0), "st_plan_read");
       result.memory.push_back(bytes);
       result.types.push_back(stateType);
     }
   for (Arena* arena : {&parameters, &gradients, &updates})
-    for (int t = 0; t < TENSORS; ++t) {
+    for (int t = 0; t < tensors; ++t) {
       const char* const begin = arena->base() + arena->offset[static_cast<size_t>(t)];
-      result.memory.emplace_back(begin, begin + COUNTS[t] * bytesOf(arena->type));
+      result.memory.emplace_back(begin, begin + arena->bytes(t));
       result.types.push_back(arena->type);
     }
   st_plan_destroy(plan);
   return result;
 }
 
-// The instruction sets that this library and processor have (the others say why not), each with threads of its own; for memory beyond the caches, or not.
+// The instruction sets that this library and processor have (the others say why not), each with threads of its own; for memory beyond the
+// caches, or not.
 inline std::vector<int64_t> openAll(int32_t threads, bool beyondCaches) {
   std::vector<int64_t> devices;
   if (beyondCaches) setenv("STEPTUNER_CACHE_BYTES", "0", 1);

@@ -176,7 +176,7 @@ final class DAdaptationOptimizer extends DAdaptationSweep {
   /** What the device has to know. */
   private final class OnDevice extends ReferencedScalars {
     OnDevice() {
-      super("dadaptation_" + form.kernel, guard.sweep(), sweep, reference, report);
+      super("dadaptation_" + form.kernel, guard.sweep(), sweep, plan, reference, report);
     }
 
     @Override

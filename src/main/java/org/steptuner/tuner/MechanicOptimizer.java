@@ -237,7 +237,17 @@ final class MechanicOptimizer extends TunedOptimizer {
   /** What the device has to know. */
   private final class OnDevice extends ReferencedScalars {
     OnDevice() {
-      super("mechanic", first, second, reference, report);
+      super("mechanic", first, second, plan, reference, report);
+    }
+
+    @Override
+    boolean referenced() {
+      return referenced;
+    }
+
+    @Override
+    void noteReferenced(boolean value) {
+      referenced = value;
     }
 
     @Override
@@ -262,16 +272,6 @@ final class MechanicOptimizer extends TunedOptimizer {
     protected void row(int segment, Coefficients to) {
       final int group = plan.group(segment);
       to.put("rate", rate(group)).put("decay", rule(group).decoupledDecay() * decayFactor());
-    }
-
-    @Override
-    boolean referenced() {
-      return referenced;
-    }
-
-    @Override
-    void noteReferenced(boolean value) {
-      referenced = value;
     }
   }
 

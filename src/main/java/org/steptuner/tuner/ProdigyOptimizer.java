@@ -213,7 +213,7 @@ final class ProdigyOptimizer extends TunedOptimizer {
   /** What the device has to know. */
   private final class OnDevice extends ReferencedScalars {
     OnDevice() {
-      super("prodigy", observe, apply, reference, report);
+      super("prodigy", observe, apply, plan, reference, report);
     }
 
     @Override

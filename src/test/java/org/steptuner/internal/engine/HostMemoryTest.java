@@ -6,10 +6,17 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.steptuner.Refusal.assertRefused;
 
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.steptuner.DeviceException;
+import org.steptuner.internal.NativeLibrary;
 
 class HostMemoryTest {
+  @BeforeAll
+  static void load() {
+    NativeLibrary.load();
+  }
+
   @Test
   void holdsWhatIsPutThere() {
     try (HostMemory memory = new HostMemory(1000)) {

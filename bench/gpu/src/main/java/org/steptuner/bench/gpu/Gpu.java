@@ -13,10 +13,13 @@ import org.steptuner.Device;
 interface Gpu {
   Device device();
 
-  /** A block with the values given. */
-  Pointer allocate(FloatPointer values);
+  /** A block of so many numbers: the values given, again and again. */
+  Pointer allocate(FloatPointer values, long count);
 
   void free(Pointer memory);
+
+  /** Returns when all work of {@link #stream} is done. */
+  void await();
 
   /** Nanoseconds from the beginning of the work, which is enqueued, to its end on the device. */
   double time(Runnable work);
@@ -42,11 +45,13 @@ interface Gpu {
     }
 
     @Override
-    public Pointer allocate(FloatPointer values) {
-      final long bytes = Math.max(1, values.limit()) * Float.BYTES;
+    public Pointer allocate(FloatPointer values, long count) {
       final Pointer memory = new Pointer();
-      check(cudart.cudaMalloc(memory, bytes));
-      check(cudart.cudaMemcpy(memory, values, values.limit() * Float.BYTES, cudart.cudaMemcpyHostToDevice));
+      check(cudart.cudaMalloc(memory, count * Float.BYTES));
+      for (long at = 0; at < count; at += values.limit()) {
+        final long bytes = Math.min(values.limit(), count - at) * Float.BYTES;
+        check(cudart.cudaMemcpy(new Pointer(memory).position(at * Float.BYTES), values, bytes, cudart.cudaMemcpyHostToDevice));
+      }
       return memory;
     }
 
@@ -56,8 +61,13 @@ interface Gpu {
     }
 
     @Override
-    public double time(Runnable work) {
+    public void await() {
       check(cudart.cudaStreamSynchronize(stream));
+    }
+
+    @Override
+    public double time(Runnable work) {
+      await();
       check(cudart.cudaEventRecord(begin, stream));
       work.run();
       check(cudart.cudaEventRecord(end, stream));
@@ -75,9 +85,10 @@ interface Gpu {
   /** Host memory and the host's clock. */
   record Host(Device device) implements Gpu {
     @Override
-    public Pointer allocate(FloatPointer values) {
-      final FloatPointer memory = new FloatPointer(Math.max(1, values.limit()));
-      Pointer.memcpy(memory, values, values.limit() * Float.BYTES);
+    public Pointer allocate(FloatPointer values, long count) {
+      final FloatPointer memory = new FloatPointer(count);
+      for (long at = 0; at < count; at += values.limit())
+        Pointer.memcpy(memory.getPointer(at), values, Math.min(values.limit(), count - at) * Float.BYTES);
       return memory;
     }
 
@@ -85,6 +96,9 @@ interface Gpu {
     public void free(Pointer memory) {
       memory.close();
     }
+
+    @Override
+    public void await() {}
 
     @Override
     public double time(Runnable work) {

@@ -8,7 +8,9 @@ import java.util.concurrent.TimeUnit;
 import org.bytedeco.javacpp.Pointer;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Level;
 import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OperationsPerInvocation;
 import org.openjdk.jmh.annotations.OutputTimeUnit;
 import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.annotations.Scope;
@@ -28,6 +30,9 @@ import org.steptuner.Optimizer;
  * What a step over one tensor of 1,000 elements costs its caller: Java, launches, and for tuners that need their sums the way to the
  * device and back. Prints one JSON object a line.
  *
+ * <p>After 100 steps the device is waited for, and that is not counted: were its queue full, a launch would wait for it, and this would
+ * measure the device. What the device needs for a step in the long run is among the steps of {@link Steps}.
+ *
  * <p>{@code HostTime LIBRARY SECONDS [dry]}
  */
 @State(Scope.Thread)
@@ -35,6 +40,7 @@ import org.steptuner.Optimizer;
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
 public class HostTime {
   private static final int LENGTH = 1_000;
+  private static final int STEPS = 100;
 
   @Param({"AdamW", "AdamW, guarded", "Lion", "Mechanic over AdamW", "Mechanic over Lion", "MetaOptimize, AdamW and Adam"})
   public String tuner;
@@ -45,18 +51,25 @@ public class HostTime {
   @Param("false")
   public boolean dry;
 
+  private Gpu gpu;
   private Optimizer optimizer;
 
   @Setup
   public void build() {
-    final Gpu gpu = Gpu.of(Path.of(library), dry);
+    gpu = Gpu.of(Path.of(library), dry);
     final Pointer parameters = Tuners.random(gpu, LENGTH, 2);
     optimizer = Tuners.build(tuner, gpu, parameters, Tuners.random(gpu, LENGTH, 1), 1, LENGTH);
   }
 
+  @Setup(Level.Invocation)
+  public void await() {
+    gpu.await();
+  }
+
   @Benchmark
+  @OperationsPerInvocation(STEPS)
   public void step() {
-    optimizer.step();
+    for (int i = 0; i < STEPS; ++i) optimizer.step();
   }
 
   @TearDown

@@ -21,6 +21,9 @@ public final class Steps {
   private static final int MANY_LENGTH = 1_000;
   private static final int ROUNDS = 11;
   private static final double SAMPLE_NANOS = 20e6;
+  // Where a single step takes longer than a sample, fewer rounds are made.
+  private static final int LEAST_ROUNDS = 3;
+  private static final double MOST_NANOS = 250e6;
 
   private Steps() {}
 
@@ -46,14 +49,17 @@ public final class Steps {
       optimizer.step();
       times.put(name, new ArrayList<>());
     });
-    for (int round = 0; round < ROUNDS; ++round)
+    for (int round = 0; round < ROUNDS; ++round) {
+      final int made = round;
       contenders.forEach((name, optimizer) -> {
+        if (made >= LEAST_ROUNDS && made * Math.max(SAMPLE_NANOS, times.get(name).get(0)) > MOST_NANOS) return;
         final double once = gpu.time(optimizer::step);
         final int repetitions = (int) Math.max(1, Math.min(1000, SAMPLE_NANOS / once));
         times.get(name).add(gpu.time(() -> {
           for (int i = 0; i < repetitions; ++i) optimizer.step();
         }) / repetitions);
       });
+    }
     contenders.forEach((name, optimizer) -> {
       final double[] sorted = times.get(name).stream().mapToDouble(Double::doubleValue).sorted().toArray();
       final double time = sorted[sorted.length / 2];

@@ -51,13 +51,11 @@ final class Tuners {
   }
 
   static Pointer random(Gpu gpu, long count, long seed) {
-    try (FloatPointer values = new FloatPointer(count)) {
-      final Random random = new Random(seed);
-      final float[] some = new float[(int) Math.min(count, VALUES)];
-      for (int i = 0; i < some.length; ++i) some[i] = (float) (random.nextGaussian() * 0.01);
-      for (long at = 0; at < count; at += some.length)
-        values.getPointer(at).put(some, 0, (int) Math.min(some.length, count - at));
-      return gpu.allocate(values);
+    final Random random = new Random(seed);
+    final float[] some = new float[(int) Math.min(count, VALUES)];
+    for (int i = 0; i < some.length; ++i) some[i] = (float) (random.nextGaussian() * 0.01);
+    try (FloatPointer values = new FloatPointer(some)) {
+      return gpu.allocate(values, count);
     }
   }
 }
