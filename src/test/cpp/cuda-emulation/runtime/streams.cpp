@@ -255,6 +255,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamGetId(cudaStream_t stream, unsigned long long* id) {
   return api("cudaStreamGetId", [&] {
     return with(stream, [&](Stream& s) {
+      if (s.captured.capture) return cudaErrorStreamCaptureUnsupported;  // seen with CUDA 13.0
       *id = s.id;
       return cudaSuccess;
     });

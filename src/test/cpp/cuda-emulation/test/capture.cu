@@ -102,6 +102,8 @@ void runsWhenLaunched() {
 void eventsBringStreamsIn() {
   Fixture f;
   f.begin();
+  unsigned long long id = 0;
+  CHECK_EQUAL(cudaStreamGetId(f.stream, &id), cudaErrorStreamCaptureUnsupported);
   CHECK_EQUAL(launch(add, {1, 1, 0, f.stream}, f.values, 1), cudaSuccess);
   CHECK_EQUAL(cudaEventRecord(f.event, f.stream), cudaSuccess);
   CHECK_EQUAL(cudaStreamWaitEvent(f.other, f.event), cudaSuccess);
