@@ -384,7 +384,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS<K, T>) sweepChunks(const __gri
     }
     if (more) nextTensor = tensorOf(a, next);
 
-    if constexpr (SUMS<K> > 0) {
+    if constexpr (SUMS < K >> 0) {
       const int lines = min((chunk.count + rows.count * LANES - 1) / (rows.count * LANES), STRIPS);
 #pragma unroll
       for (int begin = 0; begin < SUMS<K>; begin += BATCH) {
@@ -433,7 +433,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS<K, T>) sweepChunks(const __gri
     }
   }
 
-  if constexpr (SUMS<K> > 0) {
+  if constexpr (SUMS < K >> 0) {
     if (a.finish) {
       __shared__ bool last;
       if (isLastBlock(a.ticket, last)) {
