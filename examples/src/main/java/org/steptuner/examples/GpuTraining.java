@@ -1,44 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.examples;
 
-import java.util.Random;
-import org.bytedeco.cuda.cublas.cublasContext;
-import org.bytedeco.cuda.cudart.CUstream_st;
-import org.bytedeco.cuda.global.cublas;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.BrokenBarrierException;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.Consumer;
+import org.bytedeco.cuda.cudart.CUgraphExec_st;
+import org.bytedeco.cuda.cudart.CUgraph_st;
 import org.bytedeco.cuda.global.cudart;
-import org.bytedeco.javacpp.FloatPointer;
-import org.bytedeco.javacpp.Pointer;
+import org.steptuner.CapturableSteps;
+import org.steptuner.CaptureOptions;
 import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.DeviceException;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
+import org.steptuner.StepReport;
+import org.steptuner.SumReducer;
 import org.steptuner.rule.AdamW;
 import org.steptuner.tuner.Mechanic;
 
 /**
- * Least squares on a GPU, {@code |A w - b|^2 / (2 n)}: memory, a stream and matrix products through bytedeco's CUDA presets, steps by
- * Mechanic over AdamW on the same stream. Needs a GPU and the jar of the library with classifier {@code linux-x86_64-gpu}.
+ * Trains by Mechanic over AdamW on a GPU, in four ways: {@code GpuTraining [ordinary|captured|bfloat16|sharded]...}, all of them without
+ * arguments. Needs a GPU, the jar of the library with classifier {@code linux-x86_64-gpu}, and for the matrix products cuBLAS 13. Says what
+ * is missing.
+ *
+ * <ul>
+ *   <li>ordinary: the trainer's work and the steps are enqueued on one stream.
+ *   <li>captured: both are captured into a CUDA graph once, which is then launched for every step. The weights get the same bits.
+ *   <li>bfloat16: weights and gradients have 16 bits, the state 32. Changes that are less than a weight's last bit are lost.
+ *   <li>sharded: two optimizers have half of the weights each, as two processes would, and agree on one scale.
+ * </ul>
  */
-public final class GpuTraining implements AutoCloseable {
-  private static final int ROWS = 4096;
-  private static final int COLUMNS = 256;
+public final class GpuTraining {
   private static final int STEPS = 300;
+  private static final int SHOWN = 100;
+  private static final int SHARDS = 2;
 
-  private final CUstream_st stream = new CUstream_st();
-  private final cublasContext blas = new cublasContext();
-  private final FloatPointer one = new FloatPointer(1f);
-  private final FloatPointer minusOne = new FloatPointer(-1f);
-  private final FloatPointer zero = new FloatPointer(0f);
-  private final FloatPointer share = new FloatPointer(1f / ROWS);
-  private final FloatPointer norm = new FloatPointer(1L);
-  private final FloatPointer matrix = device(ROWS * COLUMNS);
-  private final FloatPointer wanted = device(ROWS);
-  private final FloatPointer residual = device(ROWS);
-  private final FloatPointer weights = device(COLUMNS);
-  private final FloatPointer gradients = device(COLUMNS);
+  private static final Map<String, Consumer<Device>> WAYS = new LinkedHashMap<>();
 
-  public static void main(String[] args) {
+  static {
+    WAYS.put("ordinary", GpuTraining::ordinary);
+    WAYS.put("captured", GpuTraining::captured);
+    WAYS.put("bfloat16", GpuTraining::bfloat16);
+    WAYS.put("sharded", GpuTraining::sharded);
+  }
+
+  private GpuTraining() {}
+
+  public static void main(String[] arguments) {
+    final List<String> chosen = arguments.length == 0 ? List.copyOf(WAYS.keySet()) : List.of(arguments);
+    for (String way : chosen)
+      if (!WAYS.containsKey(way)) throw new IllegalArgumentException("no way of training '" + way + "' among " + WAYS.keySet());
     final Device device;
     try {
       device = Device.cuda(0);
@@ -46,80 +69,137 @@ public final class GpuTraining implements AutoCloseable {
       System.out.println("This example needs a GPU: " + e.getMessage());
       return;
     }
-    try (GpuTraining training = new GpuTraining()) {
-      training.train(device);
-    }
-  }
-
-  private GpuTraining() {
-    cuda(cudart.cudaStreamCreate(stream));
-    blas(cublas.cublasCreate_v2(blas));
-    blas(cublas.cublasSetStream_v2(blas, stream));
-    final Random random = new Random(1);
-    final float[] truth = values(random, COLUMNS);
-    final float[] a = values(random, ROWS * COLUMNS); // by columns
-    final float[] b = new float[ROWS];
-    for (int j = 0; j < COLUMNS; ++j) for (int i = 0; i < ROWS; ++i) b[i] += a[j * ROWS + i] * truth[j];
-    upload(matrix, a);
-    upload(wanted, b);
-    upload(weights, new float[COLUMNS]);
-  }
-
-  /** Trains, and prints the loss and the effective rate. */
-  private void train(Device device) {
-    final ParameterSet parameters =
-        ParameterSet.on(device).add("weights", weights, gradients, COLUMNS, DataType.FLOAT32).build();
-    try (Optimizer optimizer = Mechanic.tuning(AdamW.defaults().weightDecay(0)).stream(stream).build(parameters)) {
-      for (int step = 1; step <= STEPS; ++step) {
-        computeGradients();
-        final double rate = optimizer.step().effectiveRate(); // on the stream, after what computes the gradients
-        if (step % 50 == 0) System.out.printf("step %d  loss %.6f  rate %.2e%n", step, loss(), rate);
+    for (String way : chosen) {
+      System.out.println(way);
+      try {
+        WAYS.get(way).accept(device);
+      } catch (LinkageError e) {
+        System.out.println("  left out: a native library of CUDA or cuBLAS 13 is missing (" + e.getMessage() + ")");
       }
     }
   }
 
-  private void computeGradients() {
-    cuda(cudart.cudaMemcpyAsync(residual, wanted, ROWS * (long) Float.BYTES, cudart.cudaMemcpyDeviceToDevice, stream));
-    blas(cublas.cublasSgemv_v2(blas, cublas.CUBLAS_OP_N, ROWS, COLUMNS, one, matrix, ROWS, weights, 1, minusOne, residual, 1));
-    blas(cublas.cublasSgemv_v2(blas, cublas.CUBLAS_OP_T, ROWS, COLUMNS, share, matrix, ROWS, residual, 1, zero, gradients, 1));
+  private static void ordinary(Device device) {
+    trainOrdinarily(device, DataType.FLOAT32);
   }
 
-  /** Of the weights before the last step. */
-  private double loss() {
-    blas(cublas.cublasSnrm2_v2(blas, ROWS, residual, 1, norm));
-    return (double) norm.get() * norm.get() / (2 * ROWS);
+  private static void bfloat16(Device device) {
+    trainOrdinarily(device, DataType.BFLOAT16);
   }
 
-  private static float[] values(Random random, int count) {
-    final float[] values = new float[count];
-    for (int i = 0; i < count; ++i) values[i] = (float) random.nextGaussian();
-    return values;
-  }
-
-  private static FloatPointer device(int count) {
-    final FloatPointer memory = new FloatPointer();
-    cuda(cudart.cudaMalloc(memory, count * (long) Float.BYTES));
-    return memory;
-  }
-
-  private static void upload(FloatPointer to, float[] values) {
-    try (FloatPointer from = new FloatPointer(values)) {
-      cuda(cudart.cudaMemcpy(to, from, values.length * (long) Float.BYTES, cudart.cudaMemcpyHostToDevice));
+  private static float[] trainOrdinarily(Device device, DataType type) {
+    try (GpuLeastSquares problem = new GpuLeastSquares(type); Optimizer optimizer = optimizer(device, problem, type)) {
+      for (int step = 1; step <= STEPS; ++step) {
+        problem.computeGradients();
+        final StepReport report = optimizer.step(); // on the stream, after what computes the gradients
+        if (step % SHOWN == 0) show(report, problem);
+      }
+      return problem.read();
     }
   }
 
-  private static void cuda(int error) {
-    if (error != cudart.cudaSuccess) throw new IllegalStateException(cudart.cudaGetErrorString(error).getString());
+  private static void captured(Device device) {
+    final CUgraph_st graph = new CUgraph_st();
+    final CUgraphExec_st executable = new CUgraphExec_st();
+    final float[] weights;
+    try (GpuLeastSquares problem = new GpuLeastSquares(DataType.FLOAT32); Optimizer optimizer = optimizer(device, problem, DataType.FLOAT32)) {
+      try (CapturableSteps steps = optimizer.capturable(CaptureOptions.defaults().capacity(2 * SHOWN))) {
+        GpuLeastSquares.check(cudart.cudaStreamBeginCapture(problem.stream(), cudart.cudaStreamCaptureModeThreadLocal));
+        problem.computeGradients();
+        steps.step(); // into the graph: nothing is done yet
+        GpuLeastSquares.check(cudart.cudaStreamEndCapture(problem.stream(), graph));
+        GpuLeastSquares.check(cudart.cudaGraphInstantiate(executable, graph, 0));
+        for (int step = 1; step <= STEPS; ++step) {
+          if (step % SHOWN == 1) steps.prepare(2 * SHOWN);
+          GpuLeastSquares.check(cudart.cudaGraphLaunch(executable, problem.stream()));
+          if (step % SHOWN == 0) show(steps.await(), problem);
+        }
+      } // waits, and hands the optimizer back
+      weights = problem.read();
+    }
+    GpuLeastSquares.check(cudart.cudaGraphExecDestroy(executable));
+    GpuLeastSquares.check(cudart.cudaGraphDestroy(graph));
+    System.out.println("  the same without a graph:");
+    if (!Arrays.equals(weights, trainOrdinarily(device, DataType.FLOAT32)))
+      throw new IllegalStateException("the graph has left other weights than ordinary steps");
+    System.out.println("  the weights have the same bits");
   }
 
-  private static void blas(int status) {
-    if (status != cublas.CUBLAS_STATUS_SUCCESS) throw new IllegalStateException(cublas.cublasGetStatusString(status).getString());
+  private static void sharded(Device device) {
+    final ExecutorService threads = Executors.newFixedThreadPool(SHARDS);
+    final List<Optimizer> optimizers = new ArrayList<>();
+    try (GpuLeastSquares problem = new GpuLeastSquares(DataType.FLOAT32)) {
+      final SumOfThreads sums = new SumOfThreads();
+      final int length = GpuLeastSquares.COLUMNS / SHARDS;
+      for (int shard = 0; shard < SHARDS; ++shard) {
+        final long offset = (long) shard * length * problem.bytes();
+        final ParameterSet part = ParameterSet.on(device)
+            .add("weights", problem.weights() + offset, problem.gradients() + offset, length, DataType.FLOAT32).build();
+        optimizers.add(Mechanic.tuning(AdamW.defaults().weightDecay(0)).stream(problem.stream()).sumReducer(sums.of(shard)).build(part));
+      }
+      for (int step = 1; step <= STEPS; ++step) {
+        problem.computeGradients();
+        final List<Future<StepReport>> reports = new ArrayList<>();
+        for (Optimizer optimizer : optimizers) reports.add(threads.submit(() -> optimizer.step().copy()));
+        final StepReport first = get(reports.get(0));
+        if (first.effectiveRate() != get(reports.get(1)).effectiveRate()) throw new IllegalStateException("two rates");
+        if (step % SHOWN == 0) show(first, problem);
+      }
+      System.out.println("  both halves had the same rate in every step");
+    } finally {
+      optimizers.forEach(Optimizer::close);
+      threads.shutdown();
+    }
   }
 
-  @Override
-  public void close() {
-    for (Pointer memory : new Pointer[] {matrix, wanted, residual, weights, gradients}) cudart.cudaFree(memory);
-    cublas.cublasDestroy_v2(blas);
-    cudart.cudaStreamDestroy(stream);
+  private static Optimizer optimizer(Device device, GpuLeastSquares problem, DataType type) {
+    final ParameterSet parameters =
+        ParameterSet.on(device).add("weights", problem.weights(), problem.gradients(), GpuLeastSquares.COLUMNS, type).build();
+    return Mechanic.tuning(AdamW.defaults().weightDecay(0)).stream(problem.stream()).build(parameters);
+  }
+
+  private static void show(StepReport report, GpuLeastSquares problem) {
+    System.out.printf("  step %d  |w - truth| / |truth| %.2e  rate %.2e%n", report.step(), problem.error(), report.effectiveRate());
+  }
+
+  private static StepReport get(Future<StepReport> report) {
+    try {
+      return report.get(1, TimeUnit.MINUTES);
+    } catch (ExecutionException | TimeoutException e) {
+      throw new IllegalStateException("a shard failed", e);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IllegalStateException(e);
+    }
+  }
+
+  /** Adds over threads of one JVM what a communicator adds over processes. */
+  private static final class SumOfThreads {
+    private final CyclicBarrier barrier = new CyclicBarrier(SHARDS);
+    private final double[][] given = new double[SHARDS][];
+
+    SumReducer of(int shard) {
+      return (sums, count) -> {
+        given[shard] = Arrays.copyOf(sums, count);
+        meet(); // all have given theirs
+        for (int i = 0; i < count; ++i) {
+          double sum = 0;
+          for (double[] one : given) sum += one[i];
+          sums[i] = sum;
+        }
+        meet(); // all have read them
+      };
+    }
+
+    private void meet() {
+      try {
+        barrier.await(1, TimeUnit.MINUTES);
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        throw new IllegalStateException(e);
+      } catch (BrokenBarrierException | TimeoutException e) {
+        throw new IllegalStateException("the other shard did not come", e);
+      }
+    }
   }
 }
