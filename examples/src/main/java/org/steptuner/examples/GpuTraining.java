@@ -102,7 +102,8 @@ public final class GpuTraining {
     final CUgraph_st graph = new CUgraph_st();
     final CUgraphExec_st executable = new CUgraphExec_st();
     final float[] weights;
-    try (GpuLeastSquares problem = new GpuLeastSquares(DataType.FLOAT32); Optimizer optimizer = optimizer(device, problem, DataType.FLOAT32)) {
+    try (GpuLeastSquares problem = new GpuLeastSquares(DataType.FLOAT32);
+        Optimizer optimizer = optimizer(device, problem, DataType.FLOAT32)) {
       try (CapturableSteps steps = optimizer.capturable(CaptureOptions.defaults().capacity(2 * SHOWN))) {
         GpuLeastSquares.check(cudart.cudaStreamBeginCapture(problem.stream(), cudart.cudaStreamCaptureModeThreadLocal));
         problem.computeGradients();
