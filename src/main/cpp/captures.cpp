@@ -229,8 +229,7 @@ int32_t st_capture_report(int64_t handle, double* report) {
     const int64_t arrived = __atomic_load_n(t.arrived, __ATOMIC_ACQUIRE);
     if (arrived == 0) return 0;
     const double* const from = t.reports + arrived % REPORTS * t.reportWidth;
-    for (int32_t i = 0; i < t.reportWidth; ++i) __atomic_load(from + i, report + i, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    for (int32_t i = 0; i < t.reportWidth; ++i) __atomic_load(from + i, report + i, __ATOMIC_ACQUIRE);  // what is loaded next comes after
     if (__atomic_load_n(t.arrived, __ATOMIC_ACQUIRE) < arrived + REPORTS - 1) return 1;
   }
 }

@@ -47,4 +47,16 @@ struct Arguments {
 };
 static_assert(sizeof(Arguments) <= 4096, "more than every GPU takes with a launch");
 
+// A period among the coefficients of a launch.
+template <class T>
+T periodAs(double coefficient) {
+  if constexpr (sizeof(T) == 8)
+    return static_cast<T>(periodOf(coefficient));
+  else
+    return bitCast<T>(periodOf(coefficient));
+}
+
+STEPTUNER_HD uint32_t periodFrom(float number) { return bitCast<uint32_t>(number); }
+STEPTUNER_HD uint32_t periodFrom(double number) { return static_cast<uint32_t>(number); }
+
 }  // namespace steptuner

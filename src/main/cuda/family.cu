@@ -8,9 +8,16 @@
 namespace steptuner {
 namespace {
 
+template <class K>
+constexpr int periodCoefficient() {
+  if constexpr (SELECTION_AT<K> >= 0) return K::PERIOD;
+  return -1;
+}
+
 template <class K, class T>
 Launch launchOf() {
-  return {[](Arguments& arguments, unsigned blocks, cudaStream_t stream) {
+  return {periodCoefficient<K>(),
+          [](Arguments& arguments, unsigned blocks, cudaStream_t stream) {
             void* pointers[] = {&arguments};
             return cudaLaunchKernel(sweepChunks<K, T>, dim3(blocks), dim3(THREADS), pointers, 0, stream);
           },

@@ -321,6 +321,10 @@ __global__ void __launch_bounds__(THREADS, BLOCKS<K, T>) sweepChunks(const __gri
     double columns[SUMS<K> + 1][COLUMNS];
   };
   __shared__ Shared shared;
+  // Of coefficients that are in memory, the row of one segment: chunks that follow each other mostly have the same.
+  __shared__ T row[COEFFICIENTS<K> + 1];
+  [[maybe_unused]] __shared__ uint32_t rowPeriod;
+  int32_t rowSegment = -1;
   if (a.go && *a.go == 0) return;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int thread = static_cast<int>(threadIdx.x) % 32;
@@ -346,6 +350,17 @@ __global__ void __launch_bounds__(THREADS, BLOCKS<K, T>) sweepChunks(const __gri
       continue;
     }
 
+    if (COEFFICIENTS < K >> 0 && a.coefficientRows && tensor.segment != rowSegment) {  // the same for the whole block
+      __syncthreads();
+      const int i = static_cast<int>(threadIdx.x);
+      const double* const from = a.coefficientRows + int64_t(tensor.segment) * COEFFICIENTS<K>;
+      if (i < COEFFICIENTS<K>) row[i] = static_cast<T>(__ldcg(from + i));
+      if constexpr (SELECTION_AT<K> >= 0)
+        if (i == 0) rowPeriod = periodOf(__ldcg(from + K::PERIOD));
+      __syncthreads();
+      rowSegment = tensor.segment;
+    }
+
     T sum[SUMS<K> + 1][4];
 #pragma unroll
     for (int s = 0; s < SUMS<K>; ++s)
@@ -359,17 +374,17 @@ __global__ void __launch_bounds__(THREADS, BLOCKS<K, T>) sweepChunks(const __gri
     rows.live = chunk.count;
     if (rows.first * LANES < chunk.count) {
       T coefficients[COEFFICIENTS<K> + 1];
-      const int64_t row = int64_t(tensor.segment) * COEFFICIENTS<K>;
       if (a.coefficientRows) {
 #pragma unroll
-        for (int i = 0; i < COEFFICIENTS<K>; ++i) coefficients[i] = static_cast<T>(__ldcg(a.coefficientRows + row + i));
+        for (int i = 0; i < COEFFICIENTS<K>; ++i) coefficients[i] = row[i];
       } else {
 #pragma unroll
-        for (int i = 0; i < COEFFICIENTS<K>; ++i) coefficients[i] = reinterpret_cast<const T*>(a.inlineRows)[row + i];
+        for (int i = 0; i < COEFFICIENTS<K>; ++i)
+          coefficients[i] = reinterpret_cast<const T*>(a.inlineRows)[tensor.segment * COEFFICIENTS<K> + i];
       }
       rows.coefficients = coefficients;
       if constexpr (SELECTION_AT<K> >= 0) {
-        rows.period = periodOf(a.coefficientRows ? a.coefficientRows[row + K::PERIOD] : static_cast<double>(coefficients[K::PERIOD]));
+        rows.period = a.coefficientRows ? rowPeriod : periodFrom(coefficients[K::PERIOD]);
         rows.past = static_cast<uint32_t>(chunk.begin % rows.period);
       }
       rows.parameterType = tensor.parameterType;

@@ -9,6 +9,7 @@
 namespace steptuner {
 
 struct Launch {
+  int period;  // the coefficient that is the period of a selection; -1: none
   cudaError_t (*run)(Arguments& arguments, unsigned blocks, cudaStream_t stream);
   cudaError_t (*residentBlocks)(int* blocks);
 };

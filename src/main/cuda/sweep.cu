@@ -29,10 +29,12 @@ __global__ void __launch_bounds__(COLUMNS, 1) addSegments(const __grid_constant_
   if (a.told && isLastBlock(a.ticket, last)) tellHost(a);
 }
 
+// Rows of `width` coefficients in the type that the kernel computes in. A period, which may have more bits than a float, goes as it is.
 template <class T>
-void putInline(Arguments& arguments, const double* rows, size_t count) {
+void putInline(Arguments& arguments, const double* rows, size_t count, int width, int period) {
   T* const to = reinterpret_cast<T*>(arguments.inlineRows);
   for (size_t i = 0; i < count; ++i) to[i] = static_cast<T>(rows[i]);
+  for (size_t i = static_cast<size_t>(period); period >= 0 && i < count; i += static_cast<size_t>(width)) to[i] = periodAs<T>(rows[i]);
 }
 
 void putTensors(Arguments& arguments, const Plan& plan) {
@@ -119,8 +121,8 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
     arguments.count = static_cast<int32_t>(tables.listed[type]);
     arguments.finish = !given && lastBlockAdds && (!both || type == 1);
     const size_t coefficients = segments * static_cast<size_t>(binding.coefficients);
-    if (inlined && type == 0) putInline<float>(arguments, binding.coefficientRows, coefficients);
-    if (inlined && type == 1) putInline<double>(arguments, binding.coefficientRows, coefficients);
+    if (inlined && type == 0) putInline<float>(arguments, binding.coefficientRows, coefficients, binding.coefficients, launch.period);
+    if (inlined && type == 1) putInline<double>(arguments, binding.coefficientRows, coefficients, binding.coefficients, launch.period);
     const int64_t most = int64_t(binding.sums > 0 ? resident : std::min(resident, WRITING_BLOCKS)) * on.processors;
     arguments.inParts = binding.sums == 0 && arguments.count <= most;
     if (arguments.inParts) arguments.count *= PARTS;
