@@ -183,8 +183,8 @@ public final class GpuTraining {
   }
 
   private static String line(StepReport report) {
-    return String.format(
-        Locale.ROOT, "step %d  loss %.6f  rate %.2e", report.step(), report.loss(), report.effectiveRate());
+    if (attempts(report) == 0) return "none yet";
+    return String.format(Locale.ROOT, "step %d  loss %.6f  rate %.2e", report.step(), report.loss(), report.effectiveRate());
   }
 
   /**
