@@ -48,9 +48,7 @@ struct Four<float> {
 
   __device__ __forceinline__ void load(const char* at) { loadVector(word, at); }
   __device__ __forceinline__ void store(char* at) const { *reinterpret_cast<uint4*>(at) = word; }
-  __device__ __forceinline__ float get(int j) const {
-    return bitCast<float>(j == 0 ? word.x : j == 1 ? word.y : j == 2 ? word.z : word.w);
-  }
+  __device__ __forceinline__ float get(int j) const { return bitCast<float>(j == 0 ? word.x : j == 1 ? word.y : j == 2 ? word.z : word.w); }
   __device__ __forceinline__ void put(int j, float value) {
     (j == 0 ? word.x : j == 1 ? word.y : j == 2 ? word.z : word.w) = bitCast<uint32_t>(value);
   }

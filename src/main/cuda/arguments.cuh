@@ -42,7 +42,7 @@ struct Arguments {
   bool inParts;  // a block takes a part of a chunk at a time; only sweeps without sums can
   int32_t firstChunk[INLINE_TENSORS];
   Tensor tensor[INLINE_TENSORS];
-  Segment segment[LAST_BLOCK_SEGMENTS];  // if the last block adds them
+  Segment segment[LAST_BLOCK_SEGMENTS];                // if the last block adds them
   alignas(16) unsigned char inlineRows[INLINE_BYTES];  // of the type that the kernel computes in
 };
 static_assert(sizeof(Arguments) <= 4096, "more than every GPU takes with a launch");

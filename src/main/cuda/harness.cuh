@@ -34,17 +34,15 @@ constexpr int bytesRead() {
 template <class K, class T>
 constexpr int chooseRowsInFlight() {
   constexpr int bytes = bytesRead<K, T>();
-  return bytes <= 8 || (bytes <= 12 && WRITE_MASK<K> == 0) ? 4 : bytes <= 12 ? 2 : 1;
+  constexpr bool ONLY_READS = WRITE_MASK<K> == 0;
+  return bytes <= (ONLY_READS ? 12 : 8) ? 4 : bytes <= (ONLY_READS ? 20 : 12) ? 2 : 1;
 }
 template <class K, class T>
 constexpr int ROWS_IN_FLIGHT = chooseRowsInFlight<K, T>();
 
-// Blocks that a multiprocessor must have room for. Sweeps that only sum nearly fit by themselves; others would spill.
+// Blocks that a multiprocessor must have room for. Sweeps that only sum over two words nearly fit by themselves; others would spill.
 template <class K, class T>
-constexpr int chooseBlocks() {
-  if (sizeof(T) != 4 || WRITE_MASK<K> != 0 || COEFFICIENTS<K> != 0) return 1;
-  return bytesRead<K, T>() <= 8 && SUMS<K> <= 3 ? 4 : 3;
-}
+constexpr int BLOCKS = sizeof(T) == 4 && WRITE_MASK<K> == 0 && COEFFICIENTS<K> == 0 && bytesRead<K, T>() <= 8 && SUMS<K> <= 3 ? 4 : 1;
 
 // Of 12 operands in float64 or more, four elements at a time do not fit into the registers.
 template <class K, class T>
@@ -53,12 +51,14 @@ constexpr bool FOUR_FIT = OPERANDS<K> * sizeof(T) < 96;
 // What a warp works on: rows of a chunk.
 template <class K, class T>
 struct Rows {
-  // Element 0 of the chunk in parameters, gradients and updates. Slots are all laid out alike: the same offset leads to it.
+  // Element 0 of the tensor in parameters, gradients and updates; of the chunk in the slots, which are laid out alike: the same offset leads
+  // to it.
   char* parameter;
   char* gradient;
   char* update;
   char* const* slot;
   int64_t offset;
+  int64_t begin;  // of the chunk in the tensor
   const T* coefficients;
   int first;  // row
   int count;  // of rows
@@ -88,13 +88,14 @@ __device__ __forceinline__ void wholeRowsAtATime(const Rows<K, T>& rows, int thr
   constexpr unsigned GRADIENTS = GRADIENT_MASK<K>, PARAMETERS = PARAMETER_MASK<K>, UPDATES = UPDATE_MASK<K>, READS = READ_MASK<K>,
                      WRITES = WRITE_MASK<K>;
   const int first = rows.first * LANES + 4 * thread;
-  char* parameter = rows.parameter + first * int(sizeof(P));
-  const char* gradient = rows.gradient + first * int(sizeof(G));
-  const char* update = rows.update + first * int(sizeof(T));
+  char* parameter = rows.parameter + (rows.begin + first) * int(sizeof(P));
+  const char* gradient = rows.gradient + (rows.begin + first) * int(sizeof(G));
+  const char* update = rows.update + (rows.begin + first) * int(sizeof(T));
+  assumeGlobal(parameter);
   int64_t offset = rows.offset + first * int(sizeof(T));
 #pragma unroll 1
   for (int row = 0; row < rows.count; row += IN_FLIGHT) {
-    forget(offset);
+    if (STATE_MASK<K> != 0) forget(offset);
     Four<T> own[IN_FLIGHT][OPERANDS<K>];
     Four<P> p[IN_FLIGHT];
     Four<G> g[IN_FLIGHT];
@@ -185,6 +186,12 @@ __device__ __forceinline__ void anyRows(const Rows<K, T>& rows, int thread, T (*
   constexpr int32_t OWN = sizeof(T) == 8 ? FLOAT64 : FLOAT32;
   constexpr int SOME = STRIDED_AT_A_TIME<K, T>;
   const int end = min(rows.live, (rows.first + rows.count) * LANES);
+  char* const parameter = rows.parameter + rows.begin * bytesOf(rows.parameterType);
+  const char* const gradient = rows.gradient + rows.begin * bytesOf(rows.gradientType);
+  const char* const update = rows.update + rows.begin * int(sizeof(T));
+  assumeGlobal(parameter);
+  assumeGlobal(gradient);
+  assumeGlobal(update);
 #pragma unroll 1
   for (int begin = rows.first * LANES + thread; begin < end; begin += LANES) {
 #pragma unroll 1
@@ -198,11 +205,11 @@ __device__ __forceinline__ void anyRows(const Rows<K, T>& rows, int thread, T (*
 #pragma unroll
           for (int k = 0; k < SOME; ++k) all[k][o] = T(0);
         } else if (GRADIENTS >> o & 1u) {
-          loadStrided<T, SOME>(to, OPERANDS<K>, rows.gradient, rows.gradientType, first, end);
+          loadStrided<T, SOME>(to, OPERANDS<K>, gradient, rows.gradientType, first, end);
         } else if (PARAMETERS >> o & 1u) {
-          loadStrided<T, SOME>(to, OPERANDS<K>, rows.parameter, rows.parameterType, first, end);
+          loadStrided<T, SOME>(to, OPERANDS<K>, parameter, rows.parameterType, first, end);
         } else {
-          loadStrided<T, SOME>(to, OPERANDS<K>, UPDATES >> o & 1u ? rows.update : rows.slot[o] + rows.offset, OWN, first, end);
+          loadStrided<T, SOME>(to, OPERANDS<K>, UPDATES >> o & 1u ? update : rows.slot[o] + rows.offset, OWN, first, end);
         }
       }
 #pragma unroll
@@ -221,7 +228,7 @@ __device__ __forceinline__ void anyRows(const Rows<K, T>& rows, int thread, T (*
         for (int o = 0; o < OPERANDS<K>; ++o)
           if (WRITES >> o & 1u) {
             if (PARAMETERS >> o & 1u)
-              store<T>(rows.parameter, rows.parameterType, i, r[o]);
+              store<T>(parameter, rows.parameterType, i, r[o]);
             else
               store<T>(rows.slot[o] + rows.offset, OWN, i, r[o]);
           }
@@ -230,30 +237,44 @@ __device__ __forceinline__ void anyRows(const Rows<K, T>& rows, int thread, T (*
   }
 }
 
-// Rows of a strip in the way that is right for them; whether lanes are those of anyRows.
+// Whether four elements of a type, of which a tensor begins here, are one access wherever they begin at a multiple of four.
+template <class E>
+__device__ __forceinline__ bool isAligned(const char* tensor) {
+  constexpr uintptr_t UNIT = sizeof(E) == 2 ? 8 : 16;
+  return (reinterpret_cast<uintptr_t>(tensor) & (UNIT - 1)) == 0;
+}
+
+template <class K, class T, class P, class G>
+__device__ __forceinline__ bool areAligned(const Rows<K, T>& rows) {
+  return (PARAMETER_MASK<K> == 0 || isAligned<P>(rows.parameter)) && (GRADIENT_MASK<K> == 0 || isAligned<G>(rows.gradient)) &&
+         (UPDATE_MASK<K> == 0 || isAligned<T>(rows.update));
+}
+
+// Rows of a strip in the way that is right for them; whether lanes are those of anyRows. Slots are aligned, and so are tensors in them.
 template <class K, class T>
-__device__ __forceinline__ bool someRows(const Rows<K, T>& rows, bool aligned, int thread, T (*sum)[4]) {
+__device__ __forceinline__ bool someRows(const Rows<K, T>& rows, int thread, T (*sum)[4]) {
   constexpr int32_t OWN = sizeof(T) == 8 ? FLOAT64 : FLOAT32;
   constexpr bool HAS_PARAMETER = PARAMETER_MASK<K> != 0, HAS_GRADIENT = GRADIENT_MASK<K> != 0;
-  const bool whole = FOUR_FIT<K, T> && aligned && rows.live >= (rows.first + rows.count) * LANES;
-  const bool ownParameter = !HAS_PARAMETER || rows.parameterType == OWN, ownGradient = !HAS_GRADIENT || rows.gradientType == OWN;
-  if constexpr (FOUR_FIT<K, T>)
-    if (whole && ownParameter && ownGradient) {
-      wholeRows<K, T, T, T>(rows, thread, sum);
-      return false;
+  if (FOUR_FIT<K, T> && rows.live >= (rows.first + rows.count) * LANES) {
+    const bool ownParameter = !HAS_PARAMETER || rows.parameterType == OWN, ownGradient = !HAS_GRADIENT || rows.gradientType == OWN;
+    if constexpr (FOUR_FIT<K, T>)
+      if (ownParameter && ownGradient && areAligned<K, T, T, T>(rows)) {
+        wholeRows<K, T, T, T>(rows, thread, sum);
+        return false;
+      }
+    if constexpr (sizeof(T) == 4) {
+      const bool narrowGradient = !HAS_GRADIENT || rows.gradientType == BFLOAT16;
+      if constexpr (HAS_PARAMETER)
+        if (rows.parameterType == BFLOAT16 && narrowGradient && areAligned<K, T, Bfloat16, Bfloat16>(rows)) {
+          wholeRows<K, T, Bfloat16, Bfloat16>(rows, thread, sum);
+          return false;
+        }
+      if constexpr (HAS_GRADIENT)
+        if (ownParameter && narrowGradient && areAligned<K, T, T, Bfloat16>(rows)) {
+          wholeRows<K, T, T, Bfloat16>(rows, thread, sum);
+          return false;
+        }
     }
-  if constexpr (sizeof(T) == 4) {
-    const bool narrowGradient = !HAS_GRADIENT || rows.gradientType == BFLOAT16;
-    if constexpr (HAS_PARAMETER)
-      if (whole && rows.parameterType == BFLOAT16 && narrowGradient) {
-        wholeRows<K, T, Bfloat16, Bfloat16>(rows, thread, sum);
-        return false;
-      }
-    if constexpr (HAS_GRADIENT)
-      if (whole && ownParameter && narrowGradient) {
-        wholeRows<K, T, T, Bfloat16>(rows, thread, sum);
-        return false;
-      }
   }
   anyRows<K, T>(rows, thread, sum);
   return true;
@@ -265,10 +286,11 @@ struct Task {
   int part;
 };
 
+template <bool CAN_BE_IN_PARTS>
 __device__ __forceinline__ Task take(const Arguments& a, int32_t n) {
   int32_t place = a.backwards ? a.count - 1 - n : n;
   Task task = {};
-  if (a.inParts) {
+  if (CAN_BE_IN_PARTS && a.inParts) {
     task.part = static_cast<int>(place % PARTS);
     place /= PARTS;
   }
@@ -290,7 +312,7 @@ __device__ __forceinline__ Tensor tensorOf(const Arguments& a, const Task& task)
 }
 
 template <class K, class T>
-__global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(const __grid_constant__ Arguments a) {
+__global__ void __launch_bounds__(THREADS, BLOCKS<K, T>) sweepChunks(const __grid_constant__ Arguments a) {
   // Sums whose lanes are in shared memory at a time: twice as many fit into what every GPU gives to a block.
   constexpr int ROOM = 40960 / 2 / (STRIPS * LANES * int(sizeof(T)));
   constexpr int BATCH = SUMS<K> < ROOM ? SUMS<K> : ROOM;
@@ -307,7 +329,7 @@ __global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(con
   Tensor nextTensor = {};
   const int32_t block = static_cast<int32_t>(blockIdx.x), blocks = static_cast<int32_t>(gridDim.x);
   if (block < a.count) {
-    next = take(a, block);
+    next = take<SUMS<K> == 0>(a, block);
     nextTensor = tensorOf(a, next);
   }
   int turn = 0;
@@ -317,7 +339,7 @@ __global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(con
     const Chunk chunk = task.chunk;
     const Tensor tensor = nextTensor;
     const bool more = n < a.count - blocks;
-    if (more) next = take(a, n + blocks);
+    if (more) next = take<SUMS<K> == 0>(a, n + blocks);
     if (tensor.absent) {  // the same for the whole block
       for (int s = static_cast<int>(threadIdx.x); s < SUMS<K>; s += THREADS) a.chunkSums[int64_t(task.number) * SUMS<K> + s] = 0;
       if (more) nextTensor = tensorOf(a, next);
@@ -352,24 +374,17 @@ __global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(con
       }
       rows.parameterType = tensor.parameterType;
       rows.gradientType = tensor.gradientType;
-      rows.parameter = tensor.parameter + chunk.begin * bytesOf(tensor.parameterType);
-      rows.gradient = tensor.gradient + chunk.begin * bytesOf(tensor.gradientType);
-      rows.update = tensor.update + chunk.begin * int64_t(sizeof(T));
+      rows.parameter = tensor.parameter;
+      rows.gradient = tensor.gradient;
+      rows.update = tensor.update;
       rows.slot = a.slot;
       rows.offset = tensor.stateOffset + chunk.begin * int64_t(sizeof(T));
-      // Slots are aligned, and so are tensors and chunks in them.
-      uintptr_t bits = 0;
-      if (PARAMETER_MASK<K> != 0) bits |= reinterpret_cast<uintptr_t>(rows.parameter) << (bytesOf(tensor.parameterType) == 2);
-      if (GRADIENT_MASK<K> != 0) bits |= reinterpret_cast<uintptr_t>(rows.gradient) << (bytesOf(tensor.gradientType) == 2);
-      if (UPDATE_MASK<K> != 0) bits |= reinterpret_cast<uintptr_t>(rows.update);
-      assumeGlobal(rows.parameter);
-      assumeGlobal(rows.gradient);
-      assumeGlobal(rows.update);
-      strided = someRows<K, T>(rows, (bits & 15u) == 0, thread, sum);
+      rows.begin = chunk.begin;
+      strided = someRows<K, T>(rows, thread, sum);
     }
     if (more) nextTensor = tensorOf(a, next);
 
-    if constexpr (SUMS<K> > 0) {
+    if constexpr (SUMS < K >> 0) {
       const int lines = min((chunk.count + rows.count * LANES - 1) / (rows.count * LANES), STRIPS);
 #pragma unroll
       for (int begin = 0; begin < SUMS<K>; begin += BATCH) {
@@ -418,7 +433,7 @@ __global__ void __launch_bounds__(THREADS, chooseBlocks<K, T>()) sweepChunks(con
     }
   }
 
-  if constexpr (SUMS<K> > 0) {
+  if constexpr (SUMS < K >> 0) {
     if (a.finish) {
       __shared__ bool last;
       if (isLastBlock(a.ticket, last)) {

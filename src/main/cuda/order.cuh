@@ -20,7 +20,7 @@ namespace steptuner {
 // A piece of work, from Order::begin to Order::end.
 struct Work {
   cudaStream_t stream = nullptr;
-  unsigned long long streamId = 0;  // a handle may be that of a stream which was destroyed
+  unsigned long long streamId = 0;  // outside of a capture: a handle may be that of a stream which was destroyed
   unsigned long long capture = 0;   // the capture that the stream takes part in; 0: none
   uint64_t number = 0;              // what its last launch tells the host; 0: nothing
 };
@@ -41,14 +41,14 @@ class Order {
   st_status begin(Explain explain, cudaStream_t stream, Work& work) {
     work.stream = stream;
     STEPTUNER_CUDA(explain, captureOf(stream, work.capture));
-    STEPTUNER_CUDA(explain, cudaStreamGetId(stream, &work.streamId));
     if (!told_ && work.capture) return refuseCaptured(explain, NOT_READY);
     if (!told_) STEPTUNER_CUDA(explain, make());
     if (work.capture) {
-      const bool elsewhere = work.capture == capture_ && work.streamId != captureStreamId_;
+      const bool elsewhere = work.capture == capture_ && stream != captureStream_;
       if (elsewhere) STEPTUNER_CUDA(explain, cudaStreamWaitEvent(stream, inCapture_, 0));
       return ST_OK;
     }
+    STEPTUNER_CUDA(explain, cudaStreamGetId(stream, &work.streamId));  // which is refused during a capture
     if (end_ == End::KNOWN || work.streamId == streamId_) return ST_OK;
     if (end_ == End::RECORDED) {
       STEPTUNER_CUDA(explain, cudaStreamWaitEvent(stream, done_, 0));
@@ -64,7 +64,7 @@ class Order {
     if (work.capture) {
       error = cudaEventRecord(inCapture_, work.stream);
       capture_ = work.capture;
-      captureStreamId_ = work.streamId;
+      captureStream_ = work.stream;
     } else {
       streamId_ = work.streamId;
       number_ = launched == ST_OK ? work.number : 0;
@@ -161,7 +161,8 @@ class Order {
   uint64_t* told_ = nullptr;  // in pinned memory: what kernels write
 
   cudaEvent_t inCapture_ = nullptr;
-  unsigned long long capture_ = 0, captureStreamId_ = 0;
+  unsigned long long capture_ = 0;
+  cudaStream_t captureStream_ = nullptr;  // none is destroyed, and its handle given out again, before its capture ends
 };
 
 }  // namespace steptuner

@@ -112,10 +112,21 @@ struct CaptureScalars {
     M::begin(scopeView(scope));
   }
 
+  // The loads of some numbers go ahead of their stores, which could be to the same memory for all that a compiler knows.
+  STEPTUNER_HD static void copyNumbers(const double* from, double* to, int count) {
+    constexpr int AHEAD = 8;
+    for (int begin = 0; begin < count; begin += AHEAD) {
+      double some[AHEAD];
+      for (int i = 0; i < AHEAD; ++i) some[i] = begin + i < count ? from[begin + i] : 0;
+      for (int i = 0; i < AHEAD; ++i)
+        if (begin + i < count) to[begin + i] = some[i];
+    }
+  }
+
   // Java's coefficients of the segment's group, and what the machine puts in their place.
   template <int COUNT, class Put>
   STEPTUNER_HD static void putRow(const double* from, double* to, int coefficients, const int8_t* places, Put put) {
-    for (int i = 0; i < coefficients; ++i) to[i] = from[i];
+    copyNumbers(from, to, coefficients);
     double decided[COUNT + 1] = {};
     for (int i = 0; i < COUNT; ++i)
       if (places[i] >= 0) decided[i] = from[places[i]];

@@ -136,13 +136,13 @@ cudaError_t Streams::beginCapture(Stream& stream, cudaStreamCaptureMode mode) {
 cudaError_t Streams::endCapture(Stream& stream, std::shared_ptr<Nodes>* nodes) {
   const std::shared_ptr<Capture> capture = stream.captured.capture;
   if (!capture) return cudaErrorIllegalState;
-  if (capture->origin != &stream) return cudaErrorStreamCaptureUnmatched;
-  if (capture->mode != cudaStreamCaptureModeRelaxed && capture->thread != std::this_thread::get_id())
-    return cudaErrorStreamCaptureWrongThread;
+  if (capture->origin != &stream) return refuseCaptured(stream.captured, cudaErrorStreamCaptureUnmatched);
+  const bool wrongThread = capture->mode != cudaStreamCaptureModeRelaxed && capture->thread != std::this_thread::get_id();
   const bool joined = allReached(*capture->nodes, stream.captured.after);
   for (const auto& other : streams_)
     if (other->captured.capture == capture) other->captured = {};
   capture->ended = true;
+  if (wrongThread) return cudaErrorStreamCaptureWrongThread;
   if (!capture->valid) return cudaErrorStreamCaptureInvalidated;
   if (!joined) return cudaErrorStreamCaptureUnjoined;
   *nodes = capture->nodes;

@@ -92,7 +92,7 @@ cudaError_t giveCopy(Stream* stream, void* to, const void* from, size_t bytes, c
   if (kind < cudaMemcpyHostToHost || kind > cudaMemcpyDefault) return cudaErrorInvalidMemcpyDirection;
   if (bytes == 0) return cudaSuccess;
   if (!usable(to, bytes) || !usable(from, bytes)) return cudaErrorInvalidValue;
-  // Whether and when it reads or writes memory that is not pinned, a capture cannot say.
+  // CUDA takes it, and reads or writes that memory whenever the graph runs, which may be there no more: here it is a fault.
   const bool pageable = (kind == cudaMemcpyHostToDevice && isPageable(from)) || (kind == cudaMemcpyDeviceToHost && isPageable(to));
   if (pageable && stream->captured.capture) return Streams::refuseCaptured(stream->captured, cudaErrorStreamCaptureUnsupported);
   return streams().give(*stream, taskOf([=] { memcpy(to, from, bytes); }));

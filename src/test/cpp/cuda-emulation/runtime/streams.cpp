@@ -134,7 +134,7 @@ cudaError_t Streams::waitFor(Event& event, Stream& stream) {
   const cudaError_t error = admit(stream);
   if (error != cudaSuccess) return error;
   const std::shared_ptr<Capture>&of = event.captured.capture, &in = stream.captured.capture;
-  if (of && of->ended) return refuseCaptured(stream.captured, cudaErrorCapturedEvent), cudaErrorCapturedEvent;
+  if (of && of->ended) return refuseCaptured(stream.captured, cudaErrorInvalidValue), cudaErrorInvalidValue;
   if (of && !of->valid) return cudaErrorStreamCaptureInvalidated;
   if (in && !of) return refuseCaptured(stream.captured, cudaErrorStreamCaptureIsolation);
   if (in && in != of) {
@@ -214,6 +214,7 @@ cudaError_t mayWait(const Stream& stream) {
 }
 
 cudaError_t mayWait(const Event& event) {
+  if (event.captured.capture && event.captured.capture->ended) return cudaErrorInvalidValue;
   return event.captured.capture ? Streams::refuseCaptured(event.captured, cudaErrorCapturedEvent) : streams().unsafe();
 }
 
@@ -255,6 +256,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamGetId(cudaStream_t stream, unsigned long long* id) {
   return api("cudaStreamGetId", [&] {
     return with(stream, [&](Stream& s) {
+      if (s.captured.capture) return Streams::refuseCaptured(s.captured, cudaErrorStreamCaptureUnsupported);
       *id = s.id;
       return cudaSuccess;
     });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Stream capture and graphs: what is captured and runs later, and what CUDA forbids meanwhile.
+// Stream capture and graphs: what is captured and runs later, and what CUDA forbids meanwhile. Compiled by nvcc, it said on an H200 with
+// driver 580 and CUDA 13.0 which of its expectations were wrong; they are as seen there now, but for two copies.
 #include "check.h"
 
 #include <functional>
@@ -134,13 +135,21 @@ void forksMustBeJoined() {
   CHECK_EQUAL(launch(add, {1, 1, 0, f.other}, f.values, 1), cudaSuccess);
   cudaGraph_t graph;
   CHECK_EQUAL(cudaStreamEndCapture(f.other, &graph), cudaErrorStreamCaptureUnmatched);
-  CHECK_EQUAL(cudaStreamEndCapture(f.stream, &graph), cudaErrorStreamCaptureUnjoined);
+  CHECK_EQUAL(cudaStreamEndCapture(f.stream, &graph), cudaErrorStreamCaptureInvalidated);
   CHECK_EQUAL(cudaStreamEndCapture(f.stream, &graph), cudaErrorIllegalState);
   CHECK(graph == nullptr);
+  f.begin();
+  CHECK_EQUAL(cudaEventRecord(f.event, f.stream), cudaSuccess);
+  CHECK_EQUAL(cudaStreamWaitEvent(f.other, f.event), cudaSuccess);
+  CHECK_EQUAL(launch(add, {1, 1, 0, f.other}, f.values, 1), cudaSuccess);
+  CHECK_EQUAL(cudaStreamEndCapture(f.stream, &graph), cudaErrorStreamCaptureUnjoined);
 }
 
 void nothingIsWaitedFor() {
   Fixture f;
+  unsigned long long id = 0;
+  f.spoils(cudaErrorStreamCaptureUnsupported, [&] { return cudaStreamGetId(f.stream, &id); });
+  f.during(cudaStreamCaptureModeGlobal, cudaSuccess, cudaSuccess, [&] { return cudaStreamGetId(f.other, &id); });
   f.spoils(cudaErrorStreamCaptureUnsupported, [&] { return cudaStreamSynchronize(f.stream); });
   f.spoils(cudaErrorStreamCaptureUnsupported, [&] { return cudaStreamQuery(f.stream); });
   f.spoils(cudaErrorStreamCaptureUnsupported, [&] { return cudaStreamSynchronize(f.other); });
@@ -162,6 +171,7 @@ void nothingIsAllocated() {
   f.spoils(cudaErrorStreamCaptureUnsupported, [&] { return cudaMallocHost(&memory, 8); });
   f.spoils(cudaErrorStreamCaptureUnsupported, [&] { return cudaFree(f.values); });
   f.spoils(cudaErrorStreamCaptureUnsupported, [&] { return cudaFreeHost(f.pinned); });
+  // CUDA takes these two copies; here they are faults, since a graph would read that memory at every launch.
   f.spoils(cudaErrorStreamCaptureUnsupported, [&] { return cudaMemcpy(f.values, &pageable, sizeof(int), cudaMemcpyHostToDevice); });
   f.spoils(cudaErrorStreamCaptureUnsupported,
            [&] { return cudaMemcpyAsync(f.values, &pageable, sizeof(int), cudaMemcpyHostToDevice, f.stream); });
@@ -194,8 +204,7 @@ void otherThreads() {
   cudaGraph_t graph = nullptr;
   f.begin();
   std::thread([&] { CHECK_EQUAL(cudaStreamEndCapture(f.stream, &graph), cudaErrorStreamCaptureWrongThread); }).join();
-  CHECK_EQUAL(cudaStreamEndCapture(f.stream, &graph), cudaSuccess);
-  CHECK_EQUAL(cudaGraphDestroy(graph), cudaSuccess);
+  CHECK_EQUAL(cudaStreamEndCapture(f.stream, &graph), cudaErrorIllegalState);
 }
 
 void theLegacyStreamStaysOut() {
@@ -226,9 +235,9 @@ void afterwards() {
   f.begin();
   CHECK_EQUAL(cudaEventRecord(f.event, f.stream), cudaSuccess);
   CHECK_EQUAL(cudaGraphExecDestroy(f.end()), cudaSuccess);
-  CHECK_EQUAL(cudaEventSynchronize(f.event), cudaErrorCapturedEvent);
-  CHECK_EQUAL(cudaEventQuery(f.event), cudaErrorCapturedEvent);
-  CHECK_EQUAL(cudaStreamWaitEvent(f.stream, f.event), cudaErrorCapturedEvent);
+  CHECK_EQUAL(cudaEventSynchronize(f.event), cudaErrorInvalidValue);
+  CHECK_EQUAL(cudaEventQuery(f.event), cudaErrorInvalidValue);
+  CHECK_EQUAL(cudaStreamWaitEvent(f.stream, f.event), cudaErrorInvalidValue);
   CHECK_EQUAL(cudaEventRecord(f.event, f.stream), cudaSuccess);
   CHECK_EQUAL(cudaEventSynchronize(f.event), cudaSuccess);
 }

@@ -67,7 +67,7 @@ public final class GpuTraining {
   }
 
   /** The GPU; where something is missing for it, the CPU, and a word about what. */
-  private static Supplier<Compute> best(PrintStream out) {
+  static Supplier<Compute> best(PrintStream out) {
     try {
       final Device device = Device.cuda(0);
       new GpuCompute(device).close(); // whether the presets and cuBLAS are there

@@ -41,6 +41,18 @@ class GpuTrainingTest {
     assertTrue(output.contains("the weights have the bits that ordinary steps leave"), output);
   }
 
+  /** On the GPU of this machine, or on its CPU with a word about what is missing for a GPU. */
+  @Test
+  void theBestThatIsThere() {
+    final ByteArrayOutputStream output = new ByteArrayOutputStream();
+    final PrintStream out = new PrintStream(output, true);
+    assertEquals(0, GpuTraining.run(GpuTraining.best(out), out, "ordinary"), output.toString());
+    final String text = output.toString();
+    final boolean fallsBack = text.contains("This goes on with the CPU.");
+    assertEquals(fallsBack, text.startsWith("No GPU: ") || text.startsWith("The GPU is there, but "), text);
+    assertEquals(!fallsBack, text.contains("== ordinary, on CUDA device"), text);
+  }
+
   @Test
   void onlyTheWaysThatAreNamed() {
     final String output = trained(HostCompute::new, "sharded");

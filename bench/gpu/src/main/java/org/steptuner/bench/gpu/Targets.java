@@ -36,7 +36,8 @@ final class Targets {
     targets.shareOfTwin("bfloat16 from 1e7", 0.90, row -> text(row, "dtype").equals("bfloat16") && number(row, "size") >= 1e7);
     targets.againstFused("Mechanic over AdamW", 1.50);
     targets.againstFused("AdamW", 0.98);
-    targets.smallSteps("read back or not", 12, row -> !text(row, "benchmark").endsWith(GRAPH) && !text(row, "benchmark").endsWith(CAPTURED));
+    targets.smallSteps("read back or not", 12,
+        row -> !text(row, "benchmark").endsWith(GRAPH) && !text(row, "benchmark").endsWith(CAPTURED));
     targets.smallSteps("from a CUDA graph", 5, row -> text(row, "benchmark").endsWith(GRAPH));
     return targets.lines;
   }
