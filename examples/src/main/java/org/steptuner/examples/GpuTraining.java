@@ -1,206 +1,299 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner.examples;
 
+import java.io.PrintStream;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.concurrent.BrokenBarrierException;
-import java.util.concurrent.CyclicBarrier;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
-import java.util.function.Consumer;
-import org.bytedeco.cuda.cudart.CUgraphExec_st;
-import org.bytedeco.cuda.cudart.CUgraph_st;
-import org.bytedeco.cuda.global.cudart;
+import java.util.Locale;
+import java.util.function.Supplier;
 import org.steptuner.CapturableSteps;
 import org.steptuner.CaptureOptions;
 import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.DeviceException;
 import org.steptuner.Optimizer;
-import org.steptuner.ParameterSet;
 import org.steptuner.StepReport;
-import org.steptuner.SumReducer;
 import org.steptuner.rule.AdamW;
+import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.TunerBuilder;
 
 /**
- * Trains by Mechanic over AdamW on a GPU, in four ways: {@code GpuTraining [ordinary|captured|bfloat16|sharded]...}, all of them without
- * arguments. Needs a GPU, the jar of the library with classifier {@code linux-x86_64-gpu}, and for the matrix products cuBLAS 13. Says what
- * is missing.
+ * Least squares on a GPU in four ways: {@code GpuTraining [ordinary|captured|bfloat16|sharded]...}, all of them without arguments. Memory,
+ * stream and matrix products come from bytedeco's CUDA presets ({@link GpuCompute}). It needs a GPU, the jar of the library with classifier
+ * {@code linux-x86_64-gpu}, and cuBLAS. Where one of these is missing it says so, and runs on the CPU.
  *
- * <ul>
- *   <li>ordinary: the trainer's work and the steps are enqueued on one stream.
- *   <li>captured: both are captured into a CUDA graph once, which is then launched for every step. The weights get the same bits.
- *   <li>bfloat16: weights and gradients have 16 bits, the state 32. Changes that are less than a weight's last bit are lost.
- *   <li>sharded: two optimizers have half of the weights each, as two processes would, and agree on one scale.
- * </ul>
+ * <p>Ends with status 1 if one of the ways fails, and with 2 for an argument that it does not know.
  */
 public final class GpuTraining {
   private static final int STEPS = 300;
-  private static final int SHOWN = 100;
-  private static final int SHARDS = 2;
+  private static final int EVERY = 50; // steps from one printed line to the next
+  private static final double GOAL = 0.05; // every way must bring the loss below this part of what it was
+  private static final int RANKS = 2;
+  private static final double SMALL_RATE = 2e-3;
+  private static final int SMALL_STEPS = 1500;
 
-  private static final Map<String, Consumer<Device>> WAYS = new LinkedHashMap<>();
-
-  static {
-    WAYS.put("ordinary", GpuTraining::ordinary);
-    WAYS.put("captured", GpuTraining::captured);
-    WAYS.put("bfloat16", GpuTraining::bfloat16);
-    WAYS.put("sharded", GpuTraining::sharded);
+  private enum Way {
+    ORDINARY, CAPTURED, BFLOAT16, SHARDED
   }
 
-  private GpuTraining() {}
+  private final Supplier<Compute> computes;
+  private final PrintStream out;
 
-  public static void main(String[] arguments) {
-    final List<String> chosen = arguments.length == 0 ? List.copyOf(WAYS.keySet()) : List.of(arguments);
-    for (String way : chosen)
-      if (!WAYS.containsKey(way)) throw new IllegalArgumentException("no way of training '" + way + "' among " + WAYS.keySet());
-    final Device device;
+  private GpuTraining(Supplier<Compute> computes, PrintStream out) {
+    this.computes = computes;
+    this.out = out;
+  }
+
+  public static void main(String[] args) {
+    final int status = run(best(System.out), System.out, args);
+    if (status != 0) System.exit(status);
+  }
+
+  /** Runs the ways that are named, or all. Returns the exit status. */
+  static int run(Supplier<Compute> computes, PrintStream out, String... names) {
+    final List<Way> ways = new ArrayList<>();
+    for (String name : names) {
+      try {
+        ways.add(Way.valueOf(name.toUpperCase(Locale.ROOT)));
+      } catch (IllegalArgumentException e) {
+        out.println("'" + name + "' is none of the ways: GpuTraining [ordinary|captured|bfloat16|sharded]...");
+        return 2;
+      }
+    }
+    return new GpuTraining(computes, out).run(ways.isEmpty() ? List.of(Way.values()) : ways);
+  }
+
+  /** The GPU; where something is missing for it, the CPU, and a word about what. */
+  static Supplier<Compute> best(PrintStream out) {
     try {
-      device = Device.cuda(0);
+      final Device device = Device.cuda(0);
+      new GpuCompute(device).close(); // whether the presets and cuBLAS are there
+      return () -> new GpuCompute(device);
     } catch (DeviceException e) {
-      System.out.println("This example needs a GPU: " + e.getMessage());
-      return;
+      out.println("No GPU: " + e.getMessage());
+    } catch (LinkageError e) {
+      out.println("The GPU is there, but bytedeco's CUDA presets cannot be loaded: " + reason(e));
+      out.println("They need their jars, and libcudart.so.13, libcublas.so.13 and libcublasLt.so.13 on the library path.");
+    } catch (IllegalStateException e) {
+      out.println("The GPU is there, but CUDA or cuBLAS cannot use it: " + e.getMessage());
     }
-    for (String way : chosen) {
-      System.out.println(way);
-      try {
-        WAYS.get(way).accept(device);
-      } catch (LinkageError e) {
-        System.out.println("  left out: a native library of CUDA or cuBLAS 13 is missing (" + e.getMessage() + ")");
+    out.println("This goes on with the CPU.");
+    return HostCompute::new;
+  }
+
+  // The linker's reason may be in a cause.
+  private static String reason(Throwable e) {
+    return e.getCause() == null ? e.toString() : e + ", because of " + reason(e.getCause());
+  }
+
+  private int run(List<Way> ways) {
+    int status = 0;
+    for (Way way : ways) {
+      final String name = way.name().toLowerCase(Locale.ROOT);
+      try (Compute compute = computes.get()) {
+        out.println();
+        out.println("== " + name + ", on " + compute.device().name());
+        switch (way) {
+          case ORDINARY -> ordinary(compute);
+          case CAPTURED -> captured(compute);
+          case BFLOAT16 -> bfloat16(compute);
+          case SHARDED -> sharded();
+        }
+      } catch (RuntimeException | LinkageError e) {
+        out.println(name + " failed: " + e);
+        status = 1;
       }
     }
+    return status;
   }
 
-  private static void ordinary(Device device) {
-    trainOrdinarily(device, DataType.FLOAT32);
+  private static Mechanic mechanic() {
+    return Mechanic.tuning(AdamW.defaults().weightDecay(0));
   }
 
-  private static void bfloat16(Device device) {
-    trainOrdinarily(device, DataType.BFLOAT16);
+  private void ordinary(Compute compute) {
+    final LeastSquares problem = new LeastSquares(compute, DataType.FLOAT32);
+    train(compute, problem, mechanic(), STEPS, EVERY);
   }
 
-  private static float[] trainOrdinarily(Device device, DataType type) {
-    try (GpuLeastSquares problem = new GpuLeastSquares(type); Optimizer optimizer = optimizer(device, problem, type)) {
-      for (int step = 1; step <= STEPS; ++step) {
-        problem.computeGradients();
+  /** Ordinary steps: each is decided by Java, which waits for a few sums. Prints a line now and then. */
+  private void train(Compute compute, LeastSquares problem, TunerBuilder<?> tuner, int steps, int every) {
+    final double first = lossNow(problem);
+    try (Optimizer optimizer = tuner.stream(compute.stream()).build(problem.parameters(0, LeastSquares.COLUMNS))) {
+      for (int step = 1; step <= steps; ++step) {
+        problem.computeGradients(0, LeastSquares.COLUMNS);
         final StepReport report = optimizer.step(); // on the stream, after what computes the gradients
-        if (step % SHOWN == 0) show(report, problem);
+        if (step % every == 0) print("step %d  loss %.6f  rate %.2e", step, problem.loss(), report.effectiveRate());
       }
-      return problem.read();
     }
+    checkLearned(problem, first);
   }
 
-  private static void captured(Device device) {
-    final CUgraph_st graph = new CUgraph_st();
-    final CUgraphExec_st executable = new CUgraphExec_st();
-    final float[] weights;
-    try (GpuLeastSquares problem = new GpuLeastSquares(DataType.FLOAT32);
-        Optimizer optimizer = optimizer(device, problem, DataType.FLOAT32)) {
-      try (CapturableSteps steps = optimizer.capturable(CaptureOptions.defaults().capacity(2 * SHOWN))) {
-        GpuLeastSquares.check(cudart.cudaStreamBeginCapture(problem.stream(), cudart.cudaStreamCaptureModeThreadLocal));
-        problem.computeGradients();
-        steps.step(); // into the graph: nothing is done yet
-        GpuLeastSquares.check(cudart.cudaStreamEndCapture(problem.stream(), graph));
-        GpuLeastSquares.check(cudart.cudaGraphInstantiate(executable, graph, 0));
-        for (int step = 1; step <= STEPS; ++step) {
-          if (step % SHOWN == 1) steps.prepare(2 * SHOWN);
-          GpuLeastSquares.check(cudart.cudaGraphLaunch(executable, problem.stream()));
-          if (step % SHOWN == 0) show(steps.await(), problem);
+  /** The same, in a CUDA graph: forward pass, backward pass and step, replayed without a word from the host. */
+  private void captured(Compute compute) {
+    final LeastSquares problem = new LeastSquares(compute, DataType.FLOAT32);
+    final double first = lossNow(problem); // and cuBLAS loads its kernels, which it may not do in a capture
+    final CaptureOptions options = CaptureOptions.defaults().loss(problem.lossAddress(), DataType.FLOAT32);
+    try (
+        Optimizer optimizer = mechanic().stream(compute.stream()).build(problem.parameters(0, LeastSquares.COLUMNS));
+        CapturableSteps steps = optimizer.capturable(options);
+        Compute.Graph graph = graph(compute, () -> {
+          problem.computeGradients(0, LeastSquares.COLUMNS);
+          steps.step();
+        })) {
+      for (int launched = 0; launched < STEPS; ++launched) {
+        if (launched % EVERY == 0) {
+          // Steps are prepared from the last one that has reported. So the host must not be further ahead of the reports than prepared for.
+          if (launched - attempts(steps.report()) > EVERY) steps.await();
+          steps.prepare(2 * EVERY);
         }
-      } // waits, and hands the optimizer back
-      weights = problem.read();
-    }
-    GpuLeastSquares.check(cudart.cudaGraphExecDestroy(executable));
-    GpuLeastSquares.check(cudart.cudaGraphDestroy(graph));
-    System.out.println("  the same without a graph:");
-    if (!Arrays.equals(weights, trainOrdinarily(device, DataType.FLOAT32)))
-      throw new IllegalStateException("the graph has left other weights than ordinary steps");
-    System.out.println("  the weights have the same bits");
-  }
-
-  private static void sharded(Device device) {
-    final ExecutorService threads = Executors.newFixedThreadPool(SHARDS);
-    final List<Optimizer> optimizers = new ArrayList<>();
-    try (GpuLeastSquares problem = new GpuLeastSquares(DataType.FLOAT32)) {
-      final SumOfThreads sums = new SumOfThreads();
-      final int length = GpuLeastSquares.COLUMNS / SHARDS;
-      for (int shard = 0; shard < SHARDS; ++shard) {
-        final long offset = (long) shard * length * problem.bytes();
-        final ParameterSet part = ParameterSet.on(device)
-            .add("weights", problem.weights() + offset, problem.gradients() + offset, length, DataType.FLOAT32).build();
-        optimizers.add(Mechanic.tuning(AdamW.defaults().weightDecay(0)).stream(problem.stream()).sumReducer(sums.of(shard)).build(part));
+        graph.launch();
+        if ((launched + 1) % EVERY == 0) print("%d launched, last report: %s", launched + 1, line(steps.report()));
       }
-      for (int step = 1; step <= STEPS; ++step) {
-        problem.computeGradients();
-        final List<Future<StepReport>> reports = new ArrayList<>();
-        for (Optimizer optimizer : optimizers) reports.add(threads.submit(() -> optimizer.step().copy()));
-        final StepReport first = get(reports.get(0));
-        if (first.effectiveRate() != get(reports.get(1)).effectiveRate()) throw new IllegalStateException("two rates");
-        if (step % SHOWN == 0) show(first, problem);
-      }
-      System.out.println("  both halves had the same rate in every step");
-    } finally {
-      optimizers.forEach(Optimizer::close);
-      threads.shutdown();
+      print("all done, last report: %s", line(steps.await()));
+      check(steps.report().step() == STEPS, steps.report().skippedSteps() + " steps were skipped");
     }
+    checkLearned(problem, first);
+    try (Compute other = computes.get()) {
+      out.println("ordinary steps for comparison:");
+      final LeastSquares ordinary = new LeastSquares(other, DataType.FLOAT32);
+      train(other, ordinary, mechanic(), STEPS, STEPS);
+      check(ordinary.weights().equals(problem.weights()), "the weights differ from those of ordinary steps");
+    }
+    out.println("the weights have the bits that ordinary steps leave");
   }
 
-  private static Optimizer optimizer(Device device, GpuLeastSquares problem, DataType type) {
-    final ParameterSet parameters =
-        ParameterSet.on(device).add("weights", problem.weights(), problem.gradients(), GpuLeastSquares.COLUMNS, type).build();
-    return Mechanic.tuning(AdamW.defaults().weightDecay(0)).stream(problem.stream()).build(parameters);
-  }
-
-  private static void show(StepReport report, GpuLeastSquares problem) {
-    System.out.printf("  step %d  |w - truth| / |truth| %.2e  rate %.2e%n", report.step(), problem.error(), report.effectiveRate());
-  }
-
-  private static StepReport get(Future<StepReport> report) {
+  /** A graph of the work; where there are none, the work itself. */
+  private Compute.Graph graph(Compute compute, Runnable work) {
     try {
-      return report.get(1, TimeUnit.MINUTES);
-    } catch (ExecutionException | TimeoutException e) {
-      throw new IllegalStateException("a shard failed", e);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new IllegalStateException(e);
+      final Compute.Graph graph = compute.capture(work);
+      out.println("captured into a CUDA graph");
+      return graph;
+    } catch (UnsupportedOperationException e) {
+      out.println("not captured, launched one by one: " + e.getMessage());
+      return work::run;
     }
   }
 
-  /** Adds over threads of one JVM what a communicator adds over processes. */
-  private static final class SumOfThreads {
-    private final CyclicBarrier barrier = new CyclicBarrier(SHARDS);
-    private final double[][] given = new double[SHARDS][];
+  private static long attempts(StepReport report) {
+    return report.step() + report.skippedSteps();
+  }
 
-    SumReducer of(int shard) {
-      return (sums, count) -> {
-        given[shard] = Arrays.copyOf(sums, count);
-        meet(); // all have given theirs
-        for (int i = 0; i < count; ++i) {
-          double sum = 0;
-          for (double[] one : given) sum += one[i];
-          sums[i] = sum;
+  private static String line(StepReport report) {
+    if (attempts(report) == 0) return "none yet";
+    return String.format(Locale.ROOT, "step %d  loss %.6f  rate %.2e", report.step(), report.loss(), report.effectiveRate());
+  }
+
+  /**
+   * Weights and gradients in bfloat16, state in float32. A weight has 8 significant bits: its neighbours are 1/256 to 1/128 of it away. A
+   * rule at a fixed rate adds each step to the weight that is there, so a step of less than half that distance is lost, and the weight
+   * stands still for good. Mechanic adds its steps up in float32 and rounds their sum, so nothing is lost: the weight moves when the sum
+   * has gone far enough.
+   */
+  private void bfloat16(Compute compute) {
+    out.println("Mechanic over AdamW:");
+    train(compute, new LeastSquares(compute, DataType.BFLOAT16), mechanic(), STEPS, EVERY);
+    for (DataType type : new DataType[] {DataType.FLOAT32, DataType.BFLOAT16}) {
+      final LeastSquares problem = new LeastSquares(compute, type);
+      final TunerBuilder<?> tuner = FixedRate.of(SMALL_RATE, AdamW.defaults().weightDecay(0));
+      int still = 0;
+      try (Optimizer optimizer = tuner.stream(compute.stream()).build(problem.parameters(0, LeastSquares.COLUMNS))) {
+        for (int step = 1; step <= SMALL_STEPS; ++step) {
+          problem.computeGradients(0, LeastSquares.COLUMNS);
+          final ByteBuffer before = step == SMALL_STEPS ? problem.weights() : null;
+          optimizer.step();
+          if (before != null) still = equalElements(type, before, problem.weights());
         }
-        meet(); // all have read them
-      };
-    }
-
-    private void meet() {
-      try {
-        barrier.await(1, TimeUnit.MINUTES);
-      } catch (InterruptedException e) {
-        Thread.currentThread().interrupt();
-        throw new IllegalStateException(e);
-      } catch (BrokenBarrierException | TimeoutException e) {
-        throw new IllegalStateException("the other shard did not come", e);
       }
+      print("AdamW at the rate %.0e, weights in %s: loss %.4f after %d steps; in the last one %d of %d weights stood still", SMALL_RATE,
+          type, problem.loss(), SMALL_STEPS, still, LeastSquares.COLUMNS);
     }
+  }
+
+  private static int equalElements(DataType type, ByteBuffer one, ByteBuffer other) {
+    int equal = 0;
+    for (int i = 0; i < LeastSquares.COLUMNS; ++i) if (Matrix.get(type, one, i) == Matrix.get(type, other, i)) ++equal;
+    return equal;
+  }
+
+  /** What a process of its own would have. */
+  private record Process(Compute compute, LeastSquares problem, Optimizer optimizer, int begin, int count) implements AutoCloseable {
+    @Override
+    public void close() {
+      optimizer.close();
+      compute.close();
+    }
+  }
+
+  /**
+   * The weights as two slices. Each has an optimizer of its own, with state for this slice alone, in a thread of its own with its own
+   * stream and its own copy of all weights. After each step it takes the other slice, as an all-gather does.
+   */
+  private void sharded() {
+    final ThreadSums sums = new ThreadSums(RANKS);
+    final List<Process> processes = new ArrayList<>();
+    final double[] scales = new double[RANKS];
+    try {
+      for (int rank = 0; rank < RANKS; ++rank) processes.add(process(rank, sums));
+      final double first = lossNow(processes.get(0).problem());
+      sums.run(rank -> {
+        final Process own = processes.get(rank);
+        for (int step = 1; step <= STEPS; ++step) {
+          own.problem().computeGradients(own.begin(), own.count());
+          scales[rank] = own.optimizer().step().learnedScale();
+          own.compute().await();
+          sums.meet(); // all slices are as after this step
+          for (double scale : scales) check(scale == scales[rank], "the scales differ: " + Arrays.toString(scales));
+          for (Process other : processes)
+            if (other != own) own.problem().takeWeights(other.problem(), other.begin(), other.count());
+          own.compute().await();
+          if (rank == 0 && step % EVERY == 0)
+            print("step %d  loss %.6f  scales %s", step, own.problem().loss(), Arrays.toString(scales));
+          sums.meet(); // all have taken them
+        }
+      });
+      checkLearned(processes.get(0).problem(), first);
+      for (Process process : processes)
+        check(process.problem().weights().equals(processes.get(0).problem().weights()), "the copies of the weights differ");
+    } finally {
+      processes.forEach(Process::close);
+    }
+    out.println("the scales of both processes were equal after every step, and so are their weights");
+  }
+
+  private Process process(int rank, ThreadSums sums) {
+    final int begin = LeastSquares.COLUMNS * rank / RANKS;
+    final int count = LeastSquares.COLUMNS * (rank + 1) / RANKS - begin;
+    final Compute compute = computes.get();
+    try {
+      final LeastSquares problem = new LeastSquares(compute, DataType.FLOAT32);
+      final Optimizer optimizer =
+          mechanic().sumReducer(sums.reducer(rank)).stream(compute.stream()).build(problem.parameters(begin, count));
+      return new Process(compute, problem, optimizer, begin, count);
+    } catch (RuntimeException | Error e) {
+      compute.close();
+      throw e;
+    }
+  }
+
+  private static double lossNow(LeastSquares problem) {
+    problem.computeGradients(0, LeastSquares.COLUMNS);
+    return problem.loss();
+  }
+
+  private static void checkLearned(LeastSquares problem, double first) {
+    final double last = lossNow(problem);
+    check(last < GOAL * first, "the loss is " + last + " after the last step, and was " + first + " at first");
+  }
+
+  private static void check(boolean good, String otherwise) {
+    if (!good) throw new IllegalStateException(otherwise);
+  }
+
+  private void print(String format, Object... values) {
+    out.printf(Locale.ROOT, format + "%n", values);
   }
 }
