@@ -611,7 +611,7 @@ void capture(World& w) {
     if (status != ST_OK) return status;
     require(create(plan) == ST_BAD_ARGUMENT, "two at a time");
     require(st_capture_begin(plan, 1, 1, 1, 0, 0, 0, 9, 0) == ST_BAD_ARGUMENT, "a type that there is not");
-    require(st_capture_width(plan, ST_CAPTURE_RING) > 3 && st_capture_width(plan, 7) == -1, "st_capture_width");
+    require(st_capture_width(plan, ST_CAPTURE_RING) >= 3 && st_capture_width(plan, 7) == -1, "st_capture_width");
     require(st_capture_send(plan, capacity, 1, 0) == ST_BAD_ARGUMENT, "a row that there is not");
     if (st_capture_begin(plan, 1, 1, 1, 3, 0, 0, ST_FLOAT32, 0) != ST_OK || st_capture_send(plan, 0, capacity, 0) != ST_OK)
       return ST_DEVICE_ERROR;
