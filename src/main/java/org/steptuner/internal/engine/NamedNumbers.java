@@ -22,7 +22,7 @@ final class NamedNumbers implements Coefficients {
   @Override
   public Coefficients put(String name, double value) {
     int at = next;
-    if (at == names.length || names[at] != name) at = place(name);
+    if (at == names.length || !names[at].equals(name)) at = place(name);
     values[at] = value;
     given[at] = true;
     next = at + 1;
