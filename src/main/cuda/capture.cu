@@ -22,19 +22,6 @@ struct ScalarsLaunch {
 };
 static_assert(sizeof(ScalarsLaunch) <= 4096, "more than every GPU takes with a launch");
 
-__device__ __forceinline__ void addSegments(const ScalarsLaunch& a, double* chunkSums, double* sumRows, int sums, double* columns) {
-  Arguments of;  // of which the additions look at two members
-  of.chunkSums = chunkSums;
-  of.sumRows = sumRows;
-  for (int row = 0; row < a.tables.segments; ++row) {
-    const Segment segment = a.segments[row];
-    if (!isShort(segment))
-      addLongSegment(of, segment, row, sums, columns);
-    else if (threadIdx.x < 32)
-      addShortSegment(of, segment, row, sums, static_cast<int>(threadIdx.x));
-  }
-}
-
 // Numbers of all scopes and segments, up to which they are worked on in shared memory: phases then wait for the device's memory only at
 // the first and last.
 constexpr int NEAR = 512;
@@ -66,8 +53,9 @@ __global__ void __launch_bounds__(COLUMNS, 1) runScalars(const __grid_constant__
     copyWords(memory.secondSumRows, t.secondSumRows, secondSums);
   }
   __syncthreads();
-  if (a.secondChunkSums && memory.whole->waiting) addSegments(a, a.secondChunkSums, memory.secondSumRows, t.secondSums, columns);
-  if (a.firstChunkSums) addSegments(a, a.firstChunkSums, memory.firstSumRows, t.firstSums, columns);
+  if (a.secondChunkSums && memory.whole->waiting)
+    addSegments(a.segments, t.segments, {a.secondChunkSums, memory.secondSumRows, t.secondSums}, columns);
+  if (a.firstChunkSums) addSegments(a.segments, t.segments, {a.firstChunkSums, memory.firstSumRows, t.firstSums}, columns);
   __syncthreads();
 #pragma unroll 1
   for (int phase = a.begin; phase < a.end; ++phase) {

@@ -48,43 +48,53 @@ __device__ __forceinline__ double addAcrossWarp(double value) {
 
 __device__ __forceinline__ bool isShort(const Segment& segment) { return segment.end - segment.begin <= 32; }
 
+// Where sums come from and go to: [chunks][count] and [segments][count].
+struct SumsOfSegments {
+  const double* chunkSums;
+  double* rows;
+  int count;
+};
+
 // Adds the chunk sums of one short segment with a warp.
-__device__ __forceinline__ void addShortSegment(const Arguments& a, const Segment& segment, int64_t row, int sums, int thread) {
+__device__ __forceinline__ void addShortSegment(const Segment& segment, int64_t row, const SumsOfSegments& sums, int thread) {
   const int64_t c = segment.begin + thread;
-  for (int s = 0; s < sums; ++s) {
-    const double column = c < segment.end ? 0.0 + __ldcg(a.chunkSums + c * sums + s) : 0.0;
+  for (int s = 0; s < sums.count; ++s) {
+    const double column = c < segment.end ? 0.0 + __ldcg(sums.chunkSums + c * sums.count + s) : 0.0;
     const double total = addAcrossWarp(column);
-    if (thread == 0) a.sumRows[row * sums + s] = total;
+    if (thread == 0) sums.rows[row * sums.count + s] = total;
   }
 }
 
-// Adds the chunk sums of one segment with a block of COLUMNS threads, of which each has a column, and then each warp a sum.
-__device__ __forceinline__ void addLongSegment(const Arguments& a, const Segment& segment, int64_t row, int sums, double* columns) {
+// Adds the chunk sums of one segment with a block of COLUMNS threads, of which each has a column, and then each warp a sum. `columns` has
+// room for COLUMNS doubles for each sum.
+__device__ __forceinline__ void addLongSegment(const Segment& segment, int64_t row, const SumsOfSegments& sums, double* columns) {
   const int column = static_cast<int>(threadIdx.x), warp = column / 32, thread = column % 32;
-  for (int s = 0; s < sums; ++s) {
+  for (int s = 0; s < sums.count; ++s) {
     double total = 0.0;
 #pragma unroll 8
-    for (int64_t c = segment.begin + column; c < segment.end; c += COLUMNS) total = total + __ldcg(a.chunkSums + c * sums + s);
+    for (int64_t c = segment.begin + column; c < segment.end; c += COLUMNS) total = total + __ldcg(sums.chunkSums + c * sums.count + s);
     columns[s * COLUMNS + column] = total;
   }
   __syncthreads();
-  for (int s = warp; s < sums; s += COLUMNS / 32) {
+  for (int s = warp; s < sums.count; s += COLUMNS / 32) {
     const double* const at = columns + s * COLUMNS + thread;
     const double even = (at[0] + at[128]) + (at[64] + at[192]);
     const double odd = (at[32] + at[160]) + (at[96] + at[224]);
     const double total = addAcrossWarp(even + odd);
-    if (thread == 0) a.sumRows[row * sums + s] = total;
+    if (thread == 0) sums.rows[row * sums.count + s] = total;
   }
   __syncthreads();
 }
 
-// The same for any of the segments that came with the launch; `columns` has room for as many doubles for each sum.
-__device__ __forceinline__ void addSegment(const Arguments& a, int row, int sums, double* columns) {
-  const Segment segment = a.segment[row];
-  if (!isShort(segment))
-    addLongSegment(a, segment, row, sums, columns);
-  else if (threadIdx.x < 32)
-    addShortSegment(a, segment, row, sums, static_cast<int>(threadIdx.x));
+// Adds those of a few segments with one block.
+__device__ __forceinline__ void addSegments(const Segment* segments, int count, const SumsOfSegments& sums, double* columns) {
+  for (int row = 0; row < count; ++row) {
+    const Segment segment = segments[row];
+    if (!isShort(segment))
+      addLongSegment(segment, row, sums, columns);
+    else if (threadIdx.x < 32)
+      addShortSegment(segment, row, sums, static_cast<int>(threadIdx.x));
+  }
 }
 
 // Tells the host that the sums are there. Called by a whole block that has written them, or knows by its ticket that others have.

@@ -15,16 +15,17 @@ constexpr int WARPS = COLUMNS / 32;
 constexpr int WRITING_BLOCKS = 3;
 
 // The sums of all segments, where there are many: a warp for each of the short ones, a block for the others.
-__global__ void __launch_bounds__(COLUMNS, 1) addSegments(const __grid_constant__ Arguments a, int sums) {
+__global__ void __launch_bounds__(COLUMNS, 1) addManySegments(const __grid_constant__ Arguments a, int count) {
   __shared__ double columns[MAX_SUMS * COLUMNS];
   __shared__ bool last;
+  const SumsOfSegments sums = {a.chunkSums, a.sumRows, count};
   const int64_t warp = threadIdx.x / 32;
   const int thread = static_cast<int>(threadIdx.x) % 32;
   for (int64_t first = int64_t(blockIdx.x) * WARPS; first < a.segmentCount; first += int64_t(gridDim.x) * WARPS) {
     const int64_t end = min(first + WARPS, int64_t(a.segmentCount));
-    if (first + warp < end && isShort(a.segments[first + warp])) addShortSegment(a, a.segments[first + warp], first + warp, sums, thread);
+    if (first + warp < end && isShort(a.segments[first + warp])) addShortSegment(a.segments[first + warp], first + warp, sums, thread);
     for (int64_t row = first; row < end; ++row)
-      if (!isShort(a.segments[row])) addLongSegment(a, a.segments[row], row, sums, columns);
+      if (!isShort(a.segments[row])) addLongSegment(a.segments[row], row, sums, columns);
   }
   if (a.told && isLastBlock(a.ticket, last)) tellHost(a);
 }
@@ -69,7 +70,7 @@ unsigned evenBlocks(int64_t chunks, int64_t most) {
 cudaError_t loadKernels(const CudaDevice& on, const CudaPlan& tables, const Binding& binding) {
   const Launches& launches = allLaunches()[static_cast<size_t>(binding.kernel)];
   int blocks = 0;
-  cudaError_t error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, addSegments, COLUMNS, 0);
+  cudaError_t error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, addManySegments, COLUMNS, 0);
   for (int type = 0; type < 2; ++type)
     if (error == cudaSuccess && tables.listed[type] > 0)
       error = residentBlocks(on, binding, type, type == 0 ? launches.float32 : launches.float64, blocks);
@@ -134,7 +135,7 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
     int sums = binding.sums;
     void* pointers[] = {&arguments, &sums};
     const unsigned blocks = static_cast<unsigned>(std::min<size_t>((segments + WARPS - 1) / WARPS, 65535));
-    STEPTUNER_CUDA(on.explain, cudaLaunchKernel(addSegments, dim3(blocks), dim3(COLUMNS), pointers, 0, stream));
+    STEPTUNER_CUDA(on.explain, cudaLaunchKernel(addManySegments, dim3(blocks), dim3(COLUMNS), pointers, 0, stream));
   }
   work.number = arguments.number;
   return ST_OK;
