@@ -28,9 +28,11 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
   private final BackgroundSave background = new BackgroundSave();
   private Engine engine;
   private volatile Steps steps; // some calls look at it at any time
+  private final boolean onCpu;
 
   BoundOptimizer(Engine engine, Steps steps) {
     super(engine.plan);
+    onCpu = plan.parameters().device().isCpu();
     this.engine = engine;
     this.steps = steps;
     report = engine.report;
@@ -100,7 +102,9 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
     use.begin();
     try {
       evaluation.checkTraining("the next step");
-      plan.checkNotCaptured();
+      if (!onCpu && Capture.isCapturing(plan))
+        throw new IllegalStateException(
+            "the stream is being captured into a CUDA graph, which would hold this step's numbers: use capturable()");
       if (report.step >= engine.settings.tuneFor() && Succession.whyNotFrozen(this) == null) Succession.freeze(this);
       steps.step(loss, hasLoss, part);
       return report;

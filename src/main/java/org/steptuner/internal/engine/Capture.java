@@ -47,9 +47,10 @@ final class Capture {
       state = Sweep.view(Natives.captureAddress(handle, STATE), plan.scopes() * stateWidth);
       final DoubleBuffer settings =
           Sweep.view(Natives.captureAddress(handle, SETTINGS), Natives.captureWidth(handle, SETTINGS));
-      final NamedNumbers named = new NamedNumbers(machine.settings());
+      final NamedNumbers named = new NamedNumbers("setting", machine, machine.settings());
       scalars.settings(named);
-      named.moveTo(settings);
+      named.checkAll();
+      named.copyTo(settings);
       settings.put(list);
       final Map<String, Scalars.Values> values = steps.savedScalars();
       machine.state().forEach(name -> moveState(name, values.get(name), true));
@@ -94,7 +95,12 @@ final class Capture {
 
   /** Whether the stream is being captured. */
   boolean capturing() {
-    return plan.isCaptured();
+    return isCapturing(plan);
+  }
+
+  /** Whether the stream of a plan is being captured. */
+  static boolean isCapturing(Plan plan) {
+    return Natives.captureCapturing(plan.handle(), plan.stream()) != 0;
   }
 
   void step() {

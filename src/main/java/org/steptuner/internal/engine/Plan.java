@@ -32,7 +32,6 @@ public final class Plan implements AutoCloseable {
   private final int[] scopeOfSegment;
   private final int scopes;
   private final boolean narrow; // some tensors have a float32 state
-  private final boolean onCpu;
   private final Rebinding rebinding;
   private final NamesForNumbers names;
   private boolean[] absentTensors; // null: none was ever
@@ -93,7 +92,6 @@ public final class Plan implements AutoCloseable {
             updateAddresses, counts, segmentOf, slots.size(), 1, created));
     handle = created[0];
     memory = new PlanMemory(handle);
-    onCpu = parameters.device().isCpu();
   }
 
   /** Adds a zeroed slot for values that need not be saved: no checkpoint holds it. Where there is such a slot already, both use it. */
@@ -242,18 +240,6 @@ public final class Plan implements AutoCloseable {
 
   public void setStream(long stream) {
     this.stream = stream;
-  }
-
-  /** Whether the stream is being captured into a CUDA graph. */
-  boolean isCaptured() {
-    return Natives.captureCapturing(handle(), stream) != 0;
-  }
-
-  /** @throws IllegalStateException if the stream is being captured: a graph would make this step, with its numbers, again and again */
-  void checkNotCaptured() {
-    if (!onCpu && isCaptured())
-      throw new IllegalStateException(
-          "the stream is being captured into a CUDA graph: what depends on the step would stay what it is now; use capturable()");
   }
 
   /** What moves tensors. */

@@ -30,7 +30,7 @@ final class PreparedRows {
     this.capacity = capacity;
     ring = capture.ring(capacity);
     width = capture.ringWidth();
-    row = new NamedNumbers(capture.machine.row());
+    row = new NamedNumbers("number", capture.machine, capture.machine.row());
     prepared = report.step;
   }
 
@@ -71,8 +71,10 @@ final class PreparedRows {
       scalars.put(segment);
       if (scalars.first != null) scalars.first.copyTo(ring);
       scalars.second.copyTo(ring);
+      row.forget();
       scalars.row(segment, row);
-      row.moveTo(ring);
+      row.checkAll();
+      row.copyTo(ring);
     }
     ring.put(begin + BOUNDED_AT, tuned.isDecayBounded() ? 1 : 0);
   }

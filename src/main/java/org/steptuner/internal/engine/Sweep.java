@@ -2,11 +2,9 @@
 package org.steptuner.internal.engine;
 
 import java.nio.DoubleBuffer;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntToDoubleFunction;
-import java.util.stream.IntStream;
 import org.bytedeco.javacpp.DoublePointer;
 import org.bytedeco.javacpp.Pointer;
 import org.steptuner.internal.Natives;
@@ -25,24 +23,19 @@ public final class Sweep implements Coefficients {
   private final Plan plan;
   private int binding; // none once it was released
   private final Kernel kernel;
-  private final String[] names;
-  private final double[] row;
-  private final boolean[] given;
+  private final NamedNumbers row;
   private DoubleBuffer coefficients;
   private DoubleBuffer sums;
   private final double[] totals;
-  private int next; // where the coming put is looked for first
   private boolean complete; // every coefficient has been put
 
   Sweep(Plan plan, int binding, Kernel kernel) {
     this.plan = plan;
     this.binding = binding;
     this.kernel = kernel;
-    names = kernel.coefficients().toArray(String[]::new);
-    row = new double[names.length];
-    given = new boolean[names.length];
-    complete = names.length == 0;
-    coefficients = view(Natives.bindingCoefficients(plan.handle(), binding), plan.segments() * names.length);
+    row = new NamedNumbers("coefficient", this, kernel.coefficients());
+    complete = row.size() == 0;
+    coefficients = view(Natives.bindingCoefficients(plan.handle(), binding), plan.segments() * row.size());
     totals = new double[plan.segments() * kernel.sums().size()];
     sums = view(Natives.bindingSums(plan.handle(), binding), totals.length);
   }
@@ -61,9 +54,7 @@ public final class Sweep implements Coefficients {
 
   @Override
   public Sweep put(String name, double value) {
-    int at = next;
-    if (at == names.length || names[at] != name) at = place(names, name);
-    store(at, value);
+    row.put(name, value);
     return this;
   }
 
@@ -72,13 +63,13 @@ public final class Sweep implements Coefficients {
    * "metaMomentum".
    */
   public Coefficients prefixed(String prefix) {
-    return new Prefixed(prefix);
+    return row.prefixed(prefix);
   }
 
   /** Gives the row, as it is now, to a segment. */
   public void set(int segment) {
     if (!complete) checkComplete();
-    coefficients.put(segment * row.length, row, 0, row.length);
+    row.copyTo(coefficients, segment);
   }
 
   /** Gives the row to all segments. */
@@ -89,7 +80,7 @@ public final class Sweep implements Coefficients {
   /** Puts the row, as it is now, where a buffer is. */
   void copyTo(DoubleBuffer to) {
     if (!complete) checkComplete();
-    to.put(row, 0, row.length);
+    row.copyTo(to);
   }
 
   /** Its number in the plan. */
@@ -189,46 +180,10 @@ public final class Sweep implements Coefficients {
     }
   }
 
-  private final class Prefixed implements Coefficients {
-    private final String[] shortened;
-    private final int[] places;
-    private int following;
-
-    Prefixed(String prefix) {
-      places = IntStream.range(0, names.length).filter(i -> names[i].startsWith(prefix)).toArray();
-      shortened = Arrays.stream(places).mapToObj(i -> stripped(names[i], prefix.length())).toArray(String[]::new);
-    }
-
-    @Override
-    public Coefficients put(String name, double value) {
-      int at = following;
-      if (at == shortened.length || shortened[at] != name) at = place(shortened, name);
-      following = at + 1;
-      store(places[at], value);
-      return this;
-    }
-  }
-
-  private void store(int at, double value) {
-    row[at] = value;
-    given[at] = true;
-    next = at + 1;
-  }
-
-  private int place(String[] among, String name) {
-    for (int i = 0; i < among.length; ++i) if (among[i].equals(name)) return i;
-    throw new IllegalArgumentException("no coefficient '" + name + "' among " + Arrays.toString(among) + " of " + this);
-  }
-
   private void checkComplete() {
     checkBound();
-    for (int i = 0; i < given.length; ++i)
-      if (!given[i]) throw new IllegalStateException("coefficient '" + names[i] + "' was never put: " + this);
+    row.checkAll();
     complete = true;
-  }
-
-  private static String stripped(String name, int length) {
-    return (Character.toLowerCase(name.charAt(length)) + name.substring(length + 1)).intern();
   }
 
   /** Native memory as a buffer, which is not to be used when the memory has been freed. */
