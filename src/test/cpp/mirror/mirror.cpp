@@ -4,6 +4,9 @@
 // reach host memory, copies tensors to it before each sweep and what the sweep wrote back after it. Every sweep waits. A copy has the
 // alignment of its tensor modulo 64 bytes, so that alignments that tests choose are those that the backend meets.
 //
+// What the core allocates on the device lies in pinned memory, so that tests can read state at its address. Every sweep waits, and so that
+// memory may be copied at once.
+//
 // The backend behind is the library that the environment variable STEPTUNER_MIRRORED names.
 #include "core/memory_map.h"
 #include "core/backend.h"
@@ -30,6 +33,8 @@ struct Mirrored {
   int64_t version = -1;
   // Of each tensor: parameters, gradients, update.
   std::vector<Block> blocks;
+  const void* loss = nullptr;  // the test's
+  char* lossCopy = nullptr;    // pinned
 };
 
 struct MirrorDevice {
@@ -37,7 +42,6 @@ struct MirrorDevice {
   Explain explain = nullptr;
   std::string name;
   std::map<const Plan*, Mirrored> plans;
-  std::map<const char*, int64_t> allocated;  // on the device behind
 };
 
 MirrorDevice& mirror(void* device) { return *static_cast<MirrorDevice*>(device); }
@@ -81,30 +85,11 @@ const char* name(void* device) { return mirror(device).name.c_str(); }
 
 int32_t threads(void* device) { return behind->threads(mirror(device).device); }
 
-st_status allocate(void* device, int64_t bytes, char** memory) {
-  const st_status status = behind->allocate(mirror(device).device, bytes, memory);
-  if (status == ST_OK && *memory) mirror(device).allocated[*memory] = bytes;
-  return status;
-}
-
-void release(void* device, char* memory) {
-  mirror(device).allocated.erase(memory);
-  behind->release(mirror(device).device, memory);
-}
-
 st_status allocateHost(void* device, int64_t bytes, char** memory) { return behind->allocateHost(mirror(device).device, bytes, memory); }
 
 void releaseHost(void* device, char* memory) { behind->releaseHost(mirror(device).device, memory); }
 
-bool isAllocated(const MirrorDevice& on, const char* address) {
-  const auto after = on.allocated.upper_bound(address);
-  return after != on.allocated.begin() && address < std::prev(after)->first + std::prev(after)->second;
-}
-
-st_status copy(void* device, void* to, const void* from, int64_t bytes, Copy direction, void* stream) {
-  const void* const there = direction == Copy::HOST_TO_DEVICE ? to : from;
-  if (isAllocated(mirror(device), static_cast<const char*>(there)))
-    return behind->copy(mirror(device).device, to, from, bytes, direction, stream);
+st_status copy(void*, void* to, const void* from, int64_t bytes, Copy, void*) {
   memcpy(to, from, static_cast<size_t>(bytes));
   return ST_OK;
 }
@@ -115,7 +100,8 @@ const char* unusable(void*, const Range* ranges, size_t count, size_t* which) {
 }
 
 st_status fill(void* device, Plan& plan, int32_t slot, double value, void* stream) {
-  return behind->fill(mirror(device).device, plan, slot, value, stream);
+  const st_status status = behind->fill(mirror(device).device, plan, slot, value, stream);
+  return status == ST_OK ? behind->wait(mirror(device).device, plan, stream) : status;
 }
 
 // What a sweep reads is copied before it, and so the originals are what is to be zero.
@@ -221,19 +207,19 @@ st_status wait(void* device, Plan& plan, void* stream) { return behind->wait(mir
 // The device keeps the tables of tensors that it was made ready with.
 st_status makeReady(void* device, Plan& plan, Capture& capture, void* stream) {
   MirrorDevice& on = mirror(device);
-  if (capture.tables.loss) {
-    on.explain("loss: a mirror has no memory that the GPU reads it from");
-    return ST_BAD_ARGUMENT;
-  }
   Mirrored& mirrored = on.plans[&plan];
-  const st_status status = prepare(on, plan, mirrored);
+  st_status status = prepare(on, plan, mirrored);
+  mirrored.loss = capture.tables.loss;
+  if (status == ST_OK && mirrored.loss && !mirrored.lossCopy) status = behind->allocateHost(on.device, sizeof(double), &mirrored.lossCopy);
   if (status != ST_OK) return status;
+  if (mirrored.loss) capture.tables.loss = mirrored.lossCopy;
   const Swapped swapped(plan, mirrored);
   return behind->makeReady(on.device, plan, capture, stream);
 }
 
-st_status send(void* device, Plan& plan, void* to, const void* from, int64_t bytes, void* stream) {
-  return behind->send(mirror(device).device, plan, to, from, bytes, stream);
+st_status send(void*, Plan&, void* to, const void* from, int64_t bytes, void*) {
+  memcpy(to, from, static_cast<size_t>(bytes));
+  return ST_OK;
 }
 
 st_status captureStep(void* device, Plan& plan, Capture& capture, void* stream) {
@@ -244,6 +230,7 @@ st_status captureStep(void* device, Plan& plan, Capture& capture, void* stream) 
   }
   Mirrored& mirrored = on.plans[&plan];
   const bool all[3] = {true, true, true}, parameters[3] = {true, false, false};
+  if (mirrored.loss) memcpy(mirrored.lossCopy, mirrored.loss, static_cast<size_t>(bytesOf(capture.tables.lossType)));
   st_status status = copyAll(on, mirrored, all, Copy::HOST_TO_DEVICE, stream);
   if (status != ST_OK) return status;
   {
@@ -264,6 +251,7 @@ void forget(void* device, Plan& plan) {
   MirrorDevice& on = mirror(device);
   behind->forget(on.device, plan);
   free(on, on.plans[&plan]);
+  behind->releaseHost(on.device, on.plans[&plan].lossCopy);
   on.plans.erase(&plan);
 }
 
@@ -273,7 +261,7 @@ void forget(void* device, Plan& plan) {
 extern "C" __attribute__((visibility("default"))) const steptuner::Backend* steptuner_backend() {
   using namespace steptuner;
   static const Backend backend = {
-      BACKEND_VERSION, open,  close, name,      threads, allocate,    release, allocateHost, releaseHost, copy, unusable, fill,
-      zeroGradients,   sweep, wait,  makeReady, send,    captureStep, settle,  capturing,    forget};
+      BACKEND_VERSION, open,  close, name,      threads, allocateHost, releaseHost, allocateHost, releaseHost, copy, unusable, fill,
+      zeroGradients,   sweep, wait,  makeReady, send,    captureStep,  settle,      capturing,    forget};
   return &backend;
 }
