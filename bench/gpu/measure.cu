@@ -9,11 +9,10 @@
 // A pattern is for "sweep" or "sweep/rule", as the shell's for file names; without any, all kernels. Sizes are numbers of elements.
 // --rounds 0 is for profilers: one launch of each sweep, no twin and no copy, and rows without times. --scrub is
 // how much is read before each measurement; the copy copies four times as much.
-#include "steptuner.h"
+#include "../../src/test/cpp/native/description.h"
 #include <algorithm>
 #include <array>
 #include <cuda_runtime.h>
-#include <fnmatch.h>
 #include <functional>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+using namespace description;
 
 namespace {
 
@@ -80,17 +81,6 @@ bool allocate(Array& array, st_type type, int64_t count, uint32_t seed) {
              : cudaLaunchKernel(fill<uint16_t, 16>, dim3(1024), dim3(256), arguments, 0, nullptr),
         "fill");
   return true;
-}
-
-std::vector<std::string> split(const std::string& text, char at) {
-  std::vector<std::string> parts(1);
-  for (char c : text)
-    if (c == at)
-      parts.emplace_back();
-    else
-      parts.back() += c;
-  if (text.empty()) parts.clear();
-  return parts;
 }
 
 double median(std::vector<double> values) {
@@ -326,17 +316,6 @@ void copy(int64_t device, const Options& options, Clock& clock) {
          static_cast<long long>(bytes), st_device_name(device), median(times), 2.0 * double(bytes) / median(times));
 }
 
-bool matches(const std::string& pattern, int32_t kernel) {
-  const std::vector<std::string> part = split(st_kernel_describe(kernel), '|');
-  const std::string name = part[1].empty() ? part[0] : part[0] + "/" + part[1];
-  return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
-}
-
-bool wanted(int32_t kernel, const Options& options) {
-  return std::any_of(options.patterns.begin(), options.patterns.end(),
-                     [&](const std::string& pattern) { return matches(pattern, kernel); });
-}
-
 // How many patterns no kernel has.
 int unmatched(const Options& options) {
   int count = 0;
@@ -394,7 +373,7 @@ int main(int count, char** arguments) {
     for (const st_type type : {ST_FLOAT32, ST_BFLOAT16})
       for (const double size : options.sizes[type == ST_FLOAT32 ? 0 : 1])
         for (int32_t kernel = 0; kernel < st_kernel_count(); ++kernel)
-          if (wanted(kernel, options) && !measure(device, kernel, type, int64_t(size), options.rounds, clock))
+          if (matchesAny(options.patterns, kernel) && !measure(device, kernel, type, int64_t(size), options.rounds, clock))
             fprintf(stderr, "%s: %.0f elements do not fit\n", st_kernel_describe(kernel), size);
   }
   st_device_close(device);

@@ -63,7 +63,7 @@ struct Sgd {
     const int32_t slots[] = {-1, -1};
     CHECK_EQUAL(st_plan_bind(plan, st_kernel_find("fixed_rate", "sgd"), slots, 2, &binding), ST_OK);
     double* const rows = reinterpret_cast<double*>(st_binding_coefficients(plan, binding));
-    const auto coefficients = Bound::split(Bound::split(st_kernel_describe(st_kernel_find("fixed_rate", "sgd")), '|')[3], ',').size();
+    const auto coefficients = door::split(door::split(st_kernel_describe(st_kernel_find("fixed_rate", "sgd")), '|')[3], ',').size();
     for (size_t i = 0; i < 2 * coefficients; ++i) rows[i] = 0.5;
   }
   ~Sgd() { st_plan_destroy(plan); }

@@ -6,6 +6,7 @@
 //   TEST [device library]
 #pragma once
 #include "../native/check.h"
+#include "../native/description.h"
 #include "steptuner.h"
 #include <math.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 #include <vector>
 
 namespace door {
+
+using description::split;
 
 inline bool told(const char* what) {
   const bool said = strstr(st_last_error(), what) != nullptr;
@@ -89,17 +92,6 @@ struct Bound {
     double* const rows = reinterpret_cast<double*>(st_binding_coefficients(plan, binding));
     for (size_t i = 0; i < 2 * split(parts[3], ',').size(); ++i) rows[i] = 0.5;
     return binding;
-  }
-
-  static std::vector<std::string> split(const std::string& text, char at) {
-    std::vector<std::string> parts(1);
-    for (char c : text)
-      if (c == at)
-        parts.emplace_back();
-      else
-        parts.back() += c;
-    if (text.empty()) parts.clear();
-    return parts;
   }
 };
 

@@ -18,7 +18,6 @@
 //                long: several tensors of together --elements in one segment (150,001 without), and a segment of ten chunks
 #include "kernel_run.h"
 #include <algorithm>
-#include <fnmatch.h>
 #include <string.h>
 
 using namespace kernel_run;
@@ -59,13 +58,6 @@ bool parse(int count, char** arguments, Options& options) {
   }
   return options.every > 0 && options.elements >= 8 && allKnown(options.types, known.types) && allKnown(options.values, known.values) &&
          allKnown(options.shapes, known.shapes);
-}
-
-bool wanted(int32_t kernel, const Options& options) {
-  const std::vector<std::string> part = split(st_kernel_describe(kernel), '|');
-  const std::string name = part[1].empty() ? part[0] : part[0] + "/" + part[1];
-  return std::any_of(options.patterns.begin(), options.patterns.end(),
-                     [&](const std::string& pattern) { return fnmatch(pattern.c_str(), name.c_str(), 0) == 0; });
 }
 
 Shape shortShape() {
@@ -119,7 +111,8 @@ int runAll(const Devices& devices, const Options& options, const Shape& shape, c
   for (int32_t kernel = 0; kernel < st_kernel_count(); ++kernel)
     for (int32_t parameterType = 0; parameterType < TYPES; ++parameterType)
       for (int32_t gradientType = 0; gradientType < TYPES; ++gradientType) {
-        if (!wanted(kernel, options) || !has(options.types, typeNames[parameterType]) || !has(options.types, typeNames[gradientType]))
+        if (!matchesAny(options.patterns, kernel) || !has(options.types, typeNames[parameterType]) ||
+            !has(options.types, typeNames[gradientType]))
           continue;
         if (pair++ % options.every) continue;
         const Result here = run(devices.cpu, kernel, parameterType, gradientType, values, NONE, nullptr, shape);
