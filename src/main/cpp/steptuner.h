@@ -31,7 +31,8 @@ typedef enum st_status {
   ST_BAD_ARGUMENT = 1,   // the caller's mistake
   ST_OUT_OF_MEMORY = 2,  // host or device memory
   ST_NO_DEVICE = 3,      // no such device, no driver, or no library for it
-  ST_DEVICE_ERROR = 4    // the device failed while working
+  ST_DEVICE_ERROR = 4,   // the device failed while working
+  ST_BAD_STATE = 5       // not now: the stream is being captured into a graph, which cannot hold this
 } st_status;
 
 typedef enum st_type { ST_FLOAT32 = 0, ST_FLOAT64 = 1, ST_BFLOAT16 = 2, ST_FLOAT16 = 3 } st_type;

@@ -75,7 +75,7 @@ inline cudaError_t captureOf(cudaStream_t stream, unsigned long long& capture) {
 
 inline st_status refuseCaptured(Explain explain, const char* why) {
   explain("the stream is being captured into a CUDA graph, and %s", why);
-  return ST_BAD_ARGUMENT;
+  return ST_BAD_STATE;
 }
 
 inline st_status failed(Explain explain, const char* call, cudaError_t error) {

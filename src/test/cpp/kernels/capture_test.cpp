@@ -37,7 +37,7 @@ struct Run {
   std::vector<float> x, g;
   std::vector<double> wide, wideGradient;
   std::vector<std::string> names;
-  int prepared = 0;
+  int prepared = 0, groupCount = 2;
   int64_t stream;
 
   // "" is the emulated backend in this program, null the CPU: with one thread, since the shared memory of all emulated kernels, which is
@@ -47,7 +47,8 @@ struct Run {
     for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(sin(static_cast<double>(i)));
     for (size_t i = 0; i < wide.size(); ++i) wide[i] = cos(static_cast<double>(i));
     CHECK_EQUAL(st_device_open(library, 0, library ? 0 : 1, "", &device), ST_OK);
-    // Where there are many segments a launch of its own adds their sums: a tensor of 100 elements each, and the wide one last.
+    // Where there are many segments a launch of its own adds their sums, and neither state nor rows fit into shared memory: a tensor of 100
+    // elements each, and the wide one last.
     const int narrow = manySegments ? 50 : 1, tensors = narrow + 1;
     std::vector<int64_t> parameters, gradients, counts;
     std::vector<int32_t> types, segments, scopes, groups;
@@ -59,7 +60,7 @@ struct Run {
       types.push_back(last ? ST_FLOAT64 : ST_FLOAT32);
       segments.push_back(t);
       scopes.push_back(manySegments ? tensors - 1 - t : 0);  // in another order
-      groups.push_back(last);
+      groups.push_back(manySegments ? t : last);
     }
     CHECK_EQUAL(st_plan_create(device, tensors, parameters.data(), types.data(), gradients.data(), types.data(), nullptr, counts.data(),
                                segments.data(), 2, 1, &plan),
@@ -71,9 +72,10 @@ struct Run {
     const int32_t reference = bind("reference", "");
     CHECK_EQUAL(st_sweep(plan, reference, stream), ST_OK);
     const int32_t machine = st_scalars_find(tuner), length = mechanic ? 2 : 0;
-    CHECK_EQUAL(
-        st_capture_create(plan, machine, first, second, manySegments ? tensors : 1, scopes.data(), 2, groups.data(), length, CAPACITY),
-        ST_OK);
+    groupCount = manySegments ? tensors : 2;
+    CHECK_EQUAL(st_capture_create(plan, machine, first, second, manySegments ? tensors : 1, scopes.data(), groupCount, groups.data(),
+                                  length, CAPACITY),
+                ST_OK);
     double* settings = reinterpret_cast<double*>(st_capture_address(plan, ST_CAPTURE_SETTINGS));
     const auto settingNames = part(st_scalars_describe(machine), 1);
     for (size_t i = 0; i < settingNames.size(); ++i)
@@ -105,7 +107,7 @@ struct Run {
     while (prepared < last) {
       const int number = 101 + prepared;
       double* row = reinterpret_cast<double*>(st_capture_address(plan, ST_CAPTURE_RING)) + number % CAPACITY * width;
-      const int group = (width - 3) / 2;
+      const int group = (width - 3) / groupCount;
       row[0] = number;
       row[1] = 0.25 * number;
       row[2] = 0;
@@ -150,7 +152,7 @@ bool sameNumbers(const std::vector<double>& a, const std::vector<double>& b) {
   return a.size() == b.size();
 }
 
-void replay(const char* tuner, bool manySegments) {
+void replay(const char* tuner, bool manySegments, int steps) {
   cudaStream_t stream = nullptr;
   CHECK_EQUAL(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
   cudaEmulationDefer(1);
@@ -163,9 +165,9 @@ void replay(const char* tuner, bool manySegments) {
     CHECK_EQUAL(cudaStreamSynchronize(stream), cudaSuccess);
     CHECK_EQUAL(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), cudaSuccess);
     CHECK_EQUAL(st_capture_capturing(actual.plan, handle(stream)), 1);
-    CHECK_EQUAL(st_capture_send(actual.plan, 0, 1, handle(stream)), ST_BAD_ARGUMENT);
+    CHECK_EQUAL(st_capture_send(actual.plan, 0, 1, handle(stream)), ST_BAD_STATE);
     CHECK(strstr(st_last_error(), "captured"));
-    CHECK_EQUAL(st_capture_end(actual.plan, handle(stream)), ST_BAD_ARGUMENT);
+    CHECK_EQUAL(st_capture_end(actual.plan, handle(stream)), ST_BAD_STATE);
     CHECK_EQUAL(st_capture_step(actual.plan, handle(stream)), ST_OK);
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t executable = nullptr;
@@ -173,7 +175,7 @@ void replay(const char* tuner, bool manySegments) {
     CHECK_EQUAL(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
     CHECK_EQUAL(expected.prepare(CAPACITY), ST_OK);
     int made = 0, skipped = 0;
-    for (int step = 0; step < STEPS; ++step) {
+    for (int step = 0; step < steps; ++step) {
       expected.backward(step);
       actual.backward(step);
       if (step < 9 || step >= 18) {  // meanwhile they run out
@@ -199,8 +201,10 @@ void replay(const char* tuner, bool manySegments) {
       const bool bad = step == 5 || step == 6 || step == 13, missing = step >= 14 && step < 18;
       CHECK_EQUAL(report[3], bad ? 1 : missing ? 3 : 0);
     }
-    CHECK_EQUAL(made, 23);
-    CHECK_EQUAL(skipped, 9);  // 4 that are not finite, 5 without a row
+    if (steps == STEPS) {
+      CHECK_EQUAL(made, 23);
+      CHECK_EQUAL(skipped, 9);  // 4 that are not finite, 5 without a row
+    }
     CHECK_EQUAL(st_capture_end(expected.plan, 0), ST_OK);
     CHECK_EQUAL(st_capture_end(actual.plan, handle(stream)), ST_OK);
     CHECK(sameNumbers(expected.state(), actual.state()));
@@ -238,9 +242,12 @@ void refused() {
 
 }  // namespace
 
-int main() {
+// With an argument: less, for ThreadSanitizer.
+int main(int argc, char**) {
+  const bool small = argc > 1;
   for (const bool many : {false, true})
-    for (const char* tuner : {"fixed_rate", "mechanic"}) replay(tuner, many);
+    for (const char* tuner : {"fixed_rate", "mechanic"})
+      if (!small || strcmp(tuner, "mechanic") == 0) replay(tuner, many, small && many ? 9 : STEPS);
   refused();
   return report("capture");
 }

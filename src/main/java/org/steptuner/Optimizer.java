@@ -52,8 +52,8 @@ public interface Optimizer extends Resumable, AutoCloseable {
    * average, no rule that keeps an average, no {@code gradientL1}, no {@code tuneFor} that is still to come, and all tensors in the steps.
    *
    * @throws UnsupportedOperationException if this optimizer cannot do that; the message says why
-   * @throws IllegalStateException while {@link #isEvaluating}, while tensors {@linkplain #sitOut sit out}, or if the tuner needs the loss
-   *     and the options have no place for it
+   * @throws IllegalStateException while {@link #isEvaluating}, while tensors {@linkplain #sitOut sit out}, while the stream is being captured,
+   *     or if the tuner needs the loss and the options have no place for it
    * @throws IllegalArgumentException if the capacity is too large for a buffer, or the loss cannot be read at its address
    * @throws DeviceException if the device fails, or has no memory for it
    */

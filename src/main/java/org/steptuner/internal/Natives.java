@@ -17,6 +17,7 @@ public final class Natives {
   private static final int ABI = 5;
   private static final int OK = 0;
   private static final int BAD_ARGUMENT = 1;
+  private static final int BAD_STATE = 5;
 
   private Natives() {}
 
@@ -240,6 +241,10 @@ public final class Natives {
   /** The exception that the status of a call that failed stands for, with its message in the words of those who called. */
   public static RuntimeException failure(int status, UnaryOperator<String> words) {
     final String message = words.apply(lastErrorPointer().getString());
-    return status == BAD_ARGUMENT ? new IllegalArgumentException(message) : new DeviceException(message);
+    return switch (status) {
+      case BAD_ARGUMENT -> new IllegalArgumentException(message);
+      case BAD_STATE -> new IllegalStateException(message);
+      default -> new DeviceException(message);
+    };
   }
 }

@@ -68,6 +68,8 @@ final class CapturedSteps implements CapturableSteps {
     optimizer.evaluation.checkTraining("capturable()");
     final Settings settings = engine.settings;
     final TunedOptimizer tuned = optimizer.tuned();
+    if (Capture.isCapturing(engine.plan))
+      throw new IllegalStateException("capturable() while the stream is being captured: call it before the capture begins");
     if (engine.attendance.some()) throw new IllegalStateException("capturable() while tensors sit out: call sitOut() without any first");
     if (tuned.lossNeededBy() != null && options.lossAddress() == 0)
       throw new IllegalStateException(tuned.lossNeededBy() + " needs the loss: give its address on the device with CaptureOptions.loss");
