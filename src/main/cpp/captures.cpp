@@ -128,8 +128,8 @@ st_status st_capture_create(int64_t handle, int32_t scalars, int32_t first, int3
     capture->memoryBytes = places.all;
     capture->imageBytes = places.image;
     point(*capture, places);
+    memset(capture->image, 0, static_cast<size_t>(places.image));  // rows of the ring too: step 0 is no step
     fillTables(*capture, scopeOfSegment, groupOfSegment);
-    std::fill_n(imageOf(*capture, t.ring), int64_t(capacity) * t.rowWidth, 0.0);  // step 0: a row of no step
     plan->capture = std::move(capture);
     return ST_OK;
   });
@@ -140,8 +140,8 @@ int64_t st_capture_address(int64_t plan, int32_t part) {
   if (!capture) return noCapture() == ST_OK;
   const CaptureTables& t = capture->tables;
   switch (part) {
-    case ST_CAPTURE_SETTINGS: return reinterpret_cast<int64_t>(imageOf(*capture, t.settings));
-    case ST_CAPTURE_STATE: return reinterpret_cast<int64_t>(imageOf(*capture, t.state));
+    case ST_CAPTURE_SETTINGS: return reinterpret_cast<int64_t>(imageOf(*capture, t.memory.settings));
+    case ST_CAPTURE_STATE: return reinterpret_cast<int64_t>(imageOf(*capture, t.memory.state));
     case ST_CAPTURE_RING: return reinterpret_cast<int64_t>(imageOf(*capture, t.ring));
     default: return fail(ST_BAD_ARGUMENT, "no part %d with an address", part) == ST_OK;
   }
@@ -180,11 +180,10 @@ st_status st_capture_begin(int64_t handle, double multiplier, double clipNorm, i
     t.checks = checks != 0;
     t.loss = reinterpret_cast<const void*>(loss);
     t.lossType = lossType;
-    CaptureState& whole = *imageOf(*capture, t.whole);
+    CaptureState& whole = *imageOf(*capture, t.memory.whole);
     whole = {};
     whole.made = made;
     whole.skipped = skipped;
-    whole.row = -1;
     __atomic_store_n(t.arrived, int64_t(0), __ATOMIC_RELEASE);
     const st_status status = backend->makeReady(plan->owner->handle, *plan, *capture, queue(stream));
     if (status != ST_OK) return status;
@@ -244,7 +243,8 @@ st_status st_capture_end(int64_t handle, int64_t stream) {
     if (status != ST_OK) return status;
     CaptureTables& t = capture->tables;
     const int64_t bytes = int64_t(t.scopes) * t.stateWidth * int64_t(sizeof(double));
-    return backend->copy(plan->owner->handle, imageOf(*capture, t.state), t.state, bytes, Copy::DEVICE_TO_HOST, queue(stream));
+    return backend->copy(plan->owner->handle, imageOf(*capture, t.memory.state), t.memory.state, bytes, Copy::DEVICE_TO_HOST,
+                         queue(stream));
   });
 }
 

@@ -22,36 +22,36 @@ struct ScalarsLaunch {
 };
 static_assert(sizeof(ScalarsLaunch) <= 4096, "more than every GPU takes with a launch");
 
-// Numbers of all scopes and segments, up to which they are worked on in shared memory: phases then wait for the device's memory only at
-// the first and last.
-constexpr int NEAR = 512;
+// What the scalars work on comes into shared memory if it is no longer than this. Phases then wait for the device's memory only at the
+// first and last.
+constexpr int NEAR_WORDS = 2 * COLUMNS;  // of 16 bytes
+constexpr int NEAR_ROW = COLUMNS;        // doubles
 
-template <class T>
-__device__ __forceinline__ void copyWords(T* to, const T* from, int count) {
-  static_assert(sizeof(T) == 8, "words of 8 bytes");
-  for (int i = static_cast<int>(threadIdx.x); i < count; i += COLUMNS) to[i] = from[i];
-}
-
+// A thread loads all that it brings before it stores the first of it: the loads, of which only the row's waits for another one, take as
+// long as one or two.
 template <class M>
 __global__ void __launch_bounds__(COLUMNS, 1) runScalars(const __grid_constant__ ScalarsLaunch a) {
   __shared__ double columns[MAX_SUMS * COLUMNS];
-  __shared__ double near[NEAR];
-  __shared__ int64_t whole[sizeof(CaptureState) / 8];
-  static_assert(sizeof(CaptureState) % 8 == 0, "it is copied by words");
+  __shared__ uint4 nearWords[NEAR_WORDS];
+  __shared__ double nearRow[NEAR_ROW];
+  constexpr int EACH = NEAR_WORDS / COLUMNS;
   const CaptureTables& t = a.tables;
-  const int states = t.scopes * t.stateWidth, scratch = t.scopes * t.scratchWidth;
-  const int firstSums = t.segments * t.firstSums, secondSums = t.segments * t.secondSums;
-  const bool isNear = int64_t(t.scopes) * (t.stateWidth + t.scratchWidth) + int64_t(t.segments) * (t.firstSums + t.secondSums) <= NEAR;
-  CaptureMemory memory = memoryOf(t);
-  memory.whole = reinterpret_cast<CaptureState*>(whole);
-  copyWords(whole, reinterpret_cast<const int64_t*>(t.whole), int(sizeof(CaptureState) / 8));
-  if (isNear) {
-    memory = {memory.whole, near, near + states, near + states + scratch, near + states + scratch + firstSums};
-    copyWords(memory.state, t.state, states);
-    copyWords(memory.scratch, t.scratch, scratch);
-    copyWords(memory.firstSumRows, t.firstSumRows, firstSums);
-    copyWords(memory.secondSumRows, t.secondSumRows, secondSums);
-  }
+  const int thread = static_cast<int>(threadIdx.x);
+  uint4* const farWords = reinterpret_cast<uint4*>(t.memory.whole);
+  const int64_t words = t.memoryBytes / int64_t(sizeof(uint4));
+  const bool isNear = words <= NEAR_WORDS, rowIsNear = t.rowWidth <= NEAR_ROW;
+  const double* const farRow = rowOf(t, t.memory.whole->made);
+  uint4 some[EACH] = {};
+  double number = 0;
+#pragma unroll
+  for (int i = 0; i < EACH; ++i)
+    if (isNear && thread + i * COLUMNS < words) some[i] = farWords[thread + i * COLUMNS];
+  if (rowIsNear && thread < t.rowWidth) number = farRow[thread];
+#pragma unroll
+  for (int i = 0; i < EACH; ++i) nearWords[thread + i * COLUMNS] = some[i];
+  nearRow[thread] = number;
+  const CaptureMemory memory = isNear ? t.memory.in(nearWords) : t.memory;
+  const double* const row = rowIsNear ? nearRow : farRow;
   __syncthreads();
   if (a.secondChunkSums && memory.whole->waiting)
     addSegments(a.segments, t.segments, {a.secondChunkSums, memory.secondSumRows, t.secondSums}, columns);
@@ -59,18 +59,14 @@ __global__ void __launch_bounds__(COLUMNS, 1) runScalars(const __grid_constant__
   __syncthreads();
 #pragma unroll 1
   for (int phase = a.begin; phase < a.end; ++phase) {
-    CaptureScalars<M>::run(phase, t, memory, static_cast<int>(threadIdx.x), COLUMNS);
+    CaptureScalars<M>::run(phase, t, memory, row, thread, COLUMNS);
     __syncthreads();
   }
-  copyWords(reinterpret_cast<int64_t*>(t.whole), whole, int(sizeof(CaptureState) / 8));
-  if (isNear) {
-    copyWords(t.state, memory.state, states);
-    copyWords(t.scratch, memory.scratch, scratch);
-  }
+  for (int i = thread; isNear && i < words; i += COLUMNS) farWords[i] = nearWords[i];
   if (a.end != Phase::STEP_END) return;
   __threadfence_system();  // the report, of all threads, before the word that it has arrived
   __syncthreads();
-  if (threadIdx.x == 0) storeForHost(reinterpret_cast<uint64_t*>(t.arrived), static_cast<uint64_t>(memory.whole->attempts));
+  if (thread == 0) storeForHost(reinterpret_cast<uint64_t*>(t.arrived), static_cast<uint64_t>(memory.whole->attempts));
 }
 
 struct Run {
@@ -129,14 +125,14 @@ st_status enqueueStep(CudaDevice& on, Plan& plan, Capture& capture, CudaPlan& ta
   const bool begins = capture.decidesFirst;
   if (begins) STEPTUNER_CUDA(on.explain, launchScalars(plan, capture, tables, Phase::FIND_ROW, Phase::BEGIN_END, work.stream));
   if (capture.first) {
-    const Given given = {t.firstRows, capture.firstChunkSums, begins ? &t.whole->goFirst : nullptr};
-    const st_status status = enqueueCaptured(on, plan, *capture.first, tables, work, t.firstSumRows, given);
+    const Given given = {t.firstRows, capture.firstChunkSums, begins ? &t.memory.whole->goFirst : nullptr};
+    const st_status status = enqueueCaptured(on, plan, *capture.first, tables, work, t.memory.firstSumRows, given);
     if (status != ST_OK) return status;
   }
   const int from = begins ? Phase::BEGIN_END : Phase::FIND_ROW;
   STEPTUNER_CUDA(on.explain, launchScalars(plan, capture, tables, from, Phase::STEP_END, work.stream));
-  const Given given = {t.secondRows, capture.secondChunkSums, &t.whole->goSecond};
-  return enqueueCaptured(on, plan, *capture.second, tables, work, t.secondSumRows, given);
+  const Given given = {t.secondRows, capture.secondChunkSums, &t.memory.whole->goSecond};
+  return enqueueCaptured(on, plan, *capture.second, tables, work, t.memory.secondSumRows, given);
 }
 
 // Work of a plan on a stream that is not being captured; `waits`: until it is done.

@@ -55,14 +55,12 @@ struct SumsOfSegments {
   int count;
 };
 
-// Adds the chunk sums of one short segment with a warp.
-__device__ __forceinline__ void addShortSegment(const Segment& segment, int64_t row, const SumsOfSegments& sums, int thread) {
+// Adds up one sum over the chunks of a short segment with a warp.
+__device__ __forceinline__ void addShortSum(const Segment& segment, int64_t row, int sum, const SumsOfSegments& sums, int thread) {
   const int64_t c = segment.begin + thread;
-  for (int s = 0; s < sums.count; ++s) {
-    const double column = c < segment.end ? 0.0 + __ldcg(sums.chunkSums + c * sums.count + s) : 0.0;
-    const double total = addAcrossWarp(column);
-    if (thread == 0) sums.rows[row * sums.count + s] = total;
-  }
+  const double column = c < segment.end ? 0.0 + __ldcg(sums.chunkSums + c * sums.count + sum) : 0.0;
+  const double total = addAcrossWarp(column);
+  if (thread == 0) sums.rows[row * sums.count + sum] = total;
 }
 
 // Adds the chunk sums of one segment with a block of COLUMNS threads, of which each has a column, and then each warp a sum. `columns` has
@@ -86,14 +84,17 @@ __device__ __forceinline__ void addLongSegment(const Segment& segment, int64_t r
   __syncthreads();
 }
 
-// Adds those of a few segments with one block.
+// Adds those of a few segments with one block: the short ones with a warp for each sum, so that no sum waits for the loads of another.
 __device__ __forceinline__ void addSegments(const Segment* segments, int count, const SumsOfSegments& sums, double* columns) {
+  const int warp = static_cast<int>(threadIdx.x) / 32, thread = static_cast<int>(threadIdx.x) % 32;
+  for (int each = warp; each < count * sums.count; each += COLUMNS / 32) {
+    const int row = each / sums.count;
+    const Segment segment = segments[row];
+    if (isShort(segment)) addShortSum(segment, row, each % sums.count, sums, thread);
+  }
   for (int row = 0; row < count; ++row) {
     const Segment segment = segments[row];
-    if (!isShort(segment))
-      addLongSegment(segment, row, sums, columns);
-    else if (threadIdx.x < 32)
-      addShortSegment(segment, row, sums, static_cast<int>(threadIdx.x));
+    if (!isShort(segment)) addLongSegment(segment, row, sums, columns);
   }
 }
 

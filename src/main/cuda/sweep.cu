@@ -23,7 +23,8 @@ __global__ void __launch_bounds__(COLUMNS, 1) addManySegments(const __grid_const
   const int thread = static_cast<int>(threadIdx.x) % 32;
   for (int64_t first = int64_t(blockIdx.x) * WARPS; first < a.segmentCount; first += int64_t(gridDim.x) * WARPS) {
     const int64_t end = min(first + WARPS, int64_t(a.segmentCount));
-    if (first + warp < end && isShort(a.segments[first + warp])) addShortSegment(a.segments[first + warp], first + warp, sums, thread);
+    for (int s = 0; s < count && first + warp < end && isShort(a.segments[first + warp]); ++s)
+      addShortSum(a.segments[first + warp], first + warp, s, sums, thread);
     for (int64_t row = first; row < end; ++row)
       if (!isShort(a.segments[row])) addLongSegment(a.segments[row], row, sums, columns);
   }

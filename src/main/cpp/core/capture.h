@@ -17,8 +17,8 @@ struct CaptureState {
   int64_t attempts;  // steps made and skipped since capture began
   int64_t made;      // steps of the run
   int64_t skipped;
-  int64_t row;      // of the ring: the step's; -1 where its row is not there
-  int32_t goFirst;  // what the sweeps look at
+  int32_t prepared;  // the step's row is in the ring
+  int32_t goFirst;   // what the sweeps look at
   int32_t goSecond;
   int32_t waiting;  // the second sweep has sums that have not been taken
   Skipped skip;
@@ -48,6 +48,31 @@ enum {
 };
 constexpr int REPORTS = 4;  // places of the ring of reports
 
+// What the scalars read and write, but for the rows of sweeps. All of it lies in one piece, so that it can be worked on in a copy that is
+// nearer: `whole` is the piece's beginning.
+struct CaptureMemory {
+  CaptureState* whole;
+  const int32_t* firstOf;    // [scopes + 1]: where the segments of a scope begin in segmentOf
+  const int32_t* segmentOf;  // [segments], scope by scope
+  const int32_t* scopeOf;    // [segments]
+  const int32_t* groupOf;    // [segments]
+  const double* settings;    // SETTINGS, LIST
+  double* state;             // [scopes][stateWidth]: STATE, LISTS, the effective rate
+  double* scratch;           // [scopes][scratchWidth]: sums, late sums, SCRATCH
+  double* kept;              // [segments][KEPT]
+  double* firstSumRows;      // [segments][firstSums]
+  double* secondSumRows;     // [segments][secondSums]
+
+  STEPTUNER_HD CaptureMemory in(void* copy) const {
+    const auto moved = [&](auto* at) {
+      return reinterpret_cast<decltype(at)>(static_cast<char*>(copy) +
+                                            (reinterpret_cast<const char*>(at) - reinterpret_cast<char*>(whole)));
+    };
+    return {moved(whole), moved(firstOf), moved(segmentOf), moved(scopeOf),      moved(groupOf),      moved(settings),
+            moved(state), moved(scratch), moved(kept),      moved(firstSumRows), moved(secondSumRows)};
+  }
+};
+
 // What the scalars of a step are computed from. Pointers are to the device's memory, but for the reports.
 struct CaptureTables {
   int32_t segments, scopes, groups;
@@ -58,23 +83,14 @@ struct CaptureTables {
   bool observes;                                            // there is a first sweep
   bool checks;                                              // what is not finite is skipped
   double multiplier, clipNorm;
-  const int32_t* firstOf;    // [scopes + 1]: where the segments of a scope begin in segmentOf
-  const int32_t* segmentOf;  // [segments], scope by scope
-  const int32_t* scopeOf;    // [segments]
-  const int32_t* groupOf;    // [segments]
-  const double* settings;    // SETTINGS, LIST
-  double* state;             // [scopes][stateWidth]: STATE, LISTS, the effective rate
-  double* scratch;           // [scopes][scratchWidth]: sums, late sums, SCRATCH
-  double* kept;              // [segments][KEPT]
-  double* ring;              // [capacity][rowWidth]
-  double* firstRows;         // [segments][firstCoefficients]
-  double* secondRows;        // [segments][secondCoefficients]
-  double* firstSumRows;      // [segments][firstSums]
-  double* secondSumRows;     // [segments][secondSums]
-  CaptureState* whole;
-  int64_t* arrived;  // host memory: the newest report, and before it nothing
-  double* reports;   // host memory: [REPORTS][reportWidth]
-  const void* loss;  // on the device; null where there is none
+  CaptureMemory memory;
+  int64_t memoryBytes;  // of that piece
+  double* ring;         // [capacity][rowWidth]
+  double* firstRows;    // [segments][firstCoefficients]
+  double* secondRows;   // [segments][secondCoefficients]
+  int64_t* arrived;     // host memory: the newest report, and before it nothing
+  double* reports;      // host memory: [REPORTS][reportWidth]
+  const void* loss;     // on the device; null where there is none
   int32_t lossType;
   int8_t inputAt[MAX_SUMS];     // which sum of the first sweep an input is
   int8_t lateAt[MAX_SUMS];      // which sum of the second

@@ -35,12 +35,12 @@ st_status step(void* device, Plan& plan, Capture& capture, void* stream) {
   CaptureTables& tables = capture.tables;
   run(capture, Phase::FIND_ROW, Phase::BEGIN_END);
   st_status status = ST_OK;
-  if (capture.first && (!capture.decidesFirst || tables.whole->goFirst))
-    status = sweep(device, plan, *capture.first, tables.firstRows, tables.firstSumRows, stream);
+  if (capture.first && (!capture.decidesFirst || tables.memory.whole->goFirst))
+    status = sweep(device, plan, *capture.first, tables.firstRows, tables.memory.firstSumRows, stream);
   if (status != ST_OK) return status;
   run(capture, Phase::BEGIN_END, Phase::STEP_END);
-  if (tables.whole->goSecond) status = sweep(device, plan, *capture.second, tables.secondRows, tables.secondSumRows, stream);
-  __atomic_store_n(tables.arrived, tables.whole->attempts, __ATOMIC_RELEASE);
+  if (tables.memory.whole->goSecond) status = sweep(device, plan, *capture.second, tables.secondRows, tables.memory.secondSumRows, stream);
+  __atomic_store_n(tables.arrived, tables.memory.whole->attempts, __ATOMIC_RELEASE);
   return status;
 }
 

@@ -22,10 +22,11 @@ class Layout {
   int64_t bytes_ = 0;
 };
 
-// Where everything is: first what the host has an image of, then what only the device has; reports are the host's alone.
+// Where everything is: first what the host has an image of, beginning with the scalars' piece, then what only the device has; reports are the
+// host's alone.
 struct Places {
-  int64_t whole, firstOf, segmentOf, scopeOf, groupOf, settings, state, ring, image;
-  int64_t scratch, kept, firstRows, secondRows, firstSums, secondSums, firstChunks, secondChunks, all;
+  int64_t whole, firstOf, segmentOf, scopeOf, groupOf, settings, state, scratch, kept, firstSums, secondSums, ring, image;
+  int64_t firstRows, secondRows, firstChunks, secondChunks, all;
   int64_t arrived, reports, host;
 };
 
@@ -39,15 +40,15 @@ inline Places layOut(const CaptureTables& t, const MachineInfo& machine, int64_t
   at.groupOf = layout.add<int32_t>(t.segments);
   at.settings = layout.add<double>(machine.settings + t.length);
   at.state = layout.add<double>(int64_t(t.scopes) * t.stateWidth);
+  at.scratch = layout.add<double>(int64_t(t.scopes) * t.scratchWidth);
+  at.kept = layout.add<double>(int64_t(t.segments) * machine.kept);
+  at.firstSums = layout.add<double>(int64_t(t.segments) * t.firstSums);
+  at.secondSums = layout.add<double>(int64_t(t.segments) * t.secondSums);
   at.ring = layout.add<double>(int64_t(t.capacity) * t.rowWidth);
   at.image = layout.bytes();
   Layout host = layout;
-  at.scratch = layout.add<double>(int64_t(t.scopes) * t.scratchWidth);
-  at.kept = layout.add<double>(int64_t(t.segments) * machine.kept);
   at.firstRows = layout.add<double>(int64_t(t.segments) * t.firstCoefficients);
   at.secondRows = layout.add<double>(int64_t(t.segments) * t.secondCoefficients);
-  at.firstSums = layout.add<double>(int64_t(t.segments) * t.firstSums);
-  at.secondSums = layout.add<double>(int64_t(t.segments) * t.secondSums);
   at.firstChunks = layout.add<double>(chunks * t.firstSums);
   at.secondChunks = layout.add<double>(chunks * t.secondSums);
   at.all = layout.bytes();
@@ -65,20 +66,21 @@ T* at(char* memory, int64_t offset) {
 inline void point(Capture& capture, const Places& places) {
   CaptureTables& t = capture.tables;
   char* const memory = capture.memory;
-  t.whole = at<CaptureState>(memory, places.whole);
-  t.firstOf = at<int32_t>(memory, places.firstOf);
-  t.segmentOf = at<int32_t>(memory, places.segmentOf);
-  t.scopeOf = at<int32_t>(memory, places.scopeOf);
-  t.groupOf = at<int32_t>(memory, places.groupOf);
-  t.settings = at<double>(memory, places.settings);
-  t.state = at<double>(memory, places.state);
+  t.memory.whole = at<CaptureState>(memory, places.whole);
+  t.memory.firstOf = at<int32_t>(memory, places.firstOf);
+  t.memory.segmentOf = at<int32_t>(memory, places.segmentOf);
+  t.memory.scopeOf = at<int32_t>(memory, places.scopeOf);
+  t.memory.groupOf = at<int32_t>(memory, places.groupOf);
+  t.memory.settings = at<double>(memory, places.settings);
+  t.memory.state = at<double>(memory, places.state);
+  t.memory.scratch = at<double>(memory, places.scratch);
+  t.memory.kept = at<double>(memory, places.kept);
+  t.memory.firstSumRows = at<double>(memory, places.firstSums);
+  t.memory.secondSumRows = at<double>(memory, places.secondSums);
+  t.memoryBytes = places.ring;
   t.ring = at<double>(memory, places.ring);
-  t.scratch = at<double>(memory, places.scratch);
-  t.kept = at<double>(memory, places.kept);
   t.firstRows = at<double>(memory, places.firstRows);
   t.secondRows = at<double>(memory, places.secondRows);
-  t.firstSumRows = at<double>(memory, places.firstSums);
-  t.secondSumRows = at<double>(memory, places.secondSums);
   capture.firstChunkSums = at<double>(memory, places.firstChunks);
   capture.secondChunkSums = at<double>(memory, places.secondChunks);
   t.arrived = at<int64_t>(capture.image, places.arrived);
@@ -93,10 +95,10 @@ T* imageOf(const Capture& capture, const T* onDevice) {
 
 inline void fillTables(Capture& capture, const int32_t* scopeOf, const int32_t* groupOf) {
   const CaptureTables& t = capture.tables;
-  int32_t* const firstOf = imageOf(capture, t.firstOf);
-  int32_t* const segmentOf = imageOf(capture, t.segmentOf);
-  std::copy_n(scopeOf, t.segments, imageOf(capture, t.scopeOf));
-  std::copy_n(groupOf, t.segments, imageOf(capture, t.groupOf));
+  int32_t* const firstOf = imageOf(capture, t.memory.firstOf);
+  int32_t* const segmentOf = imageOf(capture, t.memory.segmentOf);
+  std::copy_n(scopeOf, t.segments, imageOf(capture, t.memory.scopeOf));
+  std::copy_n(groupOf, t.segments, imageOf(capture, t.memory.groupOf));
   int32_t next = 0;
   std::vector<std::vector<int32_t>> byScope(static_cast<size_t>(t.scopes));
   for (int32_t s = 0; s < t.segments; ++s) byScope[static_cast<size_t>(scopeOf[s])].push_back(s);

@@ -36,7 +36,7 @@ MachineInfo infoOf() {
   info.second = texts(M::SECOND, info.description);
   info.kept = decltype(M::KEPT)::SIZE;
   info.scratch = M::SCRATCH;
-  info.run = [](int phase, const CaptureTables& tables) { CaptureScalars<M>::run(phase, tables, memoryOf(tables), 0, 1); };
+  info.run = [](int phase, const CaptureTables& t) { CaptureScalars<M>::run(phase, t, t.memory, rowOf(t, t.memory.whole->made), 0, 1); };
   return info;
 }
 

@@ -30,16 +30,8 @@ struct Phase {
   };
 };
 
-// Where the numbers of a step are while it is computed: in the tables' own memory, or in a copy that is nearer.
-struct CaptureMemory {
-  CaptureState* whole;
-  double* state;
-  double* scratch;
-  double* firstSumRows;
-  double* secondSumRows;
-};
-
-STEPTUNER_HD CaptureMemory memoryOf(const CaptureTables& t) { return {t.whole, t.state, t.scratch, t.firstSumRows, t.secondSumRows}; }
+// The ring's place for the step after `made` others. It holds another step's row if this step's has not been prepared.
+STEPTUNER_HD const double* rowOf(const CaptureTables& t, int64_t made) { return t.ring + (made + 1) % t.capacity * t.rowWidth; }
 
 template <class M>
 struct CaptureScalars {
@@ -50,18 +42,29 @@ struct CaptureScalars {
   static_assert(MOST <= MAX_DECIDED && INPUTS <= MAX_SUMS && LATE <= MAX_SUMS, "raise the limits of capture.h");
 
   const CaptureTables& t;
-  const CaptureMemory& memory;
+  const CaptureMemory& memory;  // the tables' own, or a copy
+  const double* const ringRow;  // likewise
   CaptureState& whole;
   const StepNumbers step;
 
-  STEPTUNER_HD CaptureScalars(const CaptureTables& tables, const CaptureMemory& at)
-      : t(tables), memory(at), whole(*at.whole), step{whole.made + 1,      whole.rate,         tables.multiplier,
-                                                      whole.gradientScale, whole.gradientNorm, whole.loss} {}
+  STEPTUNER_HD CaptureScalars(const CaptureTables& tables, const CaptureMemory& at, const double* row)
+      : t(tables), memory(at), ringRow(row), whole(*at.whole), step{whole.made + 1,      whole.rate,         tables.multiplier,
+                                                                    whole.gradientScale, whole.gradientNorm, whole.loss} {}
 
   STEPTUNER_HD ScopeView scopeView(int scope) const {
     double* const state = memory.state + int64_t(scope) * t.stateWidth;
     double* const scratch = memory.scratch + int64_t(scope) * t.scratchWidth;
-    return {step, t.settings, t.settings + SETTINGS, t.length, state, state + STATE, scratch, scratch + INPUTS, scratch + INPUTS + LATE};
+    return {step,    memory.settings,  memory.settings + SETTINGS, t.length, state, state + STATE,
+            scratch, scratch + INPUTS, scratch + INPUTS + LATE};
+  }
+
+  // For a flag that threads raise at the same time.
+  STEPTUNER_HD static void raise(int32_t& flag) {
+#if defined(__CUDA_ARCH__)
+    *static_cast<volatile int32_t*>(&flag) = 1;
+#else
+    __atomic_store_n(&flag, 1, __ATOMIC_RELAXED);
+#endif
   }
 
   // Of the step that was made last.
@@ -69,25 +72,21 @@ struct CaptureScalars {
 
   STEPTUNER_HD int groupWidth() const { return t.firstCoefficients + t.secondCoefficients + ROW; }
 
-  STEPTUNER_HD const double* groupRow(int segment) const {
-    return t.ring + whole.row * t.rowWidth + ROW_HEAD + int64_t(t.groupOf[segment]) * groupWidth();
-  }
+  STEPTUNER_HD const double* groupRow(int segment) const { return ringRow + ROW_HEAD + int64_t(memory.groupOf[segment]) * groupWidth(); }
 
   STEPTUNER_HD SegmentView segmentView(int segment, const double* sums) const {
-    const double* const row = whole.row < 0 ? nullptr : groupRow(segment) + t.firstCoefficients + t.secondCoefficients;
-    return {row, sums, t.kept + int64_t(segment) * KEPT};
+    const double* const row = whole.prepared ? groupRow(segment) + t.firstCoefficients + t.secondCoefficients : nullptr;
+    return {row, sums, memory.kept + int64_t(segment) * KEPT};
   }
 
   STEPTUNER_HD void findRow() const {
     ++whole.attempts;
-    const int64_t row = step.number % t.capacity;
-    const double* const head = t.ring + row * t.rowWidth;
-    const bool there = head[ROW_STEP] == static_cast<double>(step.number);
-    whole.row = there ? row : -1;
-    whole.rate = there ? head[ROW_RATE] : NAN;
+    const bool there = ringRow[ROW_STEP] == static_cast<double>(step.number);
+    whole.prepared = there;
+    whole.rate = there ? ringRow[ROW_RATE] : NAN;
     whole.goFirst = there;
     whole.bad = whole.moves = whole.atBound = 0;
-    whole.bounded = there && head[ROW_BOUNDED] != 0;
+    whole.bounded = there && ringRow[ROW_BOUNDED] != 0;
     whole.gradientNorm = NAN;
     whole.clipFactor = 1;
     whole.gradientScale = t.multiplier;
@@ -98,11 +97,11 @@ struct CaptureScalars {
   STEPTUNER_HD void settle(int scope) const {
     const ScopeView view = scopeView(scope);
     for (int i = 0; i < LATE; ++i) view.late[i] = 0;
-    for (int32_t at = t.firstOf[scope]; at < t.firstOf[scope + 1]; ++at) {
-      const int32_t segment = t.segmentOf[at];
+    for (int32_t at = memory.firstOf[scope]; at < memory.firstOf[scope + 1]; ++at) {
+      const int32_t segment = memory.segmentOf[at];
       double sums[LATE + 1];
       for (int i = 0; i < LATE; ++i) sums[i] = memory.secondSumRows[int64_t(segment) * t.secondSums + t.lateAt[i]];
-      M::late(view, {nullptr, sums, t.kept + int64_t(segment) * KEPT}, LATE);
+      M::late(view, {nullptr, sums, memory.kept + int64_t(segment) * KEPT}, LATE);
     }
     M::settle(view);
   }
@@ -136,8 +135,8 @@ struct CaptureScalars {
   }
 
   STEPTUNER_HD void putFirst(int segment) const {
-    if (whole.row < 0) return;
-    const ScopeView scope = scopeView(t.scopeOf[segment]);
+    if (!whole.prepared) return;
+    const ScopeView scope = scopeView(memory.scopeOf[segment]);
     const SegmentView view = segmentView(segment, nullptr);
     putRow<FIRST>(groupRow(segment), t.firstRows + int64_t(segment) * t.firstCoefficients, t.firstCoefficients, t.firstAt,
                   [&](double* decided) { M::first(scope, view, decided); });
@@ -146,9 +145,9 @@ struct CaptureScalars {
   STEPTUNER_HD void collect(int scope) const {
     const ScopeView view = scopeView(scope);
     for (int i = 0; i < INPUTS; ++i) view.sums[i] = 0;
-    if (whole.row < 0) return;
-    for (int32_t at = t.firstOf[scope]; at < t.firstOf[scope + 1]; ++at) {
-      const int32_t segment = t.segmentOf[at];
+    if (!whole.prepared) return;
+    for (int32_t at = memory.firstOf[scope]; at < memory.firstOf[scope + 1]; ++at) {
+      const int32_t segment = memory.segmentOf[at];
       double sums[INPUTS + 1];
       for (int i = 0; i < INPUTS; ++i) sums[i] = memory.firstSumRows[int64_t(segment) * t.firstSums + t.inputAt[i]];
       M::collect(view, segmentView(segment, sums), INPUTS);
@@ -170,7 +169,7 @@ struct CaptureScalars {
 
   // GradientGuard.accept in Java.
   STEPTUNER_HD void guard() const {
-    if (whole.row < 0) return;
+    if (!whole.prepared) return;
     if (t.loss && t.checks && !java::isFinite(whole.loss)) {
       whole.skip = Skipped::LOSS;
       return;
@@ -188,7 +187,7 @@ struct CaptureScalars {
   }
 
   STEPTUNER_HD void observe(int scope) const {
-    if (whole.skip == Skipped::NOT && t.observes && !M::observe(scopeView(scope))) whole.bad = 1;
+    if (whole.skip == Skipped::NOT && t.observes && !M::observe(scopeView(scope))) raise(whole.bad);
   }
 
   STEPTUNER_HD void choose() const {
@@ -200,17 +199,17 @@ struct CaptureScalars {
     const ScopeView view = scopeView(scope);
     M::update(view);
     effectiveRate(scope) = M::effectiveRate(view, M::learnedScale(view));
-    if (M::moves(view)) whole.moves = 1;
-    if (M::atBound(view)) whole.atBound = 1;
+    if (M::moves(view)) raise(whole.moves);
+    if (M::atBound(view)) raise(whole.atBound);
   }
 
   STEPTUNER_HD void putSecond(int segment) const {
     if (whole.skip != Skipped::NOT) return;
-    const ScopeView scope = scopeView(t.scopeOf[segment]);
+    const ScopeView scope = scopeView(memory.scopeOf[segment]);
     const SegmentView view = segmentView(segment, nullptr);
     putRow<SECOND>(groupRow(segment) + t.firstCoefficients, t.secondRows + int64_t(segment) * t.secondCoefficients, t.secondCoefficients,
                    t.secondAt, [&](double* decided) {
-                     if (M::second(scope, view, decided)) whole.bounded = 1;
+                     if (M::second(scope, view, decided)) raise(whole.bounded);
                    });
   }
 
@@ -220,6 +219,10 @@ struct CaptureScalars {
     double* const report = reportPlace() + REPORT_HEAD + scope;
     report[0] = M::learnedScale(scopeView(scope));
     report[t.scopes] = effectiveRate(scope);
+  }
+
+  STEPTUNER_HD static bool isOfOne(int phase) {
+    return phase == Phase::FIND_ROW || phase == Phase::GUARD || phase == Phase::CHOOSE || phase == Phase::REPORT || phase == Phase::SETTLED;
   }
 
   // The last phase: what the next step finds, and the report, but for the number that says that it has arrived.
@@ -244,33 +247,29 @@ struct CaptureScalars {
     report[REPORT_LOSS] = whole.loss;
   }
 
-  // One phase by one of `threads` threads.
-  STEPTUNER_HD static void run(int phase, const CaptureTables& tables, const CaptureMemory& memory, int thread, int threads) {
-    const CaptureScalars of(tables, memory);
-    const bool alone = thread == 0;
+  // One phase by one of `threads` threads. What `whole` has for all scopes, one thread alone writes, in a phase of its own: the others must
+  // not even read it then, as the constructor does.
+  STEPTUNER_HD static void run(int phase, const CaptureTables& tables, const CaptureMemory& memory, const double* row, int thread,
+                               int threads) {
+    if (thread > 0 && isOfOne(phase)) return;
+    const CaptureScalars of(tables, memory, row);
     switch (phase) {
-      case Phase::FIND_ROW:
-        if (alone) of.findRow();
-        break;
+      case Phase::FIND_ROW: of.findRow(); break;
       case Phase::BEGIN_SCOPES:
         for (int scope = thread; scope < tables.scopes; scope += threads) of.beginScope(scope);
         break;
       case Phase::PUT_FIRST:
-        if (alone) of.whole.waiting = 0;
+        if (thread == 0) of.whole.waiting = 0;
         for (int segment = thread; segment < tables.segments && tables.firstCoefficients > 0; segment += threads) of.putFirst(segment);
         break;
       case Phase::COLLECT:
         for (int scope = thread; scope < tables.scopes && tables.observes; scope += threads) of.collect(scope);
         break;
-      case Phase::GUARD:
-        if (alone) of.guard();
-        break;
+      case Phase::GUARD: of.guard(); break;
       case Phase::OBSERVE:
         for (int scope = thread; scope < tables.scopes; scope += threads) of.observe(scope);
         break;
-      case Phase::CHOOSE:
-        if (alone) of.choose();
-        break;
+      case Phase::CHOOSE: of.choose(); break;
       case Phase::UPDATE:
         for (int scope = thread; scope < tables.scopes; scope += threads) of.update(scope);
         break;
@@ -278,15 +277,11 @@ struct CaptureScalars {
         for (int segment = thread; segment < tables.segments; segment += threads) of.putSecond(segment);
         for (int scope = thread; scope < tables.scopes; scope += threads) of.reportScope(scope);
         break;
-      case Phase::REPORT:
-        if (alone) of.report();
-        break;
+      case Phase::REPORT: of.report(); break;
       case Phase::SETTLE:
         for (int scope = thread; scope < tables.scopes && of.whole.waiting && LATE > 0; scope += threads) of.settle(scope);
         break;
-      default:
-        if (alone) of.whole.waiting = 0;
-        break;
+      default: of.whole.waiting = 0; break;
     }
   }
 };

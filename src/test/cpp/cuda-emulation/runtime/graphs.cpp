@@ -49,6 +49,7 @@ cudaError_t statusOf(cudaStream_t handle, cudaStreamCaptureStatus* status, unsig
 }  // namespace
 
 void runNodes(const Nodes& nodes) {
+  const race::Unseen unseen;  // the books kept here; nodes have contexts of their own
   std::vector<race::Tokens> done(nodes.size());
   std::vector<size_t> left(nodes.size());
   std::vector<std::vector<size_t>> before(nodes.size());
