@@ -48,5 +48,4 @@ JNIEXPORT void JNICALL Java_org_steptuner_EmulatedGraphs_launch(JNIEnv* env, jcl
 JNIEXPORT void JNICALL Java_org_steptuner_EmulatedGraphs_destroyGraph(JNIEnv* env, jclass, jlong executable) {
   check(env, cudaGraphExecDestroy(executableOf(executable)));
 }
-
 }
