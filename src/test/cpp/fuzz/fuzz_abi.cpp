@@ -730,9 +730,12 @@ bool run(const Options& options, int64_t number, std::vector<int64_t>& devices, 
 }  // namespace
 }  // namespace fuzz
 
-// What sanitizers begin with. Some inputs ask for more memory than there is, and must be told so.
+// What sanitizers begin with; their libraries find it only if it is visible. Some inputs ask for more memory than there is, and must be told
+// so.
+#pragma GCC visibility push(default)
 extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1:abort_on_error=1"; }
 extern "C" const char* __ubsan_default_options() { return "halt_on_error=1:abort_on_error=1:print_stacktrace=1"; }
+#pragma GCC visibility pop
 
 int main(int count, char** arguments) {
   using namespace fuzz;
