@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the scalars of a tuner are, where they are computed beside the sweeps: on the device, without the host (captured.h has the step that
+// What the scalars of a tuner are, where they are computed beside the sweeps: on the device, without the host (step.h has the step that
 // they are part of). A machine is a struct without data that says once, by name, what it takes and gives:
 //
 //   static constexpr Name TUNER;         its name

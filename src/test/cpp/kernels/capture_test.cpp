@@ -3,6 +3,7 @@
 // Steps whose scalars are computed on the device, captured into a CUDA graph and launched many times, on the emulation of CUDA, where
 // nothing runs before it must: they leave what the same steps leave on the CPU, one by one. Some are skipped, some are not prepared.
 #include "../native/check.h"
+#include "../native/description.h"
 #include "steptuner.h"
 #include <cuda_runtime.h>
 #include <math.h>
@@ -17,18 +18,7 @@ constexpr int STEPS = 24;
 
 int64_t handle(const void* pointer) { return reinterpret_cast<int64_t>(pointer); }
 
-std::vector<std::string> part(const char* description, int number) {
-  std::vector<std::string> names;
-  const char* at = description;
-  for (int i = 0; i < number; ++i) at = strchr(at, '|') + 1;
-  const char* const end = strchr(at, '|') ? strchr(at, '|') : at + strlen(at);
-  while (at < end) {
-    const char* const next = std::min(end, static_cast<const char*>(memchr(at, ',', end - at) ? memchr(at, ',', end - at) : end));
-    names.emplace_back(at, next);
-    at = next + 1;
-  }
-  return names;
-}
+std::vector<std::string> part(const char* text, size_t number) { return description::split(description::split(text, '|')[number], ','); }
 
 struct Run {
   const char* tuner;

@@ -226,7 +226,7 @@ st_status captureStep(void* device, Plan& plan, Capture& capture, void* stream) 
   MirrorDevice& on = mirror(device);
   if (behind->capturing(on.device, stream)) {
     on.explain("a mirror copies tensors around each sweep, which cannot be captured");
-    return ST_BAD_ARGUMENT;
+    return ST_BAD_STATE;
   }
   Mirrored& mirrored = on.plans[&plan];
   const bool all[3] = {true, true, true}, parameters[3] = {true, false, false};
