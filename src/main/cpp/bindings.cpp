@@ -21,6 +21,38 @@ st_status checkSlots(const OwnedPlan& plan, const Binding& binding) {
     if (binding.operand[o].place == STATE && !plan.hasSlot(binding.slot[o]))
       return fail(ST_BAD_ARGUMENT, "%s: operand %s has no slot", kernelInfos()[static_cast<size_t>(binding.kernel)].description.c_str(),
                   binding.operand[o].name.text);
+  if (binding.inParts && !plan.hasSlot(plan.restSlot)) return fail(ST_BAD_ARGUMENT, "the slot with the rest of the parameters was released");
+  return ST_OK;
+}
+
+// Of a name, the same on every machine (FNV-1a).
+uint64_t hashOf(const std::string& name) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return hash;
+}
+
+// How the operands of a binding are stored and rounded.
+st_status place(const OwnedPlan& plan, const KernelInfo& info, Binding& binding) {
+  binding.key = mixed(plan.seed + hashOf(info.sweep));
+  for (int32_t o = 0; o < binding.operands; ++o) {
+    const Operand& operand = binding.operand[o];
+    if (operand.place == PARAMETER) {
+      binding.inParts = plan.rounding == IN_PARTS;
+      if (plan.rounding == STOCHASTIC && operand.access == READ_WRITE && !info.toNearest) binding.stochastic |= 1u << o;
+    }
+    if (operand.place != STATE) continue;
+    const Storage storage = binding.storage[o] = plan.slots[static_cast<size_t>(binding.slot[o])].storage;
+    if (storage == REST) return fail(ST_BAD_ARGUMENT, "operand %s of %s: slot #%d holds no numbers", operand.name.text, info.description.c_str(), binding.slot[o]);
+    if (writes(operand)) binding.stochastic |= 1u << o;
+  }
+  for (const Tensor& tensor : plan.tensors)
+    for (int32_t o = 0; o < binding.operands; ++o) {
+      const Operand& operand = binding.operand[o];
+      const bool parts = operand.place == PARAMETER && restBase(plan, binding, tensor);
+      binding.bytes += tensor.count * (bytesOf(operandType(tensor, operand.place, binding.storage[o])) + (parts ? 2 : 0)) *
+                       (reads(operand) + writes(operand));
+    }
   return ST_OK;
 }
 
@@ -42,10 +74,9 @@ st_status st_plan_bind(int64_t handle, int32_t kernel, const int32_t* slots, int
     for (int32_t o = 0; o < operands; ++o) {
       const Operand operand = binding->operand[o] = info.operands[static_cast<size_t>(o)];
       binding->slot[o] = operand.place == STATE ? slots[o] : -1;
-      for (const Tensor& tensor : plan->tensors)
-        binding->bytes += tensor.count * bytesOf(operandType(tensor, operand.place)) * (reads(operand) + writes(operand));
     }
-    const st_status complete = checkSlots(*plan, *binding);
+    st_status complete = checkSlots(*plan, *binding);
+    if (complete == ST_OK) complete = place(*plan, info, *binding);
     if (complete != ST_OK) return complete;
     for (size_t t = 0; t < plan->tensors.size(); ++t) {
       const st_status status = checkOperands(*binding, plan->tensors[t], static_cast<int32_t>(t));

@@ -6,6 +6,7 @@
 #include "core/addresses.h"
 #include "core/failure.h"
 #include "core/owned_plan.h"
+#include "core/summation.h"
 #include <algorithm>
 #include <stdlib.h>
 
@@ -13,15 +14,16 @@ using namespace steptuner;
 
 namespace {
 
-st_status addSlot(OwnedPlan& plan) {
+st_status addSlot(OwnedPlan& plan, int32_t storage) {
+  const int number = static_cast<int>(plan.slots.size());
+  if (storage < 0 || storage >= STORAGES) return fail(ST_BAD_ARGUMENT, "unknown storage %d of slot #%d", storage, number);
   plan.slots.reserve(plan.slots.size() + 1);
   char* memory = nullptr;
+  const int64_t bytes = plan.stateBytes[storage];
   // At least a byte: null stands for a slot that was released.
-  const st_status status = plan.owner->backend->allocate(plan.owner->handle, std::max<int64_t>(plan.stateBytes, 1), &memory);
-  if (status != ST_OK)
-    return fail(status, "cannot allocate %lld bytes of state for slot #%d", static_cast<long long>(plan.stateBytes),
-                static_cast<int>(plan.slots.size()));
-  plan.slots.push_back(memory);
+  const st_status status = plan.owner->backend->allocate(plan.owner->handle, std::max<int64_t>(bytes, 1), &memory);
+  if (status != ST_OK) return fail(status, "cannot allocate %lld bytes of state for slot #%d", static_cast<long long>(bytes), number);
+  plan.slots.push_back({memory, Storage(storage)});
   return ST_OK;
 }
 
@@ -39,7 +41,7 @@ bool placed(const OwnedPlan& plan, int32_t slot, int32_t tensor) {
 
 st_status st_plan_create(int64_t device, int32_t tensors, const int64_t* parameters, const int32_t* parameterTypes,
                          const int64_t* gradients, const int32_t* gradientTypes, const int64_t* updates, const int64_t* counts,
-                         const int32_t* segments, int32_t slots, int32_t verify, int64_t* result) {
+                         const int32_t* segments, int32_t slots, const int32_t* storage, int32_t verify, int64_t* result) {
   return guarded([&]() -> st_status {
     if (tensors <= 0) return fail(ST_BAD_ARGUMENT, "a plan needs at least one tensor, not %d", tensors);
     if (slots < 0) return fail(ST_BAD_ARGUMENT, "slots must not be negative: %d", slots);
@@ -67,7 +69,7 @@ st_status st_plan_create(int64_t device, int32_t tensors, const int64_t* paramet
     if (const char* wrong = layOut(*plan)) return fail(ST_BAD_ARGUMENT, "%s", wrong);
     plan->zeroable.resize(plan->tensors.size());
     for (int32_t s = 0; s < slots; ++s) {
-      const st_status status = addSlot(*plan);
+      const st_status status = addSlot(*plan, storage ? storage[s] : int32_t(COMPUTED));
       if (status != ST_OK) return status;
     }
     *result = reinterpret_cast<int64_t>(plan.release());
@@ -145,20 +147,44 @@ st_status st_plan_set_present(int64_t handle, const int32_t* present) {
   return ST_OK;
 }
 
-st_status st_plan_add_slot(int64_t handle, int32_t* slot) {
+st_status st_plan_add_slot(int64_t handle, int32_t storage, int32_t* slot) {
   return guarded([&]() -> st_status {
     OwnedPlan* plan = planOf(handle);
     const int32_t number = static_cast<int32_t>(plan->slots.size());
-    const st_status status = addSlot(*plan);
+    const st_status status = addSlot(*plan, storage);
     if (status == ST_OK) *slot = number;
     return status;
   });
 }
 
+st_status st_plan_set_rounding(int64_t handle, int32_t rounding, int32_t rest, int64_t seed, const int64_t* keys, const int64_t* begins) {
+  OwnedPlan* plan = planOf(handle);
+  if (rounding < ST_NEAREST || rounding > ST_IN_PARTS) return fail(ST_BAD_ARGUMENT, "unknown rounding %d", rounding);
+  if (rounding == ST_IN_PARTS && (!plan->hasSlot(rest) || plan->slots[static_cast<size_t>(rest)].storage != REST))
+    return fail(ST_BAD_ARGUMENT, "parameters in parts need a slot of ST_REST, which slot #%d is not", rest);
+  for (size_t t = 0; t < plan->tensors.size() && begins; ++t)
+    if (begins[t] < 0 || begins[t] > MOST_ELEMENTS || begins[t] % CHUNK != 0)
+      return fail(ST_BAD_ARGUMENT, "the first element of tensor #%d must be a multiple of %d up to 2^40, not %lld", static_cast<int>(t),
+                  CHUNK, static_cast<long long>(begins[t]));
+  plan->rounding = Rounding(rounding);
+  plan->restSlot = rounding == ST_IN_PARTS ? rest : -1;
+  plan->seed = static_cast<uint64_t>(seed);
+  for (size_t t = 0; t < plan->tensors.size(); ++t) {
+    const uint64_t begin = begins ? static_cast<uint64_t>(begins[t] / CHUNK) : 0;
+    plan->tensors[t].key = (keys ? mixed(static_cast<uint64_t>(keys[t])) : 0) + begin * KEY_STEP;
+  }
+  ++plan->version;
+  return ST_OK;
+}
+
+void st_plan_set_step(int64_t plan, int64_t step) { planOf(plan)->step = step; }
+
 st_status st_plan_fill(int64_t handle, int32_t slot, double value, int64_t stream) {
   return guarded([&]() -> st_status {
     OwnedPlan* plan = planOf(handle);
     if (!plan->hasSlot(slot)) return noSlot(slot);
+    if (plan->slots[static_cast<size_t>(slot)].storage == REST && value != 0)
+      return fail(ST_BAD_ARGUMENT, "slot #%d holds no numbers, and cannot be filled with %g", slot, value);
     return plan->owner->backend->fill(plan->owner->handle, *plan, slot, value, reinterpret_cast<void*>(stream));
   });
 }
@@ -171,8 +197,8 @@ st_status st_plan_release_slot(int64_t handle, int32_t slot) {
     // Work that has been enqueued may still use the memory.
     const st_status status = backend->wait(plan->owner->handle, *plan, nullptr);
     if (status != ST_OK) return status;
-    backend->release(plan->owner->handle, plan->slots[static_cast<size_t>(slot)]);
-    plan->slots[static_cast<size_t>(slot)] = nullptr;
+    backend->release(plan->owner->handle, plan->slots[static_cast<size_t>(slot)].memory);
+    plan->slots[static_cast<size_t>(slot)].memory = nullptr;
     return ST_OK;
   });
 }
@@ -181,14 +207,21 @@ int64_t st_plan_bytes(int64_t handle, int32_t slot, int32_t tensor) {
   const OwnedPlan* plan = planOf(handle);
   if (!placed(*plan, slot, tensor)) return -1;
   const Tensor& t = plan->tensors[static_cast<size_t>(tensor)];
-  return t.count * bytesOf(slot < 0 ? t.parameterType : t.stateType);
+  return slot < 0 ? t.count * bytesOf(t.parameterType) : storedBytes(t, plan->slots[static_cast<size_t>(slot)].storage);
+}
+
+int32_t st_plan_type(int64_t handle, int32_t slot, int32_t tensor) {
+  const OwnedPlan* plan = planOf(handle);
+  if (!placed(*plan, slot, tensor)) return -1;
+  const Tensor& t = plan->tensors[static_cast<size_t>(tensor)];
+  return slot < 0 ? t.parameterType : storedType(t, plan->slots[static_cast<size_t>(slot)].storage);
 }
 
 int64_t st_plan_address(int64_t handle, int32_t slot, int32_t tensor) {
   const OwnedPlan* plan = planOf(handle);
   if (slot == -1) noSlot(slot);
   if (slot == -1 || !placed(*plan, slot, tensor)) return 0;
-  return reinterpret_cast<int64_t>(plan->slots[static_cast<size_t>(slot)] + plan->tensors[static_cast<size_t>(tensor)].stateOffset);
+  return reinterpret_cast<int64_t>(inSlot(plan->slots[static_cast<size_t>(slot)], plan->tensors[static_cast<size_t>(tensor)]));
 }
 
 namespace {
@@ -203,7 +236,7 @@ st_status transfer(int64_t handle, int32_t slot, int32_t tensor, int64_t offset,
                 static_cast<long long>(offset), static_cast<long long>(size));
   if (bytes == 0) return ST_OK;
   const Tensor& t = plan->tensors[static_cast<size_t>(tensor)];
-  char* memory = (slot < 0 ? t.parameter : plan->slots[static_cast<size_t>(slot)] + t.stateOffset) + offset;
+  char* memory = (slot < 0 ? t.parameter : inSlot(plan->slots[static_cast<size_t>(slot)], t)) + offset;
   void* const queue = reinterpret_cast<void*>(stream);
   const Backend* backend = plan->owner->backend;
   // What the plan has been given to do may be on another stream.

@@ -24,7 +24,7 @@
 extern "C" {
 #endif
 
-enum { ST_ABI_VERSION = 5 };
+enum { ST_ABI_VERSION = 6 };
 
 typedef enum st_status {
   ST_OK = 0,
@@ -36,6 +36,21 @@ typedef enum st_status {
 } st_status;
 
 typedef enum st_type { ST_FLOAT32 = 0, ST_FLOAT64 = 1, ST_BFLOAT16 = 2, ST_FLOAT16 = 3 } st_type;
+
+// What the elements of a slot are. Of a tensor that is computed in float64 they are float64 in the first three, and there is no rest.
+typedef enum st_storage {
+  ST_COMPUTED = 0,      // of the type that the tensor is computed in
+  ST_HALF = 1,          // bfloat16, which is rounded stochastically
+  ST_AS_PARAMETER = 2,  // bfloat16 beside bfloat16 parameters, as ST_HALF; as ST_COMPUTED beside others
+  ST_REST = 3           // see ST_IN_PARTS; 16 bits beside bfloat16 parameters, nothing beside others
+} st_storage;
+
+// How 16-bit parameters are rounded by sweeps that read and write them. Those that only write them round to the nearest.
+typedef enum st_rounding {
+  ST_NEAREST = 0,
+  ST_STOCHASTIC = 1,  // with random bits that are a hash of seed, kernel, step, key of the tensor and number of the element
+  ST_IN_PARTS = 2     // not at all: a bfloat16 parameter is the nearest to a float32, and a slot of ST_REST holds what is left of that
+} st_rounding;
 
 ST_API int32_t st_abi_version(void);
 // "FLOAT32" for ST_FLOAT32 and so on; NULL for a number that is no type.
@@ -64,10 +79,11 @@ ST_API int32_t st_kernel_count(void);
 ST_API const char* st_kernel_describe(int32_t kernel);
 
 // Tensor arrays have one entry per tensor. Addresses are on the device; `updates` may be NULL. Segments are numbered from 0 without
-// gaps and do not decrease from tensor to tensor. `verify` != 0: refuse ranges that this process cannot read and write (CPU only).
+// gaps and do not decrease from tensor to tensor. `storage` has an st_storage for each of the `slots` (NULL: all are ST_COMPUTED). `verify`
+// != 0: refuse ranges that this process cannot read and write (CPU only).
 ST_API st_status st_plan_create(int64_t device, int32_t tensors, const int64_t* parameters, const int32_t* parameter_types,
                                 const int64_t* gradients, const int32_t* gradient_types, const int64_t* updates, const int64_t* counts,
-                                const int32_t* segments, int32_t slots, int32_t verify, int64_t* plan);
+                                const int32_t* segments, int32_t slots, const int32_t* storage, int32_t verify, int64_t* plan);
 ST_API void st_plan_destroy(int64_t plan);
 // Moves `count` tensors, those that `tensors` numbers (NULL: all of them, in their order), to other addresses. An array that is NULL leaves
 // its addresses as they are. All is checked before anything changes, as if all tensors moved at once; only what differs from the addresses
@@ -81,13 +97,24 @@ ST_API st_status st_plan_zero_gradients(int64_t plan, int64_t stream, int32_t ve
 // and add nothing to sums. At first it is all. st_plan_fill, st_plan_read and st_plan_write go to any tensor.
 ST_API st_status st_plan_set_present(int64_t plan, const int32_t* present);
 // One more slot, zeroed, that lives as long as the plan.
-ST_API st_status st_plan_add_slot(int64_t plan, int32_t* slot);
-// Sets every element of a slot. On a GPU it is only enqueued on `stream`, before what comes after it there.
+ST_API st_status st_plan_add_slot(int64_t plan, int32_t storage, int32_t* slot);
+// How 16-bit parameters are rounded by kernels that are bound from now on, an st_rounding, and what random bits depend on. `keys` has a
+// number for each tensor (NULL: all 0), `begins` the number of its first element in the tensor that it is a piece of, a multiple of 4096
+// (NULL: all 0). `rest` is the slot of ST_REST, or -1 where the rounding is not ST_IN_PARTS.
+ST_API st_status st_plan_set_rounding(int64_t plan, int32_t rounding, int32_t rest, int64_t seed, const int64_t* keys,
+                                      const int64_t* begins);
+// The step whose random bits the next sweeps take; 0 at first.
+ST_API void st_plan_set_step(int64_t plan, int64_t step);
+// Sets every element of a slot, to the nearest number of its type. On a GPU it is only enqueued on `stream`, before what comes after it
+// there. A slot of ST_REST can only be set to 0.
 ST_API st_status st_plan_fill(int64_t plan, int32_t slot, double value, int64_t stream);
 // Frees a slot, after the plan's work so far. Its number stays taken: whatever uses it from then on is refused.
 ST_API st_status st_plan_release_slot(int64_t plan, int32_t slot);
 // Bytes of one tensor in a slot, or in the parameters (slot -1); -1 if there is no such slot or tensor.
 ST_API int64_t st_plan_bytes(int64_t plan, int32_t slot, int32_t tensor);
+// The st_type of a tensor's elements in a slot, or in the parameters (slot -1); -1 if there is no such slot or tensor. ST_BFLOAT16 for a
+// slot of ST_REST, whose elements are no numbers.
+ST_API int32_t st_plan_type(int64_t plan, int32_t slot, int32_t tensor);
 // Where a tensor's elements lie in a slot, on the device, until the slot is released or the plan destroyed; 0 if there is no such slot or
 // tensor.
 ST_API int64_t st_plan_address(int64_t plan, int32_t slot, int32_t tensor);

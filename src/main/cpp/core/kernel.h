@@ -60,6 +60,8 @@ struct Kernel {
   static constexpr Name RULE = "";
   static constexpr auto COEFFICIENTS = names();
   static constexpr auto SUMS = names();
+  // Whether parameters go to the nearest 16-bit number although the sweep reads and writes them: it makes no step.
+  static constexpr bool TO_NEAREST = false;
 };
 
 template <class K>
@@ -108,8 +110,23 @@ constexpr unsigned operandsAt(Place place) {
 }
 template <class K>
 constexpr unsigned STATE_MASK = operandsAt<K>(STATE);
-// The operands whose elements are of the type that the kernel computes in: with float64 the parameters too.
-template <class K, class T>
-constexpr unsigned OWN_TYPE_MASK = STATE_MASK<K> | operandsAt<K>(UPDATE) | (sizeof(T) == 8 ? operandsAt<K>(PARAMETER) : 0);
+
+// The place of a written operand among random bits, see rounding.h: state first, as mostly only that has 16 bits.
+template <class K>
+constexpr int roundingPlace(int operand) {
+  int place = 0;
+  for (int o = 0; o < OPERANDS<K>; ++o) {
+    const bool isState = K::OPERANDS[o].place == STATE, ofState = K::OPERANDS[operand].place == STATE;
+    if (writes(K::OPERANDS[o]) && (isState == ofState ? o < operand : isState)) ++place;
+  }
+  return place;
+}
+// How many words of random bits its operands take.
+template <class K>
+constexpr int roundingWords() {
+  int written = 0;
+  for (int o = 0; o < OPERANDS<K>; ++o) written += writes(K::OPERANDS[o]) ? 1 : 0;
+  return (written + 1) / 2;
+}
 
 }  // namespace steptuner

@@ -26,7 +26,7 @@ struct OwnedPlan : Plan {
     endCapture();
     for (auto& binding : bindings)
       if (binding) freeRows(*binding);
-    for (char* slot : slots) owner->backend->release(owner->handle, slot);
+    for (const Slot& slot : slots) owner->backend->release(owner->handle, slot.memory);
   }
 
   void freeRows(Binding& binding) {
@@ -43,7 +43,7 @@ struct OwnedPlan : Plan {
   }
 
   bool hasSlot(int32_t slot) const {
-    return slot >= 0 && slot < static_cast<int32_t>(slots.size()) && slots[static_cast<size_t>(slot)] != nullptr;
+    return slot >= 0 && slot < static_cast<int32_t>(slots.size()) && slots[static_cast<size_t>(slot)].memory;
   }
 
   bool hasTensor(int32_t tensor) const { return tensor >= 0 && tensor < static_cast<int32_t>(tensors.size()); }

@@ -17,7 +17,7 @@ constexpr int64_t LONGEST_PIECE = int64_t(64) << 10;
 const char* layOut(Plan& plan) {
   plan.chunks.clear();
   plan.segments.clear();
-  plan.stateBytes = 0;
+  std::fill(plan.stateBytes, plan.stateBytes + STORAGES, int64_t(0));
   plan.trainerBytes = 0;
   int64_t elements = 0;
   for (size_t t = 0; t < plan.tensors.size(); ++t) {
@@ -30,9 +30,11 @@ const char* layOut(Plan& plan) {
     const int64_t before = static_cast<int64_t>(plan.chunks.size());
     if (tensor.segment == next) plan.segments.push_back({before, before});
     tensor.stateType = computeType(tensor.parameterType);
-    tensor.stateOffset = plan.stateBytes;
     plan.trainerBytes += trainerBytesOf(tensor);
-    plan.stateBytes += (tensor.count * bytesOf(tensor.stateType) + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
+    for (int s = 0; s < STORAGES; ++s) {
+      tensor.stateOffset[s] = plan.stateBytes[s];
+      plan.stateBytes[s] += (storedBytes(tensor, Storage(s)) + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
+    }
     for (int64_t begin = 0; begin < tensor.count; begin += CHUNK)
       plan.chunks.push_back({begin, static_cast<int32_t>(std::min<int64_t>(CHUNK, tensor.count - begin)), static_cast<int32_t>(t)});
     plan.segments.back().end = static_cast<int64_t>(plan.chunks.size());

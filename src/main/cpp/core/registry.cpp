@@ -18,6 +18,7 @@ KernelInfo infoOf(const Description& from) {
   info.operands.assign(from.operands, from.operands + from.operandCount);
   info.coefficients = from.coefficientCount;
   info.sums = from.sumCount;
+  info.toNearest = from.toNearest;
   for (int i = 0; i < from.coefficientCount; ++i) info.coefficientNames.push_back(from.coefficients[i].text);
   for (int i = 0; i < from.sumCount; ++i) info.sumNames.push_back(from.sums[i].text);
   std::string& text = info.description = info.sweep + '|' + info.rule + '|';

@@ -127,17 +127,23 @@ const char* unusable(void*, const Range* ranges, size_t count, size_t* which) {
 }
 
 template <class T>
-void fillArray(char* memory, int64_t count, double value) {
-  std::fill_n(reinterpret_cast<T*>(memory), count, static_cast<T>(value));
+void fillArray(char* memory, int64_t bytes, double value, int32_t type) {
+  T element;
+  store(&element, type, 0, value);
+  std::fill_n(reinterpret_cast<T*>(memory), bytes / int64_t(sizeof(T)), element);
 }
 
-st_status fill(void*, Plan& plan, int32_t slot, double value, void*) {
+st_status fill(void*, Plan& plan, int32_t number, double value, void*) {
+  const Slot& slot = plan.slots[static_cast<size_t>(number)];
   for (const Tensor& t : plan.tensors) {
-    char* const memory = plan.slots[static_cast<size_t>(slot)] + t.stateOffset;
-    if (t.stateType == FLOAT64)
-      fillArray<double>(memory, t.count, value);
-    else
-      fillArray<float>(memory, t.count, value);
+    char* const memory = inSlot(slot, t);
+    const int64_t bytes = storedBytes(t, slot.storage);
+    const int32_t type = storedType(t, slot.storage);
+    switch (bytesOf(type)) {
+      case 8: fillArray<double>(memory, bytes, value, type); break;
+      case 4: fillArray<float>(memory, bytes, value, type); break;
+      default: fillArray<uint16_t>(memory, bytes, value, type);
+    }
   }
   return ST_OK;
 }
@@ -165,6 +171,7 @@ struct Sweep {
   const Pass* follower;  // takes each chunk after the first; mostly null
   double* chunkSums;     // of the first
   bool beyondCaches;
+  uint64_t firstKey, followersKey;  // of this step among random bits
 };
 
 // What a pass has to do for a chunk.
@@ -172,17 +179,21 @@ struct Task {
   ChunkFunction function;
   ChunkWork work;
 
-  Task(const Sweep& sweep, const Pass& pass, int64_t c, double* sums) {
+  Task(const Sweep& sweep, const Pass& pass, int64_t c, uint64_t key, double* sums) {
     const Binding& binding = pass.binding;
     const Chunk& chunk = sweep.plan.chunks[static_cast<size_t>(c)];
     const Tensor& tensor = sweep.plan.tensors[static_cast<size_t>(chunk.tensor)];
     for (int o = 0; o < binding.operands; ++o) {
-      work.type[o] = operandType(tensor, binding.operand[o].place);
+      work.type[o] = operandType(tensor, binding.operand[o].place, binding.storage[o]);
       char* const base = operandBase(sweep.plan, binding, tensor, o);
       work.memory[o] = base ? base + chunk.begin * bytesOf(work.type[o]) : nullptr;
     }
+    char* const rest = restBase(sweep.plan, binding, tensor);
+    work.rest = rest ? rest + chunk.begin * int64_t(sizeof(uint16_t)) : nullptr;
     work.count = chunk.count;
     work.begin = chunk.begin;
+    work.stochastic = binding.stochastic;
+    work.key = binding.stochastic ? chunkKey(key, tensor.key, chunk.begin / CHUNK) : 0;
     // Where another pass follows, x must stay in the cache, and fetching for the first one would run into the next chunk too early.
     work.beyondCaches = sweep.beyondCaches && !sweep.follower;
     work.coefficients = binding.coefficientRows + int64_t(tensor.segment) * binding.coefficients;
@@ -198,8 +209,8 @@ struct Task {
 // The state that the follower reads comes into the cache while the first pass works; without that it would wait for memory at the
 // beginning of every page. What both read is there already.
 void takeChunkTwice(const Sweep& sweep, int64_t c, double* sums) {
-  Task first(sweep, sweep.first, c, sums);
-  const Task second(sweep, *sweep.follower, c, nullptr);
+  Task first(sweep, sweep.first, c, sweep.firstKey, sums);
+  const Task second(sweep, *sweep.follower, c, sweep.followersKey, nullptr);
   const Binding& binding = sweep.follower->binding;
   for (int o = 0; o < binding.operands && sweep.beyondCaches; ++o) {
     if (binding.operand[o].place != STATE || !reads(binding.operand[o])) continue;
@@ -227,7 +238,7 @@ void sweepChunks(void* context, int64_t begin, int64_t end) {
     if (sweep.follower)
       takeChunkTwice(sweep, c, sums);
     else
-      Task(sweep, sweep.first, c, sums).run();
+      Task(sweep, sweep.first, c, sweep.firstKey, sums).run();
   }
   if (sweep.beyondCaches) _mm_sfence();  // once for all chunks: each would wait for its stores
 }
@@ -260,7 +271,8 @@ st_status sweep(void* device, Plan& plan, Binding& binding, const Binding* follo
   const bool beyondCaches = footprint(plan) > on.lastLevelCache / 2;
   const Binding& second = follower ? *follower : binding;
   const Pass after = {second, on.functions[second.kernel]};
-  Sweep work = {plan, {binding, on.functions[binding.kernel]}, follower ? &after : nullptr, chunkSums.data(), beyondCaches};
+  Sweep work = {plan, {binding, on.functions[binding.kernel]}, follower ? &after : nullptr, chunkSums.data(), beyondCaches,
+                stepKey(binding.key, plan.step), stepKey(second.key, plan.step)};
   // A backward sweep takes pieces from the end to the start, and goes forward within a piece: the processor's prefetchers lose their
   // place at every jump.
   parallelFor(on.threads, chunks, backwards(plan) ? Order::BACKWARDS : Order::FORWARDS, sweepChunks, &work);

@@ -11,9 +11,12 @@ namespace steptuner {
 struct ChunkWork {
   char* memory[MAX_OPERANDS];
   int32_t type[MAX_OPERANDS];
+  char* rest;  // of a parameter in parts; mostly null
   int32_t count;
-  int64_t begin;      // the chunk's first element in its tensor
-  bool beyondCaches;  // a step goes through more than the caches hold
+  int64_t begin;        // the chunk's first element in its tensor
+  bool beyondCaches;    // a step goes through more than the caches hold
+  unsigned stochastic;  // operands, as bits, that are written stochastically where they have 16 bits
+  uint32_t key;         // of the chunk among random bits, see rounding.h
   const double* coefficients;
   double* sums;
   // Memory to ask for meanwhile, because it is wanted next, and how much of it for each element; mostly null.

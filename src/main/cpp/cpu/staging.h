@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Operands that the CPU harness does not use in place: they pass through a strip of staging in the L1 cache. 16-bit and mixed types are
+// Operands that the CPU harness does not use in place: they pass through a strip of staging in the L1 cache. Gradients of other types are
 // converted there, outputs that bypass the caches are copied from there, and the selection is made there.
 #pragma once
 #include "../core/summation.h"
@@ -43,26 +43,6 @@ inline void stream(char* memory, const char* staged, int64_t bytes) {
     for (int j = 0; j < 64; j += 16)
       _mm_stream_si128(reinterpret_cast<__m128i*>(memory + i + j), _mm_loadu_si128(reinterpret_cast<const __m128i*>(staged + i + j)));
   __builtin_memcpy(memory + i, staged + i, static_cast<size_t>(bytes - i));
-}
-
-template <class T>
-void narrow(const T* staged, char* memory, int32_t type, int count, bool bypass) {
-  alignas(64) uint16_t half[STRIP];
-  switch (type) {
-    case BFLOAT16:
-      for (int i = 0; i < count; ++i) half[i] = toBfloat16(static_cast<float>(staged[i]));
-      break;
-    case FLOAT16:
-      for (int i = 0; i < count; ++i) half[i] = toFloat16(static_cast<float>(staged[i]));
-      break;
-    default: break;  // parameters of 32 and 64 bits have the type of the computation
-  }
-  const char* from = bytesOf(type) == 2 ? reinterpret_cast<const char*>(half) : reinterpret_cast<const char*>(staged);
-  const int64_t bytes = int64_t(count) * bytesOf(type);
-  if (bypass)
-    stream(memory, from, bytes);
-  else
-    __builtin_memcpy(memory, from, static_cast<size_t>(bytes));
 }
 
 // The selection for elements [begin, begin + count) of a tensor.

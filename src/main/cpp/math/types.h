@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Element types and their conversion. Conversions are integer arithmetic without branches, so that they vectorise on every
-// instruction set and give the same bits on every backend. Narrowing rounds to nearest, ties to even; NaN stays NaN (quiet).
+// instruction set and give the same bits on every backend. Narrowing rounds to nearest, ties to even; NaN stays NaN (quiet). rounding.h has
+// other ways.
 #pragma once
 #include "../core/platform.h"
 #include <string.h>

@@ -44,6 +44,7 @@ struct Evaluating : Kernel {
   static constexpr Name SWEEP = "evaluating";
   enum { X, TRAINING, AVERAGE };
   static constexpr auto OPERANDS = operands(parameter(READ_WRITE), state("training", WRITE), state("average", READ));
+  static constexpr bool TO_NEAREST = true;
   enum { PARAMETER_WEIGHT, AVERAGE_WEIGHT };
   static constexpr auto COEFFICIENTS = names("parameterWeight", "averageWeight");
 
