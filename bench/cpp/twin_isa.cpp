@@ -23,18 +23,32 @@
 namespace steptuner {
 namespace {
 
+// The masks of a kernel that its twin shares: which operands are read and written, and of what they are part, by which the harness chooses how
+// 16-bit operands are moved.
+template <class K>
+constexpr unsigned referenceMask() {
+  unsigned mask = 0;
+  for (int o = 0; o < OPERANDS<K>; ++o)
+    if (K::OPERANDS[o].name == Name("reference")) mask |= 1u << o;
+  return mask;
+}
+
 template <int COUNT>
-constexpr Row<Operand, COUNT> twinOperands(unsigned readMask, unsigned writeMask, int selected) {
+constexpr Row<Operand, COUNT> twinOperands(unsigned reads, unsigned writes, unsigned parameter, unsigned gradient, unsigned reference,
+                                           int selected) {
   Row<Operand, COUNT> all;
-  for (int o = 0; o < COUNT; ++o)
-    all.at[o] = {"", o == selected ? SELECTION : STATE, Access((readMask >> o & 1 ? READ : NONE) | (writeMask >> o & 1 ? WRITE : NONE))};
+  for (int o = 0; o < COUNT; ++o) {
+    const auto has = [&](unsigned mask) { return (mask >> o & 1) != 0; };
+    const Place place = o == selected ? SELECTION : has(parameter) ? PARAMETER : has(gradient) ? GRADIENT : STATE;
+    all.at[o] = {has(reference) ? "reference" : "", place, Access((has(reads) ? READ : NONE) | (has(writes) ? WRITE : NONE))};
+  }
   return all;
 }
 
 // Kernels that move the same operands have one twin.
-template <int COUNT, unsigned READS, unsigned WRITES, int SELECTED, int PERIOD_AT>
+template <int COUNT, unsigned READS, unsigned WRITES, unsigned PARAMETERS, unsigned GRADIENTS, unsigned REFERENCES, int SELECTED, int PERIOD_AT>
 struct Twin : Kernel {
-  static constexpr auto OPERANDS = twinOperands<COUNT>(READS, WRITES, SELECTED);
+  static constexpr auto OPERANDS = twinOperands<COUNT>(READS, WRITES, PARAMETERS, GRADIENTS, REFERENCES, SELECTED);
   enum { PERIOD = PERIOD_AT };
 
   template <class V>
@@ -71,7 +85,8 @@ constexpr int periodAt() {
 }
 
 template <class K>
-using TwinOf = Twin<OPERANDS<K>, READ_MASK<K>, WRITE_MASK<K>, SELECTION_AT<K>, periodAt<K>()>;
+using TwinOf = Twin<OPERANDS<K>, READ_MASK<K>, WRITE_MASK<K>, operandsAt<K>(PARAMETER), operandsAt<K>(GRADIENT), referenceMask<K>(),
+                    SELECTION_AT<K>, periodAt<K>()>;
 
 // Nothing here is measured in float64.
 template <class... K>

@@ -222,7 +222,7 @@ bool measure(int64_t device, int32_t kernel, st_type type, int64_t count, int ro
   const int64_t p = parameters.address(), g = gradients.address(), u = updates.address();
   const int32_t t = type, segment = 0;
   int64_t plan = 0;
-  const st_status created = st_plan_create(device, 1, &p, &t, &g, &t, &u, &count, &segment, int(operands.size()), 0, &plan);
+  const st_status created = st_plan_create(device, 1, &p, &t, &g, &t, &u, &count, &segment, int(operands.size()), nullptr, 0, &plan);
   if (created == ST_OUT_OF_MEMORY) return false;
   check(created, "st_plan_create");
   std::vector<int32_t> slots;

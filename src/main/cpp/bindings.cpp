@@ -15,13 +15,15 @@ namespace {
 
 st_status noBinding(int32_t binding) { return fail(ST_BAD_ARGUMENT, "there is no binding %d, or it was released", binding); }
 
+st_status noRest() { return fail(ST_BAD_ARGUMENT, "the slot with the rest of the parameters was released"); }
+
 // A slot may have been released since the kernel was bound.
 st_status checkSlots(const OwnedPlan& plan, const Binding& binding) {
   for (int o = 0; o < binding.operands; ++o)
     if (binding.operand[o].place == STATE && !plan.hasSlot(binding.slot[o]))
       return fail(ST_BAD_ARGUMENT, "%s: operand %s has no slot", kernelInfos()[static_cast<size_t>(binding.kernel)].description.c_str(),
                   binding.operand[o].name.text);
-  if (binding.inParts && !plan.hasSlot(plan.restSlot)) return fail(ST_BAD_ARGUMENT, "the slot with the rest of the parameters was released");
+  if (binding.inParts && !plan.hasSlot(plan.restSlot)) return noRest();
   return ST_OK;
 }
 
@@ -39,6 +41,7 @@ st_status place(const OwnedPlan& plan, const KernelInfo& info, Binding& binding)
     const Operand& operand = binding.operand[o];
     if (operand.place == PARAMETER) {
       binding.inParts = plan.rounding == IN_PARTS;
+      if (binding.inParts && !plan.hasSlot(plan.restSlot)) return noRest();
       if (plan.rounding == STOCHASTIC && operand.access == READ_WRITE && !info.toNearest) binding.stochastic |= 1u << o;
     }
     if (operand.place != STATE) continue;

@@ -183,9 +183,10 @@ st_status st_plan_fill(int64_t handle, int32_t slot, double value, int64_t strea
   return guarded([&]() -> st_status {
     OwnedPlan* plan = planOf(handle);
     if (!plan->hasSlot(slot)) return noSlot(slot);
-    if (plan->slots[static_cast<size_t>(slot)].storage == REST && value != 0)
-      return fail(ST_BAD_ARGUMENT, "slot #%d holds no numbers, and cannot be filled with %g", slot, value);
-    return plan->owner->backend->fill(plan->owner->handle, *plan, slot, value, reinterpret_cast<void*>(stream));
+    const bool isRest = plan->slots[static_cast<size_t>(slot)].storage == REST;
+    if (isRest && value != 0) return fail(ST_BAD_ARGUMENT, "slot #%d holds no numbers, and cannot be filled with %g", slot, value);
+    // A zero of no sign: as bits, the other one is no zero.
+    return plan->owner->backend->fill(plan->owner->handle, *plan, slot, isRest ? 0.0 : value, reinterpret_cast<void*>(stream));
   });
 }
 

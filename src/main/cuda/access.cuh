@@ -10,10 +10,6 @@
 
 namespace steptuner {
 
-struct Bfloat16 {
-  uint16_t bits;
-};
-
 __device__ __forceinline__ void loadVector(uint4& value, const char* at) {
 #if defined(__CUDA_ARCH__)
   asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w) : "l"(at));
@@ -22,11 +18,36 @@ __device__ __forceinline__ void loadVector(uint4& value, const char* at) {
 #endif
 }
 
-__device__ __forceinline__ void loadVector(uint2& value, const char* at) {
+// Two words where `half` says so, and nothing into the others. Loads of both kinds then follow each other without a branch.
+__device__ __forceinline__ void loadVector(uint4& value, const char* at, bool half) {
 #if defined(__CUDA_ARCH__)
-  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];" : "=r"(value.x), "=r"(value.y) : "l"(at));
+  asm volatile(
+      "{\n.reg .pred half;\nsetp.ne.u32 half, %5, 0;\n"
+      "@half ld.global.v2.u32 {%0, %1}, [%4];\n@!half ld.global.v4.u32 {%0, %1, %2, %3}, [%4];\n}"
+      : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+      : "l"(at), "r"(static_cast<unsigned>(half)));
 #else
-  value = *reinterpret_cast<const uint2*>(at);
+  if (half) {
+    const uint2 two = *reinterpret_cast<const uint2*>(at);
+    value = make_uint4(two.x, two.y, 0, 0);
+  } else {
+    value = *reinterpret_cast<const uint4*>(at);
+  }
+#endif
+}
+
+// Two words into the last ones where `there` says so.
+__device__ __forceinline__ void loadBehind(uint4& value, const char* at, bool there) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("{\n.reg .pred there;\nsetp.ne.u32 there, %3, 0;\n@there ld.global.v2.u32 {%0, %1}, [%2];\n}"
+               : "+r"(value.z), "+r"(value.w)
+               : "l"(at), "r"(static_cast<unsigned>(there)));
+#else
+  if (there) {
+    const uint2 two = *reinterpret_cast<const uint2*>(at);
+    value.z = two.x;
+    value.w = two.y;
+  }
 #endif
 }
 
@@ -51,23 +72,6 @@ struct Four<float> {
   __device__ __forceinline__ float get(int j) const { return bitCast<float>(j == 0 ? word.x : j == 1 ? word.y : j == 2 ? word.z : word.w); }
   __device__ __forceinline__ void put(int j, float value) {
     (j == 0 ? word.x : j == 1 ? word.y : j == 2 ? word.z : word.w) = bitCast<uint32_t>(value);
-  }
-};
-
-template <>
-struct Four<Bfloat16> {
-  uint2 word;
-
-  __device__ __forceinline__ void load(const char* at) { loadVector(word, at); }
-  __device__ __forceinline__ void store(char* at) const { *reinterpret_cast<uint2*>(at) = word; }
-  __device__ __forceinline__ float get(int j) const {
-    const uint32_t two = j < 2 ? word.x : word.y;
-    return bitCast<float>(j % 2 ? two & 0xffff0000u : two << 16);
-  }
-  __device__ __forceinline__ void put(int j, float value) {
-    uint32_t& two = j < 2 ? word.x : word.y;
-    const uint32_t half = toBfloat16(value);
-    two = j % 2 ? (two & 0x0000ffffu) | half << 16 : (two & 0xffff0000u) | half;
   }
 };
 

@@ -30,6 +30,11 @@ struct Arguments {
   int32_t segmentCount;
   int32_t inlineTensors;  // how many there are of `tensor`, all or none
   char* slot[MAX_OPERANDS];
+  int8_t storage[MAX_OPERANDS];   // of the slots
+  char* rest;                     // the slot with the rest of parameters in parts; mostly null
+  uint64_t key;                   // of this step among random bits, or of the sweep where `step` is there
+  const int64_t* step;            // on the device; null where the host knows the step
+  unsigned stochastic;            // operands, as bits, that are written stochastically where they have 16 bits
   const double* coefficientRows;  // null where they are inline
   double* chunkSums;
   double* sumRows;   // host memory

@@ -40,7 +40,7 @@ st_status open(int32_t index, int32_t, const char*, Explain explain, void** devi
   int pageable = 0;
   STEPTUNER_CUDA(explain, cudaDeviceGetAttribute(&pageable, cudaDevAttrPageableMemoryAccess, index));
   auto opened = std::make_unique<CudaDevice>();
-  const size_t kernels = 2 * allLaunches().size();
+  const size_t kernels = FORMS * allLaunches().size();
   opened->residentBlocks = std::make_unique<std::atomic<int>[]>(kernels);
   for (size_t k = 0; k < kernels; ++k) opened->residentBlocks[k] = 0;
   opened->index = index;

@@ -125,13 +125,14 @@ st_status enqueueStep(CudaDevice& on, Plan& plan, Capture& capture, CudaPlan& ta
   const bool begins = capture.decidesFirst;
   if (begins) STEPTUNER_CUDA(on.explain, launchScalars(plan, capture, tables, Phase::FIND_ROW, Phase::BEGIN_END, work.stream));
   if (capture.first) {
-    const Given given = {t.firstRows, capture.firstChunkSums, begins ? &t.memory.whole->goFirst : nullptr};
+    const Given given = {t.firstRows, capture.firstChunkSums, begins ? &t.memory.whole->goFirst : nullptr, nullptr};
     const st_status status = enqueueCaptured(on, plan, *capture.first, tables, work, t.memory.firstSumRows, given);
     if (status != ST_OK) return status;
   }
   const int from = begins ? Phase::BEGIN_END : Phase::FIND_ROW;
   STEPTUNER_CUDA(on.explain, launchScalars(plan, capture, tables, from, Phase::STEP_END, work.stream));
-  const Given given = {t.secondRows, capture.secondChunkSums, &t.memory.whole->goSecond};
+  // By now the scalars have counted this step among those that are made.
+  const Given given = {t.secondRows, capture.secondChunkSums, &t.memory.whole->goSecond, &t.memory.whole->made};
   return enqueueCaptured(on, plan, *capture.second, tables, work, t.memory.secondSumRows, given);
 }
 

@@ -21,7 +21,7 @@ struct CudaDevice {
   std::string name;
   GetAddressRange getAddressRange = nullptr;
   cudaStream_t own = nullptr;  // for what is made and waited for at once: no other stream waits for it, nor it for another
-  std::unique_ptr<std::atomic<int>[]> residentBlocks;  // of each kernel in float32 and float64; 0: nobody has asked yet
+  std::unique_ptr<std::atomic<int>[]> residentBlocks;  // of each form of each kernel; 0: nobody has asked yet
 
   CudaDevice() = default;
   ~CudaDevice() {

@@ -14,19 +14,19 @@ constexpr int periodCoefficient() {
   return -1;
 }
 
-template <class K, class T>
+template <class K, Form FORM>
 Launch launchOf() {
   return {periodCoefficient<K>(),
           [](Arguments& arguments, unsigned blocks, cudaStream_t stream) {
             void* pointers[] = {&arguments};
-            return cudaLaunchKernel(sweepChunks<K, T>, dim3(blocks), dim3(THREADS), pointers, 0, stream);
+            return cudaLaunchKernel(sweepChunks<K, FORM>, dim3(blocks), dim3(THREADS), pointers, 0, stream);
           },
-          [](int* blocks) { return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, sweepChunks<K, T>, THREADS, 0); }};
+          [](int* blocks) { return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, sweepChunks<K, FORM>, THREADS, 0); }};
 }
 
 template <class... K>
 LaunchList launchesOf(List<K...>) {
-  static const Launches launches[] = {{launchOf<K, float>(), launchOf<K, double>()}...};
+  static const Launches launches[] = {{{launchOf<K, PLAIN>(), launchOf<K, MIXED>(), launchOf<K, WIDE>()}}...};
   return {launches, sizeof...(K)};
 }
 

@@ -17,10 +17,9 @@ __global__ void fillKernel(T* memory, int64_t count, T value) {
 }
 
 template <class T>
-cudaError_t fillArray(char* memory, int64_t bytes, double number, cudaStream_t stream) {
+cudaError_t fillArray(char* memory, int64_t bytes, T value, cudaStream_t stream) {
   T* to = reinterpret_cast<T*>(memory);
   int64_t count = bytes / int64_t(sizeof(T));
-  T value = static_cast<T>(number);
   void* arguments[] = {&to, &count, &value};
   const int64_t blocks = std::min((count + FILL_THREADS - 1) / FILL_THREADS, MOST_BLOCKS);
   return cudaLaunchKernel(fillKernel<T>, dim3(static_cast<unsigned>(blocks)), dim3(FILL_THREADS), arguments, 0, stream);
@@ -46,19 +45,33 @@ __global__ void __launch_bounds__(FILL_THREADS) zeroKernel(const Tensor* tensors
   }
 }
 
-// The tensors of a slot follow each other, with gaps that nobody reads: a run of tensors of one type is filled gaps and all.
-st_status fillSlot(Explain explain, const Plan& plan, int32_t slot, double value, cudaStream_t stream) {
-  char* const memory = plan.slots[static_cast<size_t>(slot)];
-  for (size_t t = 0; t < plan.tensors.size();) {
-    const int32_t type = plan.tensors[t].stateType;
-    const int64_t begin = plan.tensors[t].stateOffset;
-    while (t < plan.tensors.size() && plan.tensors[t].stateType == type) ++t;
-    const int64_t bytes = (t < plan.tensors.size() ? plan.tensors[t].stateOffset : plan.stateBytes) - begin;
-    if (bytes == 0) continue;
-    STEPTUNER_CUDA(explain, type == FLOAT64 ? fillArray<double>(memory + begin, bytes, value, stream)
-                                            : fillArray<float>(memory + begin, bytes, value, stream));
-  }
-  return ST_OK;
+// The tensors of a slot follow each other, those in float64 before the others, with gaps that nobody reads: a run of tensors of one type is
+// filled gaps and all.
+st_status fillSlot(Explain explain, const Plan& plan, int32_t number, double value, cudaStream_t stream) {
+  const Slot& slot = plan.slots[static_cast<size_t>(number)];
+  int64_t begin = 0, end = 0;
+  int32_t type = FLOAT64;
+  const auto fillRun = [&]() -> st_status {
+    if (begin == end) return ST_OK;
+    char* const memory = slot.memory + begin;
+    const float single = static_cast<float>(value);
+    STEPTUNER_CUDA(explain, type == FLOAT64   ? fillArray(memory, end - begin, value, stream)
+                            : type == FLOAT32 ? fillArray(memory, end - begin, single, stream)
+                                              : fillArray(memory, end - begin, toBfloat16(single), stream));
+    begin = end;
+    return ST_OK;
+  };
+  for (const bool wide : {true, false})
+    for (const Tensor& tensor : plan.tensors) {
+      if ((tensor.stateType == FLOAT64) != wide || storedBytes(tensor, slot.storage) == 0) continue;
+      end = tensor.stateOffset[slot.storage];
+      if (storedType(tensor, slot.storage) == type) continue;
+      const st_status status = fillRun();
+      if (status != ST_OK) return status;
+      type = storedType(tensor, slot.storage);
+    }
+  end = plan.stateBytes[slot.storage];
+  return fillRun();
 }
 
 st_status zeroAll(const CudaDevice& on, const Plan& plan, CudaPlan& tables, const Work& work) {

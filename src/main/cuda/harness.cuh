@@ -4,20 +4,27 @@
 //
 // A block of 8 warps takes a chunk at a time. A warp takes a strip of it, a thread 4 consecutive elements of each of the strip's rows: a
 // 16-byte access in float32. Of a short chunk, or where there are fewer chunks than the GPU has room for, a warp takes one row. Rows that
-// are whole and aligned, in the usual types, are straight code for their types; for what is left, a thread takes every 32nd element.
+// are whole and aligned, in the usual types, are straight code; for what is left, a thread takes every 32nd element. Every kernel is there
+// in three forms, so that what some types take costs the others nothing: no register, and no code that is passed by.
 //
 // Sums follow core/summation.h: a thread holds 4 lanes of its rows; lanes meet in shared memory, where one warp adds a sum; chunk sums go
 // to memory, and the block that finishes last adds them (or a launch of its own, where there are many segments). Shared memory is there
 // twice, so that the other warps go on with the next chunk meanwhile.
 #pragma once
+#include "launches.h"
+#include "mixed.cuh"
 #include "rows.cuh"
 #include "sums.cuh"
+#include <type_traits>
 
 namespace steptuner {
 
+template <Form FORM>
+using TypeOf = typename std::conditional<FORM == WIDE, double, float>::type;
+
 // Blocks that a multiprocessor must have room for. Sweeps that only sum over two words nearly fit by themselves; others would spill.
-template <class K, class T>
-constexpr int BLOCKS = sizeof(T) == 4 && WRITE_MASK<K> == 0 && COEFFICIENTS<K> == 0 && bytesRead<K, T>() <= 8 && SUMS<K> <= 3 ? 4 : 1;
+template <class K, Form FORM>
+constexpr int BLOCKS = WRITE_MASK<K> == 0 && COEFFICIENTS<K> == 0 && bytesRead<K, float>() <= 8 && SUMS<K> <= 3 && FORM == PLAIN ? 4 : 1;
 
 struct Task {
   Chunk chunk;
@@ -74,8 +81,22 @@ __device__ __forceinline__ double addLines(const T (*lanes)[LANES], int lines, b
   return addAcrossWarp(even + odd);
 }
 
-template <class K, class T>
-__global__ void __launch_bounds__(THREADS, BLOCKS<K, T>) sweepChunks(const __grid_constant__ Arguments a) {
+__device__ __forceinline__ bool isAbsent(const Tensor& tensor) { return tensor.absent != 0; }
+
+// What is fetched of a tensor ahead of its turn.
+template <class K>
+__device__ __forceinline__ void fetch(const Arguments& a, const Task& task, int, Tensor& ahead) {
+  ahead = tensorOf(a, task);
+}
+template <class K>
+__device__ __forceinline__ void fetch(const Arguments& a, const Task& task, int thread, Found& ahead) {
+  ahead = find<K>(a, a.inlineTensors == 0 ? a.tensors[task.chunk.tensor] : a.tensor[task.chunk.tensor], thread);
+}
+
+template <class K, Form FORM>
+__global__ void __launch_bounds__(THREADS, BLOCKS<K, FORM>) sweepChunks(const __grid_constant__ Arguments a) {
+  using T = TypeOf<FORM>;
+  using Ahead = typename std::conditional<FORM == MIXED, Found, Tensor>::type;
   // Sums whose lanes are in shared memory at a time: twice as many fit into what every GPU gives to a block.
   constexpr int ROOM = 40960 / 2 / (STRIPS * LANES * int(sizeof(T)));
   constexpr int BATCH = SUMS<K> < ROOM ? SUMS<K> : ROOM;
@@ -87,29 +108,30 @@ __global__ void __launch_bounds__(THREADS, BLOCKS<K, T>) sweepChunks(const __gri
   // Of coefficients that are in memory, the row of one segment: chunks that follow each other mostly have the same.
   __shared__ T held[COEFFICIENTS<K> + 1];
   [[maybe_unused]] __shared__ uint32_t heldPeriod;
+  [[maybe_unused]] __shared__ uint64_t places[STRIPS][PLACES<K>];
   int32_t heldSegment = -1;
   if (a.go && *a.go == 0) return;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int thread = static_cast<int>(threadIdx.x) % 32;
   // What the next chunk is, and where, is fetched while this one is worked on.
   Task next = {};
-  Tensor nextTensor = {};
+  Ahead nextTensor = {};
   const int32_t block = static_cast<int32_t>(blockIdx.x), blocks = static_cast<int32_t>(gridDim.x);
   if (block < a.count) {
     next = take<SUMS<K> == 0>(a, block);
-    nextTensor = tensorOf(a, next);
+    fetch<K>(a, next, thread, nextTensor);
   }
   int turn = 0;
 #pragma unroll 1
   for (int32_t n = block; n < a.count; n += blocks) {
     const Task task = next;
     const Chunk chunk = task.chunk;
-    const Tensor tensor = nextTensor;
+    const Ahead tensor = nextTensor;
     const bool more = n < a.count - blocks;
     if (more) next = take<SUMS<K> == 0>(a, n + blocks);
-    if (tensor.absent) {  // the same for the whole block
+    if (isAbsent(tensor)) {  // the same for the whole block
       for (int s = static_cast<int>(threadIdx.x); s < SUMS<K>; s += THREADS) a.chunkSums[int64_t(task.number) * SUMS<K> + s] = 0;
-      if (more) nextTensor = tensorOf(a, next);
+      if (more) fetch<K>(a, next, thread, nextTensor);
       continue;
     }
 
@@ -131,7 +153,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS<K, T>) sweepChunks(const __gri
       for (int j = 0; j < 4; ++j) sum[s][j] = T(0);
     bool strided = false;
 
-    Rows<K, T> rows;
+    typename std::conditional<FORM == MIXED, Mixed<K>, Rows<K, T>>::type rows;
     rows.count = (SUMS<K> == 0 && a.inParts) || chunk.count <= STRIPS * LANES ? 1 : STRIP_ROWS;
     rows.first = (task.part * STRIPS + warp) * rows.count;
     rows.live = chunk.count;
@@ -150,17 +172,20 @@ __global__ void __launch_bounds__(THREADS, BLOCKS<K, T>) sweepChunks(const __gri
         rows.period = a.coefficientRows ? heldPeriod : periodFrom(coefficients[K::PERIOD]);
         rows.past = static_cast<uint32_t>(chunk.begin % rows.period);
       }
-      rows.parameterType = tensor.parameterType;
-      rows.gradientType = tensor.gradientType;
-      rows.parameter = tensor.parameter;
-      rows.gradient = tensor.gradient;
-      rows.update = tensor.update;
-      rows.slot = a.slot;
-      rows.offset = tensor.stateOffset + chunk.begin * int64_t(sizeof(T));
-      rows.begin = chunk.begin;
-      strided = someRows<K, T>(rows, thread, sum);
+      if constexpr (FORM == MIXED) {
+        placeIn(rows, a, tensor, chunk.begin, places[warp], thread);
+      } else {
+        rows.gradientType = tensor.gradientType;
+        rows.parameter = tensor.parameter;
+        rows.gradient = tensor.gradient;
+        rows.update = tensor.update;
+        rows.slot = a.slot;
+        rows.offset = tensor.stateOffset[COMPUTED] + chunk.begin * int64_t(sizeof(T));
+        rows.begin = chunk.begin;
+      }
+      strided = someRows(rows, thread, sum);
     }
-    if (more) nextTensor = tensorOf(a, next);
+    if (more) fetch<K>(a, next, thread, nextTensor);
 
     if constexpr (SUMS<K> != 0) {
       const int lines = min((chunk.count + rows.count * LANES - 1) / (rows.count * LANES), STRIPS);

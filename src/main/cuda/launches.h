@@ -14,10 +14,12 @@ struct Launch {
   cudaError_t (*residentBlocks)(int* blocks);
 };
 
+// What all tensors of a launch are. MIXED is computed in float32 as PLAIN is, but some of its operands may have another type.
+enum Form { PLAIN, MIXED, WIDE, FORMS };
+
 // Of one row of the table.
 struct Launches {
-  Launch float32;
-  Launch float64;
+  Launch of[FORMS];
 };
 
 // Of one family of kernels.

@@ -23,6 +23,7 @@ struct CudaPlan {
   Segment* segments = nullptr;
   int32_t* lists = nullptr;  // chunks of float32 tensors, then of float64 tensors; only where there are both
   int64_t listed[2] = {0, 0};
+  bool narrowParameters = false, otherGradients = false;  // of some tensor in float32: not all parameters, or gradients, are float32
   unsigned* ticket = nullptr;
   bool made = false;
   int64_t version = -1;  // of the plan whose addresses the table of tensors holds
@@ -73,12 +74,14 @@ st_status reserve(const CudaDevice& on, const Plan& plan, CudaPlan& tables, cons
 // Rows of coefficients for tables.coefficients, as they are now.
 cudaError_t sendRows(const double* rows, size_t count, CudaPlan& tables, cudaStream_t stream);
 
-// What a sweep finds on the device where the host does not give it: coefficients (not null, if there are any), room for the chunk sums, and
-// whether it goes. The sums of few segments stay unadded; those of more go to binding.sumRows, which is on the device then.
+// What a sweep finds on the device where the host does not give it: coefficients (not null, if there are any), room for the chunk sums,
+// whether it goes, and the number of the step. The sums of few segments stay unadded; those of more go to binding.sumRows, which is on the
+// device then.
 struct Given {
   const double* coefficientRows;
   double* chunkSums;
-  const int32_t* go;  // null: it goes
+  const int32_t* go;    // null: it goes
+  const int64_t* step;  // null: it writes nothing, and takes no random bits
 };
 
 // sweep.cu. Launches a bound kernel over all chunks, as part of the work. The tables are on the device, and there is room for its sums.

@@ -49,12 +49,25 @@ void putTensors(Arguments& arguments, const Plan& plan) {
   }
 }
 
-// Asked once for each kernel and type. Threads that ask at the same time are told the same.
-cudaError_t residentBlocks(const CudaDevice& on, const Binding& binding, int type, const Launch& launch, int& blocks) {
-  std::atomic<int>& known = on.residentBlocks[static_cast<size_t>(2 * binding.kernel + type)];
+// Whether some operand of some tensor is not of the type that it is computed in, or some slot not laid out as others are. `type`: that of
+// the computation.
+Form formOf(const CudaPlan& tables, const Binding& binding, int type) {
+  if (type == 1) return WIDE;
+  for (int o = 0; o < binding.operands; ++o) {
+    const Place place = binding.operand[o].place;
+    if ((place == GRADIENT && tables.otherGradients) || (place == PARAMETER && tables.narrowParameters) ||
+        (place == STATE && (binding.storage[o] == HALF || (binding.storage[o] == AS_PARAMETER && tables.narrowParameters))))
+      return MIXED;
+  }
+  return PLAIN;
+}
+
+// Asked once for each form of a kernel. Threads that ask at the same time are told the same.
+cudaError_t residentBlocks(const CudaDevice& on, const Binding& binding, Form form, int& blocks) {
+  std::atomic<int>& known = on.residentBlocks[static_cast<size_t>(FORMS * binding.kernel + form)];
   blocks = known.load(std::memory_order_relaxed);
   if (blocks > 0) return cudaSuccess;
-  const cudaError_t error = launch.residentBlocks(&blocks);
+  const cudaError_t error = allLaunches()[static_cast<size_t>(binding.kernel)].of[form].residentBlocks(&blocks);
   blocks = std::max(blocks, 1);
   if (error == cudaSuccess) known.store(blocks, std::memory_order_relaxed);
   return error;
@@ -69,12 +82,10 @@ unsigned evenBlocks(int64_t chunks, int64_t most) {
 }  // namespace
 
 cudaError_t loadKernels(const CudaDevice& on, const CudaPlan& tables, const Binding& binding) {
-  const Launches& launches = allLaunches()[static_cast<size_t>(binding.kernel)];
   int blocks = 0;
   cudaError_t error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, addManySegments, COLUMNS, 0);
   for (int type = 0; type < 2; ++type)
-    if (error == cudaSuccess && tables.listed[type] > 0)
-      error = residentBlocks(on, binding, type, type == 0 ? launches.float32 : launches.float64, blocks);
+    if (error == cudaSuccess && tables.listed[type] > 0) error = residentBlocks(on, binding, formOf(tables, binding, type), blocks);
   return error;
 }
 
@@ -90,8 +101,14 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
   arguments.chunks = tables.chunks;
   arguments.segments = tables.segments;
   arguments.segmentCount = static_cast<int32_t>(segments);
-  for (int o = 0; o < binding.operands; ++o)
-    arguments.slot[o] = binding.slot[o] < 0 ? nullptr : plan.slots[static_cast<size_t>(binding.slot[o])];
+  for (int o = 0; o < binding.operands; ++o) {
+    arguments.slot[o] = binding.slot[o] < 0 ? nullptr : plan.slots[static_cast<size_t>(binding.slot[o])].memory;
+    arguments.storage[o] = static_cast<int8_t>(binding.storage[o]);
+  }
+  arguments.rest = binding.inParts && plan.restSlot >= 0 ? plan.slots[static_cast<size_t>(plan.restSlot)].memory : nullptr;
+  arguments.stochastic = binding.stochastic;
+  arguments.step = given ? given->step : nullptr;
+  arguments.key = arguments.step ? binding.key : stepKey(binding.key, plan.step);
   if (plan.tensors.size() <= INLINE_TENSORS) putTensors(arguments, plan);
   if (segments <= LAST_BLOCK_SEGMENTS) std::copy(plan.segments.begin(), plan.segments.end(), arguments.segment);
   arguments.chunkSums = given ? given->chunkSums : tables.chunkSums.memory;
@@ -116,9 +133,10 @@ st_status enqueue(CudaDevice& on, const Plan& plan, const Binding& binding, Cuda
   const bool both = tables.lists != nullptr;
   for (int type = 0; type < 2; ++type) {
     if (tables.listed[type] == 0) continue;
-    const Launch& launch = type == 0 ? launches.float32 : launches.float64;
+    const Form form = formOf(tables, binding, type);
+    const Launch& launch = launches.of[form];
     int resident = 0;
-    STEPTUNER_CUDA(on.explain, residentBlocks(on, binding, type, launch, resident));
+    STEPTUNER_CUDA(on.explain, residentBlocks(on, binding, form, resident));
     arguments.list = both ? tables.lists + (type == 0 ? 0 : tables.listed[0]) : nullptr;
     arguments.count = static_cast<int32_t>(tables.listed[type]);
     arguments.finish = !given && lastBlockAdds && (!both || type == 1);

@@ -64,6 +64,11 @@ st_status makeAll(const CudaDevice& on, const Plan& plan, CudaPlan& tables) {
   for (size_t c = 0; c < plan.chunks.size(); ++c)
     lists[plan.tensors[static_cast<size_t>(plan.chunks[c].tensor)].stateType == FLOAT64].push_back(static_cast<int32_t>(c));
   for (int type = 0; type < 2; ++type) tables.listed[type] = static_cast<int64_t>(lists[type].size());
+  for (const Tensor& tensor : plan.tensors) {
+    if (tensor.stateType == FLOAT64) continue;
+    if (tensor.parameterType != FLOAT32) tables.narrowParameters = true;
+    if (tensor.gradientType != FLOAT32) tables.otherGradients = true;
+  }
   if (tables.listed[0] > 0 && tables.listed[1] > 0) {
     lists[0].insert(lists[0].end(), lists[1].begin(), lists[1].end());
   }

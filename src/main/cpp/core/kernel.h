@@ -121,12 +121,5 @@ constexpr int roundingPlace(int operand) {
   }
   return place;
 }
-// How many words of random bits its operands take.
-template <class K>
-constexpr int roundingWords() {
-  int written = 0;
-  for (int o = 0; o < OPERANDS<K>; ++o) written += writes(K::OPERANDS[o]) ? 1 : 0;
-  return (written + 1) / 2;
-}
 
 }  // namespace steptuner

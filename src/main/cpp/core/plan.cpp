@@ -31,14 +31,17 @@ const char* layOut(Plan& plan) {
     if (tensor.segment == next) plan.segments.push_back({before, before});
     tensor.stateType = computeType(tensor.parameterType);
     plan.trainerBytes += trainerBytesOf(tensor);
-    for (int s = 0; s < STORAGES; ++s) {
-      tensor.stateOffset[s] = plan.stateBytes[s];
-      plan.stateBytes[s] += (storedBytes(tensor, Storage(s)) + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
-    }
     for (int64_t begin = 0; begin < tensor.count; begin += CHUNK)
       plan.chunks.push_back({begin, static_cast<int32_t>(std::min<int64_t>(CHUNK, tensor.count - begin)), static_cast<int32_t>(t)});
     plan.segments.back().end = static_cast<int64_t>(plan.chunks.size());
   }
+  // Those that are computed in float64 come first: so they lie alike in the slots of all storages that hold numbers.
+  for (const bool wide : {true, false})
+    for (Tensor& tensor : plan.tensors)
+      for (int s = 0; s < STORAGES && (tensor.stateType == FLOAT64) == wide; ++s) {
+        tensor.stateOffset[s] = plan.stateBytes[s];
+        plan.stateBytes[s] += (storedBytes(tensor, Storage(s)) + STATE_ALIGNMENT - 1) / STATE_ALIGNMENT * STATE_ALIGNMENT;
+      }
   return nullptr;
 }
 

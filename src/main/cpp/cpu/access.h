@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How a strip of a chunk is reached: `Own` where every operand has the type of the computation and is in the caches, `General` where some
-// have 16 bits or lie beyond the caches. Which types there are is then asked for each operand and vector, by branches that always go the
-// same way: forms of every kernel for all combinations would be too many, and the memory is slower than the branches.
+// How a strip of a chunk is reached: `Own` in float64, where every operand has the type of the computation, and `Halves` in float32, where
+// some may be bfloat16 or lie beyond the caches.
 #pragma once
 #include "../core/kernel.h"
 #include "half.h"
 #include "isa.h"
+#include "staging.h"
+#include <utility>
 
 namespace steptuner {
 namespace {
@@ -28,7 +29,7 @@ constexpr bool given(int o) {
 
 // A sweep over what the caches do not hold asks for its operands this many bytes before it needs them: the processor's own prefetchers
 // stop at every page, and a formula keeps so many instructions waiting that loads further on do not come into view.
-constexpr int AHEAD = 512;
+constexpr int AHEAD = 1024;
 constexpr int LINE = 64;
 
 // A sweep that reads one array alone is faster without: the processor's prefetchers fetch further ahead by themselves.
@@ -43,131 +44,136 @@ STEPTUNER_HD void fetch(const char* operand, int at) {
   for (int line = 0; line < BYTES; line += LINE) __builtin_prefetch(operand + at * SIZE + AHEAD + line);
 }
 
+// Copies bytes < 2 PART, a multiple of 4.
+template <int PART>
+STEPTUNER_HD void copyParts(char* to, const char* from, int bytes) {
+  const int part = bytes & PART;
+  if (part) __builtin_memcpy(to, from, PART);
+  if constexpr (PART > 4) copyParts<PART / 2>(to + part, from + part, bytes);
+}
+
+// Called, not inlined: within the last step of every kernel this would be half of the library.
+template <class T>
+__attribute__((noinline)) void copyBlock(T* to, const T* from, int count) {
+  copyParts<(Vector<T>::WIDTH * int(sizeof(T)) / 2)>(reinterpret_cast<char*>(to), reinterpret_cast<const char*>(from),
+                                                     count * int(sizeof(T)));
+}
+
+// Fewer elements than a vector has, from element `at` on, and back.
+template <class T>
+STEPTUNER_HD void loadSome(const Elements& from, T* to, int at, int count) {
+  if (bytesOf(from.type) == int(sizeof(T))) return copyBlock(to, reinterpret_cast<const T*>(from.memory) + at, count);
+  widen(from, at, to, count);
+}
+
+template <class T>
+STEPTUNER_HD void storeSome(const Elements& to, const T* from, int at, int count) {
+  if (bytesOf(to.type) == int(sizeof(T))) return copyBlock(reinterpret_cast<T*>(to.memory) + at, from, count);
+  narrow(from, to, at, count);
+}
+
 template <class K, class T>
 struct Own {
   using V = Vector<T>;
-  static constexpr bool IN_ROWS = true;  // whole strips have code of their own, see harness.h
   T* operand[OPERANDS<K>];
+
+  static constexpr int bytesOf(int) { return sizeof(T); }
+
+
+  STEPTUNER_HD Elements elements(int o) const {
+    return {reinterpret_cast<char*>(operand[o]), nullptr, typeOf<T>(), false, 0, 0};
+  }
 
   template <size_t O>
   STEPTUNER_HD V load(int at) const {
     return V::load(operand[O] + at);
   }
   STEPTUNER_HD void fetchAhead(int) const {}
+  STEPTUNER_HD void beginAt(uint32_t) {}
   template <size_t... O>
   STEPTUNER_HD void store(const V* r, int at, std::index_sequence<O...>) const {
     ((isWritten<K>(O) ? r[O].store(operand[O] + at) : void()), ...);
   }
 };
 
-// An operand, element by element.
-struct Elements {
-  char* memory;
-  uint16_t* rest;  // null where the operand is not in parts
-  int32_t type;
-  bool stochastic;
-  int place;  // among random bits
-  uint32_t key;
-};
-
-// What a vector takes at once and these in turn has the same bits.
-__attribute__((noinline)) inline void loadSome(const Elements& from, float* to, int at, int count) {
-  for (int i = 0; i < count; ++i)
-    to[i] = from.rest ? bitCast<float>(ofParts(reinterpret_cast<const uint16_t*>(from.memory)[at + i], from.rest[at + i]))
-                      : load<float>(from.memory, from.type, at + i);
-}
-
-__attribute__((noinline)) inline void storeSome(const Elements& to, const float* from, int at, int count) {
-  for (int i = at; i < at + count; ++i) {
-    const float value = *from++;
-    if (to.rest) {
-      reinterpret_cast<uint16_t*>(to.memory)[i] = upperPart(bitCast<uint32_t>(value));
-      to.rest[i] = restPart(bitCast<uint32_t>(value));
-    } else if (to.type == FLOAT32) {
-      reinterpret_cast<float*>(to.memory)[i] = value;
-    } else {
-      uint32_t word = firstWord(to.key + static_cast<uint32_t>(i) * ELEMENT_STEP);
-      for (int w = 0; w < to.place / 2; ++w) word = nextWord(word);
-      storeRounded(to.memory, to.type, i, value, to.stochastic, halfOf(word, to.place));
-    }
-  }
-}
-
+// Operands, as bits, that are bfloat16 where state is stored so, beside float32 parameters and gradients. A reference is as parameters are.
 template <class K>
-struct General {
+constexpr unsigned halfState() {
+  unsigned mask = 0;
+  for (int o = 0; o < OPERANDS<K>; ++o)
+    if (K::OPERANDS[o].place == STATE && !(K::OPERANDS[o].name == Name("reference"))) mask |= 1u << o;
+  return mask;
+}
+template <class K>
+constexpr unsigned STATE_IS_HALF = halfState<K>();
+// Those that are where parameters and gradients are, and where everything is.
+template <class K>
+constexpr unsigned MODEL_IS_HALF = operandsAt<K>(PARAMETER) | operandsAt<K>(GRADIENT);
+template <class K>
+constexpr unsigned ALL_ARE_HALF = MODEL_IS_HALF<K> | STATE_MASK<K>;
+
+// HALVES: the operands, as bits, that are bfloat16; all others are float32. FAR: they lie beyond the caches; where some are bfloat16, that is
+// asked at run time, because every form takes the compiler its time, and these are slower within the caches anyhow.
+template <class K, unsigned HALVES, bool FAR>
+struct Halves {
   using V = Vector<float>;
-  static constexpr bool IN_ROWS = false;
-  static constexpr int WORDS = roundingWords<K>();
 
   char* operand[OPERANDS<K>];
-  uint16_t* rest;       // of the parameter; mostly null
-  unsigned halves;      // operands, as bits, that have 16 bits
-  unsigned float16;     // of those, the ones that are float16
-  unsigned stochastic;  // of those, the ones that are written stochastically
+  unsigned stochastic;  // operands, as bits, that are written stochastically
   unsigned past;        // written past the caches
   uint32_t key;         // of element 0 among random bits
-  bool far;
+  bool found;           // beyond the caches
+  const Constants* constants;
+
+  static constexpr int bytesOf(int o) { return HALVES & 1u << o ? 2 : 4; }
+
+  STEPTUNER_HD bool isFar() const { return HALVES == 0 ? FAR : found; }
+
+  STEPTUNER_HD void beginAt(uint32_t keyOfStrip) { key = keyOfStrip; }
 
   STEPTUNER_HD Elements elements(int o) const {
     const unsigned bit = 1u << o;
-    const int32_t type = !(halves & bit) ? FLOAT32 : float16 & bit ? FLOAT16 : BFLOAT16;
-    return {operand[o], K::OPERANDS[o].place == PARAMETER ? rest : nullptr, type, (stochastic & bit) != 0, roundingPlace<K>(o), key};
+    return {operand[o], nullptr, HALVES & bit ? BFLOAT16 : FLOAT32, (stochastic & bit) != 0, roundingPlace<K>(o), key};
   }
 
   template <size_t O>
   STEPTUNER_HD V load(int at) const {
-    if (!(halves & 1u << O)) return V::load(reinterpret_cast<const float*>(operand[O]) + at);
-    const uint16_t* const from = reinterpret_cast<const uint16_t*>(operand[O]) + at;
-    if constexpr (K::OPERANDS[O].place == PARAMETER)
-      if (rest) return loadParts(from, rest + at);
-    if constexpr (K::OPERANDS[O].place != STATE)
-      if (float16 & 1u << O) return loadFloat16(from);
-    return loadBfloat16(from);
-  }
-
-  template <size_t O>
-  STEPTUNER_HD void fetchOne(int at) const {
-    if (halves & 1u << O)
-      fetch<2>(operand[O], at);
+    if constexpr (HALVES & 1u << O)
+      return loadBfloat16(reinterpret_cast<const uint16_t*>(operand[O]) + at, *constants);
     else
-      fetch<4>(operand[O], at);
+      return V::load(reinterpret_cast<const float*>(operand[O]) + at);
   }
 
   template <size_t... O>
   STEPTUNER_HD void fetchAll(int at, std::index_sequence<O...>) const {
-    ((isRead<K>(O) ? fetchOne<O>(at) : void()), ...);
+    ((isRead<K>(O) ? fetch<(HALVES & 1u << O ? 2 : 4)>(operand[O], at) : void()), ...);
   }
 
   STEPTUNER_HD void fetchAhead(int at) const {
     if constexpr (FETCHES<K>)
-      if (far) fetchAll(at, std::make_index_sequence<OPERANDS<K>>());
+      if (isFar()) fetchAll(at, std::make_index_sequence<OPERANDS<K>>());
   }
 
   template <size_t O>
-  STEPTUNER_HD void storeOne(const V& value, int at, [[maybe_unused]] const Pair* words) const {
-    constexpr int PLACE = roundingPlace<K>(O);
-    const bool passes = !isRead<K>(O) && (past & 1u << O);
-    if (!(halves & 1u << O)) {
+  STEPTUNER_HD void storeOne(const V& value, int at, [[maybe_unused]] const Pair& words) const {
+    const bool passes = !isRead<K>(O) && isFar() && (past & 1u << O);
+    if constexpr (HALVES & 1u << O) {
+      uint16_t* const to = reinterpret_cast<uint16_t*>(operand[O]) + at;
+      if (K::OPERANDS[O].place == PARAMETER && !(stochastic & 1u << O))
+        storeBfloat16(value, to, passes, *constants);
+      else
+        storeBfloat16(value, to, passes, *constants, words, roundingPlace<K>(O));
+    } else {
       float* const to = reinterpret_cast<float*>(operand[O]) + at;
       passes ? value.stream(to) : value.store(to);
-      return;
     }
-    uint16_t* const to = reinterpret_cast<uint16_t*>(operand[O]) + at;
-    if constexpr (K::OPERANDS[O].place == PARAMETER) {
-      if (rest) return storeParts(value, to, rest + at);
-      if (float16 & 1u << O) return storeFloat16(value, to, passes, stochastic & 1u << O, words[PLACE / 2], PLACE);
-      if (!(stochastic & 1u << O)) return storeBfloat16(value, to, passes);
-    }
-    storeBfloat16(value, to, passes, words[PLACE / 2], PLACE);
   }
 
   template <size_t... O>
   STEPTUNER_HD void store(const V* r, int at, std::index_sequence<O...>) const {
-    Pair words[WORDS + 1] = {};
-    if (WORDS > 0 && stochastic != 0) {
-      words[0] = firstWords(key + static_cast<uint32_t>(at) * ELEMENT_STEP);
-      for (int w = 1; w < WORDS; ++w) words[w] = nextWords(words[w - 1]);
-    }
+    Pair words = {};
+    if constexpr (WRITE_MASK<K> & HALVES)
+      if (stochastic != 0) words = wordsOf(key + static_cast<uint32_t>(at) * ELEMENT_STEP, *constants);
     ((isWritten<K>(O) ? storeOne<O>(r[O], at, words) : void()), ...);
   }
 };

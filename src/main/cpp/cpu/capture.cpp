@@ -39,6 +39,7 @@ st_status step(void* device, Plan& plan, Capture& capture, void* stream) {
     status = sweep(device, plan, *capture.first, tables.firstRows, tables.memory.firstSumRows, stream);
   if (status != ST_OK) return status;
   run(capture, Phase::BEGIN_END, Phase::STEP_END);
+  plan.step = tables.memory.whole->made;  // which the scalars have counted this step among
   if (tables.memory.whole->goSecond) status = sweep(device, plan, *capture.second, tables.secondRows, tables.memory.secondSumRows, stream);
   __atomic_store_n(tables.arrived, tables.memory.whole->attempts, __ATOMIC_RELEASE);
   return status;

@@ -11,7 +11,8 @@
 //   word        scramble(chunk key + element w), for element 0 to 4095 of the chunk
 //
 // W and w are odd constants near 2^64 and 2^32 over the golden ratio; mix and scramble are bijections. As the keys of the steps are spread
-// evenly over 2^32, so are the words of an element. The two halves of a word round two operands; a further word is made of the one before.
+// evenly over 2^32, so are the words of an element. The halves of the word round two operands, the upper halves of its products with odd
+// constants the others.
 //
 // Exact values stay exact, infinities and NaN pass, and no finite float32 within the range of the type becomes infinite.
 #pragma once
@@ -35,24 +36,19 @@ STEPTUNER_HD constexpr uint32_t chunkKey(uint64_t stepsKey, uint64_t tensorKey, 
   return static_cast<uint32_t>(mixed(stepsKey + tensorKey + static_cast<uint64_t>(chunk) * KEY_STEP) >> 32);
 }
 
-// The words of an element. B is uint32_t or a vector of them; `begin` is chunk key + element ELEMENT_STEP.
+// The word of an element. B is uint32_t or a vector of them; `begin` is chunk key + element ELEMENT_STEP.
 template <class B>
-STEPTUNER_HD B firstWord(B begin) {
+STEPTUNER_HD B wordOf(B begin) {
   B h = begin ^ (begin >> 15);
   h = h * 0x85ebca77u;
   return h ^ (h >> 13);
 }
 
+// The 16 random bits of the operand of a kernel at a place among those that it writes.
 template <class B>
-STEPTUNER_HD B nextWord(B word) {
-  const B h = word * 0xc2b2ae3du;
-  return h ^ (h >> 16);
-}
-
-// The 16 random bits of the n-th operand of a kernel, which are in word n / 2.
-template <class B>
-STEPTUNER_HD B halfOf(B word, int n) {
-  return n % 2 == 0 ? word & 0xffffu : word >> 16;
+STEPTUNER_HD B randomOf(B word, int place) {
+  if (place == 0) return word & 0xffffu;
+  return (place == 1 ? word : word * (0xc2b2ae3du + 0x3c6ef372u * static_cast<uint32_t>(place))) >> 16;
 }
 
 // Both give bits of which the upper half is the bfloat16.

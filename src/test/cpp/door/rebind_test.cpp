@@ -58,7 +58,7 @@ struct Sgd {
     std::vector<int32_t> segments(TENSORS, 1);
     segments[0] = 0;
     CHECK_EQUAL(st_plan_create(device, TENSORS, parameters.addresses().data(), types.data(), gradients.addresses().data(), types.data(),
-                               nullptr, counts.data(), segments.data(), 0, 1, &plan),
+                               nullptr, counts.data(), segments.data(), 0, nullptr, 1, &plan),
                 ST_OK);
     const int32_t slots[] = {-1, -1};
     CHECK_EQUAL(st_plan_bind(plan, st_kernel_find("fixed_rate", "sgd"), slots, 2, &binding), ST_OK);

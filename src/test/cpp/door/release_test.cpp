@@ -59,7 +59,7 @@ void whatUsesASlotIsRefused(int64_t device) {
   CHECK(before == tensors.parameters);
   // The number stays taken, and the sweep without the slot runs.
   int32_t added = -1;
-  CHECK_EQUAL(st_plan_add_slot(bound.plan, &added), ST_OK);
+  CHECK_EQUAL(st_plan_add_slot(bound.plan, ST_COMPUTED, &added), ST_OK);
   CHECK_EQUAL(added, 4);
   CHECK_EQUAL(st_sweep(bound.plan, sgd, 0), ST_OK);
   CHECK_EQUAL(st_wait(bound.plan, 0), ST_OK);

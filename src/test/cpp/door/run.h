@@ -72,7 +72,7 @@ struct Bound {
       segments.push_back(t == 0 ? 0 : 1);
     }
     CHECK_EQUAL(st_plan_create(device, static_cast<int32_t>(counts.size()), parameters.data(), types.data(), gradients.data(), types.data(),
-                               nullptr, counts.data(), segments.data(), slots, 1, &plan),
+                               nullptr, counts.data(), segments.data(), slots, nullptr, 1, &plan),
                 ST_OK);
   }
   ~Bound() { st_plan_destroy(plan); }

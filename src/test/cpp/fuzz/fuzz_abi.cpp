@@ -68,11 +68,13 @@ void names(World& w) {
 struct Creation {
   int32_t tensors, slots, verify;
   std::vector<int64_t> address[ROLES], counts;
-  std::vector<int32_t> types[2], segments;
+  std::vector<int32_t> types[2], segments, storage;
+  bool stored;  // whether storages are given
 
   st_status on(int64_t device, int64_t* plan, bool updates) const {
     return st_plan_create(device, tensors, address[PARAMETERS].data(), types[0].data(), address[GRADIENTS].data(), types[1].data(),
-                          updates ? address[UPDATES].data() : nullptr, counts.data(), segments.data(), slots, verify, plan);
+                          updates ? address[UPDATES].data() : nullptr, counts.data(), segments.data(), slots,
+                          stored ? storage.data() : nullptr, verify, plan);
   }
 };
 
@@ -80,12 +82,18 @@ void spoil(World& w, Creation& c) {
   const size_t t = static_cast<size_t>(w.random.below(c.tensors));
   const int32_t size = bytesOf(c.types[0][t]);
   constexpr int64_t COUNTS[] = {-1, INT64_MIN, INT64_MAX, (int64_t(1) << 40) + 1, int64_t(1) << 40};
-  const int which = w.random.below(12);
+  const int which = w.random.below(13);
   say("  spoilt: %d at tensor %zu\n", which, t);
   if (c.counts[t] == 0) c.counts[t] = 1;
   switch (which) {
     case 0: c.tensors = w.any({0, -1, INT32_MIN}); break;
     case 1: c.slots = w.any({-1, INT32_MIN}); break;
+    case 12:
+      c.slots = std::max(c.slots, 1);
+      c.storage.resize(static_cast<size_t>(c.slots), ST_COMPUTED);
+      c.storage[static_cast<size_t>(w.random.below(c.slots))] = w.outOf(4);
+      c.stored = true;
+      break;
     case 2: c.types[w.random.below(2)][t] = w.outOf(TYPES); break;
     case 3: c.counts[t] = w.any(COUNTS), c.verify = 1; break;
     case 4: c.segments[t] += w.any({2, -2, 1000, -1000}); break;
@@ -99,6 +107,9 @@ void spoil(World& w, Creation& c) {
   }
 }
 
+// Mostly one of numbers.
+int32_t anyStorage(World& w) { return w.chance(6) ? int32_t(ST_REST) : w.random.below(3); }
+
 void createPlan(World& w) {
   constexpr int64_t COUNTS[] = {0, 1, 2, 5, 127, 128, 129, 511, 513, 1000, 4095, 4096, 4097, 9001};
   auto pair = std::make_unique<Pair>();
@@ -106,6 +117,8 @@ void createPlan(World& w) {
   c.tensors = 1 + w.random.below(5);
   c.slots = w.random.below(9);
   c.verify = w.random.below(2);
+  c.stored = !w.chance(3);
+  for (int32_t slot = 0; slot < c.slots; ++slot) c.storage.push_back(c.stored ? anyStorage(w) : int32_t(ST_COMPUTED));
   const bool updates = w.chance(2);
   const uint64_t seed = 10 * ++w.fills + 1000;
   for (int t = 0; t < c.tensors; ++t) {
@@ -166,6 +179,7 @@ void createPlan(World& w) {
     require(status == ST_OK, st_last_error());
   }
   pair->slots = c.slots;
+  pair->storage = c.storage;
   pair->released.resize(static_cast<size_t>(c.slots));
   pair->check();
   w.pairs.push_back(std::move(pair));
@@ -309,15 +323,23 @@ void zeroGradients(World& w) {
 void addSlot(World& w) {
   Pair* const pair = w.anyPair();
   if (!pair || pair->slots > 12) return;
-  say("st_plan_add_slot\n");
+  const bool wrong = w.chance(6);
+  const int32_t storage = wrong ? w.outOf(4) : anyStorage(w);
+  say("st_plan_add_slot(%d)\n", storage);
+  if (wrong) {
+    int32_t slot = -7;
+    isRefused(pair, ST_BAD_ARGUMENT, [&](int64_t plan) { return st_plan_add_slot(plan, storage, &slot); });
+    return require(slot == -7, "a slot from a refused call");
+  }
   onBoth(*pair, [&](int, int64_t plan) {
     int32_t slot = -7;
-    const st_status status = st_plan_add_slot(plan, &slot);
+    const st_status status = st_plan_add_slot(plan, storage, &slot);
     require(slot == pair->slots, "the number of a slot");
     return status;
   });
   ++pair->slots;
   pair->released.push_back(false);
+  pair->storage.push_back(storage);
   const auto content = pair->content(0);
   for (int t = 0; t < pair->tensors(); ++t)
     for (char byte : content[pair->slotAt(pair->slots - 1, t)]) require(byte == 0, "a new slot is not zero");
@@ -335,6 +357,8 @@ void fill(World& w) {
   }
   const int32_t slot = live[static_cast<size_t>(w.random.below(static_cast<int>(live.size())))];
   say("st_plan_fill(%d, %g)\n", slot, value);
+  const bool isRest = pair->storage[static_cast<size_t>(slot)] == ST_REST;
+  if (isRest && value != 0) return isRefused(pair, ST_BAD_ARGUMENT, [&](int64_t plan) { return st_plan_fill(plan, slot, value, 0); });
   const auto before = pair->content(0);
   onBoth(*pair, [&](int, int64_t plan) { return st_plan_fill(plan, slot, value, 0); });
   const auto after = pair->content(0);
@@ -342,10 +366,16 @@ void fill(World& w) {
   for (int t = 0; t < pair->tensors(); ++t) {
     const size_t at = pair->slotAt(slot, t);
     may[at] = true;
-    const bool wide = pair->typeAt(at) == ST_FLOAT64;
-    const double stored = wide ? value : static_cast<double>(static_cast<float>(value));
-    for (int64_t i = 0; i < pair->counts[static_cast<size_t>(t)]; ++i) {
-      const double element = steptuner::load<double>(after[at].data(), pair->typeAt(at), i);
+    if (isRest)
+      for (char byte : after[at]) require(byte == 0, "a rest is not zero");
+    const int32_t type = pair->typeAt(at);
+    const double narrow = static_cast<double>(static_cast<float>(value));
+    const double stored = type == ST_FLOAT64 ? value
+                          : type == ST_BFLOAT16
+                              ? static_cast<double>(steptuner::fromBfloat16(steptuner::toBfloat16(static_cast<float>(value))))
+                              : narrow;
+    for (int64_t i = 0; i < pair->counts[static_cast<size_t>(t)] && !isRest; ++i) {
+      const double element = steptuner::load<double>(after[at].data(), type, i);
       require(element == stored || (isnan(element) && isnan(stored)), "a filled slot has another value");
     }
   }
@@ -386,10 +416,16 @@ void transfer(World& w) {
         static_cast<long long>(bytes));
     return isRefused(pair, ST_BAD_ARGUMENT, copy);
   }
-  say("%s(slot %d, tensor %d, offset %lld, bytes %lld)\n", name, slot, tensor, static_cast<long long>(offset),
-      static_cast<long long>(bytes));
   const auto before = pair->content(0);
   const size_t at = slot < 0 ? pair->arrayAt(PARAMETERS, tensor) : pair->slotAt(slot, tensor);
+  // A part of a NaN, whose bits may differ from the twin's, would make it a number that differs too.
+  if (writes && before[at] != pair->content(1)[at]) {
+    const int64_t width = bytesOf(pair->typeAt(at));
+    offset -= offset % width;
+    bytes -= bytes % width;
+  }
+  say("%s(slot %d, tensor %d, offset %lld, bytes %lld)\n", name, slot, tensor, static_cast<long long>(offset),
+      static_cast<long long>(bytes));
   // Each with its own memory: where both have a NaN, its bits may differ.
   onBoth(*pair, [&](int side, int64_t plan) {
     const st_status status = copy(plan);
@@ -423,6 +459,7 @@ void bind(World& w) {
       refuse |= free.empty();
       const size_t which = free.empty() ? 0 : static_cast<size_t>(w.random.below(static_cast<int>(free.size())));
       slot = free.empty() ? w.wrongSlot(*pair) : free[which];
+      refuse |= !free.empty() && pair->storage[static_cast<size_t>(slot)] == ST_REST;
       if (!free.empty()) free.erase(free.begin() + static_cast<int64_t>(which));
     }
     for (int role : {GRADIENTS, UPDATES})
@@ -431,6 +468,8 @@ void bind(World& w) {
                   !pair->has[role][static_cast<size_t>(t)];
     binding.slots.push_back(slot);
   }
+  for (const Kernel::Operand& operand : kernel.operands) binding.inParts |= operand.place == "parameter" && pair->rounding == ST_IN_PARTS;
+  refuse |= binding.inParts && !pair->isLive(pair->rest);
   if (spoilt) {
     refuse = true;
     size_t state = 0;
@@ -502,6 +541,8 @@ void sweep(World& w) {
   for (size_t o = 0; o < kernel.operands.size(); ++o)
     for (int t = 0; t < pair->tensors() && kernel.operands[o].written; ++t)
       may[kernel.operands[o].place == "parameter" ? pair->arrayAt(PARAMETERS, t) : pair->slotAt(binding.slots[o], t)] = true;
+  for (int t = 0; t < pair->tensors() && binding.inParts; ++t)
+    if (may[pair->arrayAt(PARAMETERS, t)]) may[pair->slotAt(pair->rest, t)] = true;
   requireSame(before, pair->content(0), may);
   pair->check();
 }
@@ -535,8 +576,11 @@ void sizes(World& w) {
   say("sizes\n");
   for (int t = 0; t < pair->tensors(); ++t) {
     require(st_plan_bytes(plan, -1, t) == pair->array(0, PARAMETERS, t).bytes(), "st_plan_bytes of parameters");
+    require(st_plan_type(plan, -1, t) == pair->typeOf(PARAMETERS, t), "st_plan_type of parameters");
     for (int32_t slot : pair->liveSlots()) {
-      require(st_plan_bytes(plan, slot, t) == pair->counts[static_cast<size_t>(t)] * bytesOf(pair->typeOf(UPDATES, t)), "st_plan_bytes");
+      require(st_plan_bytes(plan, slot, t) == pair->storedBytes(slot, t), "st_plan_bytes");
+      const int32_t type = pair->storedType(slot, t);
+      require(st_plan_type(plan, slot, t) == (type == NO_NUMBERS ? int32_t(ST_BFLOAT16) : type), "st_plan_type");
       require(st_plan_address(plan, slot, t) % 64 == 0, "a slot begins in the middle of a cache line");
     }
   }
@@ -552,10 +596,57 @@ void sizes(World& w) {
   say("sizes of slot %d, tensor %d, binding %d\n", slot, tensor, wrong);
   require(slot == -1 || st_plan_bytes(plan, slot, 0) == -1, "bytes of a slot that is not there");
   require(st_plan_bytes(plan, -1, tensor) == -1, "bytes of a tensor that is not there");
+  require((slot == -1 || st_plan_type(plan, slot, 0) == -1) && st_plan_type(plan, -1, tensor) == -1, "the type of what is not there");
   require(st_plan_address(plan, slot, 0) == 0 && st_plan_address(plan, -1, 0) == 0, "the address of a slot that is not there");
   require(st_binding_coefficients(plan, wrong) == 0 && st_binding_sums(plan, wrong) == 0 && st_binding_bytes(plan, wrong) == -1,
           "rows of a binding that is not there");
   onBoth(*pair, [](int, int64_t one) { return st_wait(one, 0); });
+}
+
+// Any rounding, of bindings that come later, and the random bits that all of them take from then on.
+void setRounding(World& w) {
+  Pair* const pair = w.anyPair();
+  if (!pair) return;
+  int32_t rounding = w.random.below(3), rest = -1;
+  const std::vector<int32_t> live = pair->liveSlots();
+  for (const int32_t slot : live)
+    if (pair->storage[static_cast<size_t>(slot)] == ST_REST && (rest < 0 || w.chance(2))) rest = slot;
+  if (rounding == ST_IN_PARTS && rest < 0 && !w.chance(4)) rounding = ST_STOCHASTIC;
+  const int64_t seed = static_cast<int64_t>(w.fills++ * 0x9e3779b97f4a7c15u);
+  std::vector<int64_t> keys, begins;
+  for (int t = 0; t < pair->tensors(); ++t) {
+    keys.push_back(w.random.below(3) - 1);
+    begins.push_back(w.chance(2) ? 0 : int64_t(w.random.below(1000)) * 4096);
+  }
+  bool refuse = rounding == ST_IN_PARTS && rest < 0;
+  const bool withKeys = !w.chance(3), withBegins = !w.chance(3);
+  switch (w.random.below(9)) {
+    case 0: rounding = w.outOf(3), refuse = true; break;
+    case 1:
+      rounding = ST_IN_PARTS, rest = w.wrongSlot(*pair), refuse = true;
+      for (const int32_t slot : live)
+        if (pair->storage[static_cast<size_t>(slot)] != ST_REST && w.chance(2)) rest = slot;
+      break;
+    case 2:
+      begins[static_cast<size_t>(w.random.below(pair->tensors()))] =
+          w.any({int64_t(-1), int64_t(1), int64_t(4095), int64_t(-4096), INT64_MAX, INT64_MIN, (int64_t(1) << 40) + 4096});
+      refuse |= withBegins;
+      break;
+    default: break;
+  }
+  say("st_plan_set_rounding(%d, %d, %lld, %s, %s)\n", rounding, rest, static_cast<long long>(seed), withKeys ? "keys" : "NULL",
+      withBegins ? "begins" : "NULL");
+  const auto set = [&](int, int64_t plan) {
+    return st_plan_set_rounding(plan, rounding, rest, seed, withKeys ? keys.data() : nullptr, withBegins ? begins.data() : nullptr);
+  };
+  if (refuse) return isRefused(pair, ST_BAD_ARGUMENT, [&](int64_t plan) { return set(0, plan); });
+  onBoth(*pair, set);
+  pair->rounding = rounding;
+  pair->rest = rounding == ST_IN_PARTS ? rest : -1;
+  const int64_t step = w.any({int64_t(0), int64_t(1), int64_t(77), int64_t(-5), INT64_MAX, INT64_MIN});
+  say("st_plan_set_step(%lld)\n", static_cast<long long>(step));
+  for (const Side& side : pair->side) st_plan_set_step(side.plan, step);
+  pair->check();
 }
 
 void releaseSlot(World& w) {
@@ -645,7 +736,8 @@ Row rows[] = {
     {"st_plan_destroy", 1, false, destroyPlan, 0, 0},
     {"st_plan_rebind", 5, true, rebind, 0, 0},
     {"st_plan_zero_gradients", 2, true, zeroGradients, 0, 0},
-    {"st_plan_add_slot", 4, false, addSlot, 0, 0},
+    {"st_plan_add_slot", 4, true, addSlot, 0, 0},
+    {"st_plan_set_rounding", 3, true, setRounding, 0, 0},
     {"st_plan_fill", 3, true, fill, 0, 0},
     {"st_plan_read, _write", 5, true, transfer, 0, 0},
     {"st_plan_bind", 10, true, bind, 0, 0},

@@ -13,6 +13,7 @@
 
 namespace fuzz {
 
+using kernel_run::NO_NUMBERS;
 using kernel_run::Random;
 using kernel_run::split;
 using steptuner::bytesOf;
@@ -107,6 +108,7 @@ struct Binding {
   int32_t kernel;
   std::vector<int32_t> slots;
   bool released = false;
+  bool inParts = false;
 };
 
 // One of the two plans. A tensor has two places where it can be.
@@ -124,7 +126,9 @@ struct Pair {
   std::vector<bool> has[ROLES];   // whether a tensor has such an array
   bool overlapping = false;       // two tensors share parameters: what a sweep makes of them depends on chance
   int32_t slots = 0;
-  std::vector<bool> released;  // slots
+  std::vector<bool> released;    // slots
+  std::vector<int32_t> storage;  // of slots
+  int32_t rounding = ST_NEAREST, rest = -1;
   std::vector<Binding> bindings;
   Side side[2];
 
@@ -134,6 +138,18 @@ struct Pair {
     const size_t tensor = static_cast<size_t>(t);
     return role == PARAMETERS ? types[0][tensor] : role == GRADIENTS ? types[1][tensor] : computeType(types[0][tensor]);
   }
+  // Of the elements of a slot.
+  int32_t storedType(int32_t slot, int t) const {
+    const int32_t as = storage[static_cast<size_t>(slot)], parameter = typeOf(PARAMETERS, t), computed = typeOf(UPDATES, t);
+    if (as == ST_REST) return NO_NUMBERS;
+    const bool half = as == ST_HALF || (as == ST_AS_PARAMETER && parameter == ST_BFLOAT16);
+    return half && computed == ST_FLOAT32 ? int32_t(ST_BFLOAT16) : computed;
+  }
+  int64_t storedBytes(int32_t slot, int t) const {
+    const int32_t type = storedType(slot, t);
+    return type == NO_NUMBERS && typeOf(PARAMETERS, t) != ST_BFLOAT16 ? 0 : counts[static_cast<size_t>(t)] * bytesOf(type);
+  }
+  bool isLive(int32_t slot) const { return slot >= 0 && slot < slots && !released[static_cast<size_t>(slot)]; }
   Array& array(int s, int role, int t) {
     const int owner = role == PARAMETERS && overlapping && t == 1 ? 0 : t;
     return *side[s].arrays[role][place[role][static_cast<size_t>(owner)]][static_cast<size_t>(owner)];
@@ -145,12 +161,12 @@ struct Pair {
       if (!released[static_cast<size_t>(slot)]) live.push_back(slot);
     return live;
   }
-  // Whether a sweep can run: neither it nor a slot of it has been released.
+  // Whether a sweep can run: neither it nor a slot of it has been released, the one with the rest of the parameters included.
   bool runs(const Binding& binding) const {
     const Kernel& kernel = kernels()[static_cast<size_t>(binding.kernel)];
     for (size_t o = 0; o < kernel.operands.size(); ++o)
       if (kernel.operands[o].place == "state" && released[static_cast<size_t>(binding.slots[o])]) return false;
-    return !binding.released;
+    return !binding.released && (!binding.inParts || isLive(rest));
   }
   bool uses(const Binding& binding, const char* what) const {
     if (binding.released) return false;
@@ -192,7 +208,8 @@ struct Pair {
   int32_t typeAt(size_t at) const {
     const size_t roles = at / static_cast<size_t>(tensors());
     if (roles >= static_cast<size_t>(ROLES + slots)) return ST_FLOAT64;
-    return typeOf(roles < ROLES ? static_cast<int>(roles) : UPDATES, static_cast<int>(at) % tensors());
+    const int tensor = static_cast<int>(at) % tensors();
+    return roles < ROLES ? typeOf(static_cast<int>(roles), tensor) : storedType(static_cast<int32_t>(roles) - ROLES, tensor);
   }
 
   // Both sides hold the same, payloads of NaNs aside, and nothing beside the arrays was written.
@@ -212,6 +229,7 @@ struct Pair {
     const int32_t type = typeAt(at);
     const int64_t count = static_cast<int64_t>(one.size()) / bytesOf(type);
     require(one.size() == other.size(), "twins of different sizes");
+    require(type != NO_NUMBERS, "the twin has other bits in what is no numbers: array " + std::to_string(at));
     for (int64_t i = 0; i < count; ++i) {
       const size_t begin = static_cast<size_t>(i * bytesOf(type));
       if (memcmp(&one[begin], &other[begin], static_cast<size_t>(bytesOf(type))) == 0) continue;

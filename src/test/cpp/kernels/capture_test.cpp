@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Steps whose scalars are computed on the device, captured into a CUDA graph and launched many times, on the emulation of CUDA, where
-// nothing runs before it must: they leave what the same steps leave on the CPU, one by one. Some are skipped, some are not prepared.
+// nothing runs before it must: they leave what the same steps leave on the CPU, one by one. Some are skipped, some are not prepared. With
+// 16-bit parameters and state, the random bits are those of each step.
 #include "../native/check.h"
 #include "../native/description.h"
+#include "math/types.h"
 #include "steptuner.h"
 #include <cuda_runtime.h>
 #include <math.h>
@@ -24,7 +26,9 @@ struct Run {
   const char* tuner;
   int64_t device = 0, plan = 0;
   int32_t first = -1, second = -1;
+  const bool halves;  // x is bfloat16, and rounded stochastically
   std::vector<float> x, g;
+  std::vector<uint16_t> half;
   std::vector<double> wide, wideGradient;
   std::vector<std::string> names;
   int prepared = 0, groupCount = 2;
@@ -32,29 +36,36 @@ struct Run {
 
   // "" is the emulated backend in this program, null the CPU: with one thread, since the shared memory of all emulated kernels, which is
   // thread-local, leaves others next to no stack.
-  Run(const char* library, const char* name, bool manySegments, int64_t onStream)
-      : tuner(name), x(5000), g(5000), wide(4100), wideGradient(4100), stream(onStream) {
-    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(sin(static_cast<double>(i)));
+  Run(const char* library, const char* name, bool manySegments, int64_t onStream, bool in16Bits = false)
+      : tuner(name), halves(in16Bits), x(5000), g(5000), half(5000), wide(4100), wideGradient(4100), stream(onStream) {
+    for (size_t i = 0; i < x.size(); ++i) {
+      x[i] = static_cast<float>(sin(static_cast<double>(i)));
+      half[i] = steptuner::toBfloat16(x[i]);
+    }
     for (size_t i = 0; i < wide.size(); ++i) wide[i] = cos(static_cast<double>(i));
     CHECK_EQUAL(st_device_open(library, 0, library ? 0 : 1, "", &device), ST_OK);
     // Where there are many segments a launch of its own adds their sums, and neither state nor rows fit into shared memory: a tensor of 100
     // elements each, and the wide one last.
     const int narrow = manySegments ? 50 : 1, tensors = narrow + 1;
     std::vector<int64_t> parameters, gradients, counts;
-    std::vector<int32_t> types, segments, scopes, groups;
+    std::vector<int32_t> types, gradientTypes, segments, scopes, groups;
     for (int t = 0; t < tensors; ++t) {
       const bool last = t == narrow;
       counts.push_back(last ? int64_t(wide.size()) : int64_t(x.size()) / narrow);
-      parameters.push_back(last ? handle(wide.data()) : handle(x.data() + t * counts[0]));
+      parameters.push_back(last ? handle(wide.data()) : halves ? handle(half.data() + t * counts[0]) : handle(x.data() + t * counts[0]));
       gradients.push_back(last ? handle(wideGradient.data()) : handle(g.data() + t * counts[0]));
-      types.push_back(last ? ST_FLOAT64 : ST_FLOAT32);
+      types.push_back(last ? ST_FLOAT64 : halves ? ST_BFLOAT16 : ST_FLOAT32);
+      gradientTypes.push_back(last ? ST_FLOAT64 : ST_FLOAT32);
       segments.push_back(t);
       scopes.push_back(manySegments ? tensors - 1 - t : 0);  // in another order
       groups.push_back(manySegments ? t : last);
     }
-    CHECK_EQUAL(st_plan_create(device, tensors, parameters.data(), types.data(), gradients.data(), types.data(), nullptr, counts.data(),
-                               segments.data(), 2, 1, &plan),
+    const int32_t storage[] = {halves ? ST_AS_PARAMETER : ST_COMPUTED, halves ? ST_HALF : ST_COMPUTED};
+    CHECK_EQUAL(st_plan_create(device, tensors, parameters.data(), types.data(), gradients.data(), gradientTypes.data(), nullptr,
+                               counts.data(), segments.data(), 2, storage, 1, &plan),
                 ST_OK);
+    CHECK_EQUAL(st_plan_set_rounding(plan, ST_STOCHASTIC, -1, 42, nullptr, nullptr), ST_OK);
+    st_plan_set_step(plan, 5);  // not the number of any captured step
     const bool mechanic = strcmp(tuner, "mechanic") == 0;
     first = bind(mechanic ? "mechanic_observe" : "gradient_norm", "");
     second = bind(mechanic ? "mechanic_apply" : "fixed_rate", "sgd");
@@ -113,6 +124,7 @@ struct Run {
   }
 
   void backward(int step) {
+    for (size_t i = 0; i < g.size() && halves; ++i) x[i] = steptuner::fromBfloat16(half[i]);
     for (size_t i = 0; i < g.size(); ++i) g[i] = static_cast<float>(x[i] - 0.5 + cos(static_cast<double>(i) * 3 + step) / 8);
     for (size_t i = 0; i < wide.size(); ++i) wideGradient[i] = wide[i] + sin(static_cast<double>(i) + step) / 8;
     if (step == 5 || step == 6 || step == 13) wideGradient[4099] = step == 6 ? INFINITY : NAN;
@@ -122,6 +134,23 @@ struct Run {
     std::vector<double> numbers(static_cast<size_t>(st_capture_width(plan, ST_CAPTURE_REPORT)));
     CHECK_EQUAL(st_capture_report(plan, numbers.data()), 1);
     return numbers;
+  }
+
+  // What a captured step of the fixed rate has done on `captured`, if it was made, as an ordinary one.
+  void stepAs(const Run& captured) {
+    const std::vector<double> numbers = captured.report();
+    const int64_t number = static_cast<int64_t>(numbers[1]);
+    if (numbers[3] != 0) return;
+    g = captured.g;
+    wideGradient = captured.wideGradient;
+    double* rows = reinterpret_cast<double*>(st_binding_coefficients(plan, second));  // gradientScale, rate, weightDecay
+    for (int segment = 0; segment < 2; ++segment, rows += 3) {
+      rows[0] = -0.5 * numbers[5];
+      rows[1] = 0.001 * static_cast<double>(number);
+      rows[2] = 0.0625;
+    }
+    st_plan_set_step(plan, number);
+    CHECK_EQUAL(st_sweep(plan, second, 0), ST_OK);
   }
 
   std::vector<double> state() const {
@@ -142,12 +171,14 @@ bool sameNumbers(const std::vector<double>& a, const std::vector<double>& b) {
   return a.size() == b.size();
 }
 
-void replay(const char* tuner, bool manySegments, int steps) {
+void replay(const char* tuner, bool manySegments, int steps, bool halves) {
   cudaStream_t stream = nullptr;
   CHECK_EQUAL(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
   cudaEmulationDefer(1);
   {
-    Run expected(nullptr, tuner, manySegments, 0), actual("", tuner, manySegments, handle(stream));
+    Run expected(nullptr, tuner, manySegments, 0, halves), actual("", tuner, manySegments, handle(stream), halves);
+    Run ordinary(nullptr, tuner, manySegments, 0, halves);
+    const bool comparesOrdinary = strcmp(tuner, "fixed_rate") == 0 && !manySegments;
     double none[1];
     CHECK_EQUAL(st_capture_report(actual.plan, none), 0);
     CHECK_EQUAL(st_capture_capturing(actual.plan, handle(stream)), 0);
@@ -175,6 +206,7 @@ void replay(const char* tuner, bool manySegments, int steps) {
       const bool several = step % 3 == 2;  // launched one behind the other, with the same gradients
       for (int i = 0; i < (several ? 2 : 1); ++i) {
         CHECK_EQUAL(st_capture_step(expected.plan, 0), ST_OK);
+        if (comparesOrdinary) ordinary.stepAs(expected);
         if (step == 8)
           CHECK_EQUAL(st_capture_step(actual.plan, handle(stream)), ST_OK);  // and one by itself
         else
@@ -183,6 +215,8 @@ void replay(const char* tuner, bool manySegments, int steps) {
       CHECK_EQUAL(cudaStreamSynchronize(stream), cudaSuccess);
       CHECK(same(expected.x, actual.x));
       CHECK(same(expected.wide, actual.wide));
+      CHECK(same(expected.half, actual.half));
+      if (comparesOrdinary) CHECK(same(expected.half, ordinary.half) && same(expected.wide, ordinary.wide));
       const std::vector<double> report = actual.report();
       CHECK(sameNumbers(expected.report(), report));
       made = static_cast<int>(report[1]) - 100;
@@ -237,7 +271,9 @@ int main(int argc, char**) {
   const bool small = argc > 1;
   for (const bool many : {false, true})
     for (const char* tuner : {"fixed_rate", "mechanic"})
-      if (!small || strcmp(tuner, "mechanic") == 0) replay(tuner, many, small && many ? 9 : STEPS);
+      if (!small || strcmp(tuner, "mechanic") == 0) replay(tuner, many, small && many ? 9 : STEPS, false);
+  for (const char* tuner : {"fixed_rate", "mechanic"})
+    if (!small) replay(tuner, false, STEPS, true);
   refused();
   return report("capture");
 }

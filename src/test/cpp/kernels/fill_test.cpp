@@ -6,6 +6,7 @@
 #include "core/backend.h"
 #include "steptuner.h"
 #include <cuda_runtime.h>
+#include <string.h>
 
 using namespace steptuner;
 
@@ -15,7 +16,7 @@ namespace {
 
 void explain(const char*, ...) {}
 
-// Tensors of both computing types, in turn, with an empty one.
+// Tensors of both computing types, in turn, with empty ones, and a slot of each storage, but two of COMPUTED.
 struct Fixture {
   const Backend* backend = steptuner_backend();
   void* device = nullptr;
@@ -35,10 +36,10 @@ struct Fixture {
       plan.tensors.push_back(tensor);
     }
     CHECK(layOut(plan) == nullptr);
-    for (int slot = 0; slot < 2; ++slot) {
+    for (const Storage storage : {COMPUTED, COMPUTED, HALF, AS_PARAMETER, REST}) {
       char* memory = nullptr;
-      CHECK_EQUAL(backend->allocate(device, plan.stateBytes, &memory), ST_OK);
-      plan.slots.push_back(memory);
+      CHECK_EQUAL(backend->allocate(device, plan.stateBytes[storage], &memory), ST_OK);
+      plan.slots.push_back({memory, storage});
     }
     CHECK_EQUAL(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
     CHECK_EQUAL(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking), cudaSuccess);
@@ -46,7 +47,7 @@ struct Fixture {
   }
   ~Fixture() {
     backend->forget(device, plan);
-    for (char* slot : plan.slots) backend->release(device, slot);
+    for (const Slot& slot : plan.slots) backend->release(device, slot.memory);
     CHECK_EQUAL(cudaStreamDestroy(stream), cudaSuccess);
     CHECK_EQUAL(cudaStreamDestroy(other), cudaSuccess);
     backend->close(device);
@@ -57,9 +58,12 @@ struct Fixture {
   void fill(int slot, double value, cudaStream_t on) { CHECK_EQUAL(backend->fill(device, plan, slot, value, on), ST_OK); }
 
   bool holds(size_t slot, double value) const {
-    for (const Tensor& tensor : plan.tensors)
-      for (int64_t i = 0; i < tensor.count; ++i)
-        if (load<double>(plan.slots[slot] + tensor.stateOffset, tensor.stateType, i) != value) return false;
+    for (const Tensor& tensor : plan.tensors) {
+      const int32_t type = storedType(tensor, plan.slots[slot].storage);
+      const int64_t count = storedBytes(tensor, plan.slots[slot].storage) / bytesOf(type);
+      for (int64_t i = 0; i < count; ++i)
+        if (load<double>(inSlot(plan.slots[slot], tensor), type, i) != value) return false;
+    }
     return true;
   }
 };
@@ -73,6 +77,24 @@ void isWorkOnItsStream() {
   CHECK_EQUAL(cudaStreamSynchronize(f.stream), cudaSuccess);
   CHECK(f.holds(0, 1.5));
   CHECK(f.holds(1, 0));
+}
+
+// Of tensors whose types differ within a slot as well.
+void fillsEveryStorage() {
+  Fixture f;
+  for (int slot = 2; slot < 5; ++slot) {
+    const double value = slot == 4 ? 0 : 1.5;
+    if (slot == 4) memset(f.plan.slots[4].memory, 0x55, static_cast<size_t>(f.plan.stateBytes[REST]));
+    f.fill(slot, value, f.stream);
+    CHECK(!f.holds(static_cast<size_t>(slot), value));
+    CHECK_EQUAL(cudaStreamSynchronize(f.stream), cudaSuccess);
+    CHECK(f.holds(static_cast<size_t>(slot), value));
+  }
+  CHECK(f.holds(0, 0) && f.holds(1, 0));
+  f.fill(2, 1 + 0x1p-8 + 0x1p-20, f.stream);
+  CHECK_EQUAL(cudaStreamSynchronize(f.stream), cudaSuccess);
+  CHECK_EQUAL(load<float>(inSlot(f.plan.slots[2], f.plan.tensors[0]), BFLOAT16, 4), 1 + 0x1p-7f);
+  CHECK_EQUAL(load<double>(inSlot(f.plan.slots[2], f.plan.tensors[3]), FLOAT64, 6), 1 + 0x1p-8 + 0x1p-20);
 }
 
 void makesNothingElseWait() {
@@ -107,7 +129,7 @@ void copiesComeAfterThePlansWork() {
   float parameters[4] = {}, gradients[4] = {};
   const int64_t parameter = reinterpret_cast<int64_t>(parameters), gradient = reinterpret_cast<int64_t>(gradients), count = 4;
   const int32_t type = ST_FLOAT32, segment = 0;
-  CHECK_EQUAL(st_plan_create(device, 1, &parameter, &type, &gradient, &type, nullptr, &count, &segment, 1, 0, &plan), ST_OK);
+  CHECK_EQUAL(st_plan_create(device, 1, &parameter, &type, &gradient, &type, nullptr, &count, &segment, 1, nullptr, 0, &plan), ST_OK);
   cudaStream_t stream = nullptr, other = nullptr;
   CHECK_EQUAL(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
   CHECK_EQUAL(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking), cudaSuccess);
@@ -137,6 +159,7 @@ void copiesComeAfterThePlansWork() {
 
 int main() {
   isWorkOnItsStream();
+  fillsEveryStorage();
   makesNothingElseWait();
   comesAfterThePlansWork();
   copiesComeAfterThePlansWork();

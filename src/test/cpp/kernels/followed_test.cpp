@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The exponential average behind every kernel that writes parameters: it must leave the bits that a sweep of its own leaves, on every
-// instruction set, with one thread and several, within the caches and beyond them, in every type of parameters, and on the device
-// libraries that are named. What the kernel itself leaves must not change by it.
+// instruction set, with one thread and several, within the caches and beyond them, in every type of parameters and with 16-bit state, and on
+// the device libraries that are named. What the kernel itself leaves must not change by it.
 //
 //   followed_test [<device library>...]
 #include "kernel_run.h"
@@ -32,8 +32,8 @@ std::vector<std::vector<char>> withoutAverage(const Result& result) {
   return memory;
 }
 
-void compare(int64_t device, int32_t kernel, int32_t type, const Result& alone, const Result& apart) {
-  const Result followed = run(device, kernel, type, steptuner::FLOAT32, PLAIN, FOLLOWS);
+void compare(int64_t device, int32_t kernel, int32_t type, const Precision& precision, const Result& alone, const Result& apart) {
+  const Result followed = run(device, kernel, type, steptuner::FLOAT32, PLAIN, FOLLOWS, nullptr, MIXED, precision);
   if (followed.memory == apart.memory && same(followed.sums, apart.sums) && withoutAverage(followed) == alone.memory) return;
   ++failures;
   fprintf(stderr, "%s with parameters of type %d, followed, on %s: other bits than with a sweep of its own after it\n",
@@ -46,7 +46,8 @@ void refusesSums(int64_t device) {
   const int64_t parameter = reinterpret_cast<int64_t>(x), gradient = reinterpret_cast<int64_t>(g), count = 4;
   const int32_t type = ST_FLOAT32, segment = 0, slots[] = {-1, 0};
   int64_t plan = 0;
-  require(st_plan_create(device, 1, &parameter, &type, &gradient, &type, nullptr, &count, &segment, 1, 1, &plan), "st_plan_create");
+  require(st_plan_create(device, 1, &parameter, &type, &gradient, &type, nullptr, &count, &segment, 1, nullptr, 1, &plan),
+          "st_plan_create");
   int32_t average = 0, norm = 0;
   require(st_plan_bind(plan, st_kernel_find("exponential_average", ""), slots, 2, &average), "st_plan_bind");
   require(st_plan_bind(plan, st_kernel_find("gradient_norm", ""), slots, 1, &norm), "st_plan_bind");
@@ -72,12 +73,14 @@ int main(int count, char** arguments) {
   for (int32_t kernel = 0; kernel < st_kernel_count(); ++kernel) {
     if (!writesParameters(kernel)) continue;
     ++kernels;
-    for (int32_t type = 0; type < TYPES; ++type) {
-      const Result alone = run(devices[0], kernel, type, steptuner::FLOAT32);
-      const Result apart = run(devices[0], kernel, type, steptuner::FLOAT32, PLAIN, SWEEP_OF_ITS_OWN);
+    const auto behind = [&](int32_t type, const Precision& precision) {
+      const Result alone = run(devices[0], kernel, type, steptuner::FLOAT32, PLAIN, NONE, nullptr, MIXED, precision);
+      const Result apart = run(devices[0], kernel, type, steptuner::FLOAT32, PLAIN, SWEEP_OF_ITS_OWN, nullptr, MIXED, precision);
       CHECK(withoutAverage(apart) == alone.memory);
-      for (int64_t device : devices) compare(device, kernel, type, alone, apart);
-    }
+      for (int64_t device : devices) compare(device, kernel, type, precision, alone, apart);
+    };
+    for (int32_t type = 0; type < TYPES; ++type) behind(type, Precision());
+    behind(steptuner::BFLOAT16, {{ST_HALF}, ST_AS_PARAMETER, ST_STOCHASTIC});
   }
   CHECK(kernels > 50);
   refusesSums(devices[0]);

@@ -26,6 +26,9 @@ using steptuner::bytesOf;
 using steptuner::computeType;
 using steptuner::TYPES;
 
+// The type of elements that are no numbers: what ST_REST holds.
+constexpr int32_t NO_NUMBERS = -1;
+
 // Tensors of what sizes, and in which segment each is; segments are counted from 0 and do not interleave. A shape outlives its runs.
 struct Shape {
   std::vector<int64_t> counts;
@@ -159,6 +162,7 @@ inline void sweepAndWait(int64_t plan, int32_t binding) {
 // affair.
 inline bool same(const char* one, const char* other, int32_t type, size_t bytes) {
   if (bytes == 0 || memcmp(one, other, bytes) == 0) return true;
+  if (type == NO_NUMBERS) return false;
   const size_t width = static_cast<size_t>(bytesOf(type));
   for (size_t i = 0; i < bytes / width; ++i)
     if (memcmp(one + i * width, other + i * width, width) != 0 && !(isnan(steptuner::load<double>(one, type, static_cast<int64_t>(i))) &&
@@ -194,19 +198,32 @@ inline const Arena& contents(int32_t type, uint64_t seed, Values values, const S
   return found->second;
 }
 
-// Squares must not be negative; which slots those are, the test does not know.
-inline const std::vector<char>& slotContents(int32_t type, int slot, int tensor, Values values, const Shape& shape) {
-  static std::map<std::tuple<int32_t, int, int, Values, const Shape*>, std::vector<char>> made;
-  const auto key = std::make_tuple(type, slot, tensor, values, &shape);
+// Squares must not be negative; which slots those are, the test does not know. `narrow`: only numbers that a bfloat16 holds.
+inline const std::vector<char>& slotContents(int32_t type, int slot, int tensor, Values values, const Shape& shape, bool narrow = false) {
+  static std::map<std::tuple<int32_t, int, int, Values, const Shape*, bool>, std::vector<char>> made;
+  const auto key = std::make_tuple(type, slot, tensor, values, &shape, narrow);
   auto found = made.find(key);
   if (found == made.end()) {
     const int64_t count = shape.counts[static_cast<size_t>(tensor)];
     std::vector<char> bytes(static_cast<size_t>(count * bytesOf(type)) + 8);
     Random random(static_cast<uint64_t>(99 + 1000 * slot + tensor));
-    for (int64_t i = 0; i < count; ++i) put(bytes.data(), type, i, random, values, random.next() * 0.5 + 0.5);
+    for (int64_t i = 0; i < count; ++i) {
+      char half[2];
+      put(narrow ? half : bytes.data(), narrow ? int32_t(steptuner::BFLOAT16) : type, narrow ? 0 : i, random, values,
+          random.next() * 0.5 + 0.5);
+      if (narrow) steptuner::store<double>(bytes.data(), type, i, steptuner::load<double>(half, steptuner::BFLOAT16, 0));
+    }
     found = made.emplace(key, bytes).first;
   }
   return found->second;
+}
+
+// What a bfloat16 parameter may be short of a float32: any bits.
+inline std::vector<char> restContents(int tensor, int64_t bytes) {
+  std::vector<char> rest(static_cast<size_t>(bytes));
+  Random random(static_cast<uint64_t>(77000 + tensor));
+  for (char& byte : rest) byte = static_cast<char>(random.below(256));
+  return rest;
 }
 
 // Coefficient `number` of a segment. Segment 0 keeps to plain numbers; the others have a special one in every other place, which is often
@@ -222,11 +239,25 @@ inline double coefficient(int segment, int number, Values values) {
 // Whether the exponential average comes after each sweep of a kernel, and how.
 enum Follower { NONE, FOLLOWS, SWEEP_OF_ITS_OWN };
 
+// How slots are stored and 16-bit parameters rounded. Storages are taken in turn, but of what a kernel calls "reference", whose storage is
+// that of `reference`. Random bits are those of SEED, of step STEP and the one after it, and of keys that are one for each tensor.
+struct Precision {
+  std::vector<int32_t> storage = {ST_COMPUTED};
+  int32_t reference = ST_COMPUTED;
+  int32_t rounding = ST_NEAREST;
+  int sweeps = 2;
+  bool narrow = false;  // slots hold at first what a bfloat16 can hold, and of parameters in parts there is no rest
+};
+constexpr int64_t SEED = -4711, STEP = 12345;
+inline int64_t keyOf(int tensor) { return static_cast<int64_t>(static_cast<uint64_t>(tensor) * 0x9e3779b97f4a7c15u - 77); }
+
 // Two sweeps of a kernel, the second one the other way. `present` is what st_plan_set_present takes; null for all tensors.
 inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t gradientType, Values values = PLAIN,
-                  Follower follower = NONE, const int32_t* present = nullptr, const Shape& shape = MIXED) {
+                  Follower follower = NONE, const int32_t* present = nullptr, const Shape& shape = MIXED,
+                  const Precision& precision = Precision()) {
   const std::vector<std::string> parts = split(st_kernel_describe(kernel), '|');
-  const int operands = static_cast<int>(split(parts[2], ',').size());
+  const std::vector<std::string> operandTexts = split(parts[2], ',');
+  const int operands = static_cast<int>(operandTexts.size());
   const std::vector<std::string> coefficientNames = split(parts[3], ',');
   const int coefficients = static_cast<int>(coefficientNames.size());
   const int sums = parts.size() > 4 ? static_cast<int>(split(parts[4], ',').size()) : 0;
@@ -243,13 +274,28 @@ inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t
   const std::vector<int32_t> pt(shape.counts.size(), parameterType), gt(shape.counts.size(), gradientType);
   int64_t plan = 0;
   const int slotCount = follower == NONE ? operands : operands + 1;
+  const bool inParts = precision.rounding == ST_IN_PARTS;
+  std::vector<int32_t> storage;
+  for (int slot = 0; slot < slotCount; ++slot) {
+    const bool isReference = slot < operands && operandTexts[static_cast<size_t>(slot)].compare(0, 10, "reference:") == 0;
+    storage.push_back(isReference ? precision.reference : precision.storage[static_cast<size_t>(slot) % precision.storage.size()]);
+  }
+  if (inParts) storage.push_back(ST_REST);
   require(st_plan_create(device, tensors, p.data(), pt.data(), g.data(), gt.data(), u.data(), shape.counts.data(), shape.segments.data(),
-                         slotCount, 0, &plan),
+                         static_cast<int32_t>(storage.size()), storage.data(), 0, &plan),
           "st_plan_create");
   for (int slot = 0; slot < slotCount; ++slot)
-    for (int t = 0; t < tensors; ++t)
-      require(st_plan_write(plan, slot, t, 0, slotContents(stateType, slot, t, values, shape).data(), st_plan_bytes(plan, slot, t), 0),
-              "st_plan_write");
+    for (int t = 0; t < tensors; ++t) {
+      const std::vector<char>& content = slotContents(st_plan_type(plan, slot, t), slot, t, values, shape, precision.narrow);
+      require(st_plan_write(plan, slot, t, 0, content.data(), st_plan_bytes(plan, slot, t), 0), "st_plan_write");
+    }
+  for (int t = 0; t < tensors && inParts && !precision.narrow; ++t) {
+    const std::vector<char> content = restContents(t, st_plan_bytes(plan, slotCount, t));
+    require(st_plan_write(plan, slotCount, t, 0, content.data(), static_cast<int64_t>(content.size()), 0), "st_plan_write");
+  }
+  std::vector<int64_t> keys;
+  for (int t = 0; t < tensors; ++t) keys.push_back(keyOf(t));
+  require(st_plan_set_rounding(plan, precision.rounding, inParts ? slotCount : -1, SEED, keys.data(), nullptr), "st_plan_set_rounding");
   std::vector<int32_t> slots(static_cast<size_t>(operands));
   for (int o = 0; o < operands; ++o) slots[static_cast<size_t>(o)] = o;
   int32_t binding = 0;
@@ -268,7 +314,8 @@ inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t
     for (int s = 0; s < segments; ++s) reinterpret_cast<double*>(st_binding_coefficients(plan, average))[s] = 0.1 + 0.3 * s;
   }
   if (present) require(st_plan_set_present(plan, present), "st_plan_set_present");
-  for (int times = 0; times < 2; ++times) {
+  for (int times = 0; times < precision.sweeps; ++times) {
+    st_plan_set_step(plan, STEP + times);
     if (follower == FOLLOWS)
       require(st_sweep_followed(plan, binding, average, 0), "st_sweep_followed");
     else
@@ -280,12 +327,12 @@ inline Result run(int64_t device, int32_t kernel, int32_t parameterType, int32_t
   const double* const sumRow = reinterpret_cast<const double*>(st_binding_sums(plan, binding));
   result.sums.assign(sumRow, sumRow + segments * sums);
   CHECK(parameters.guardsIntact() && gradients.guardsIntact() && updates.guardsIntact());
-  for (int slot = 0; slot < slotCount; ++slot)
+  for (int slot = 0; slot < static_cast<int>(storage.size()); ++slot)
     for (int t = 0; t < tensors; ++t) {
       std::vector<char> bytes(static_cast<size_t>(st_plan_bytes(plan, slot, t)));
       require(st_plan_read(plan, slot, t, 0, bytes.data(), static_cast<int64_t>(bytes.size()), 0), "st_plan_read");
       result.memory.push_back(bytes);
-      result.types.push_back(stateType);
+      result.types.push_back(slot == slotCount ? NO_NUMBERS : st_plan_type(plan, slot, t));
     }
   for (Arena* arena : {&parameters, &gradients, &updates})
     for (int t = 0; t < tensors; ++t) {

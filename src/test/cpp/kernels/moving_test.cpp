@@ -40,7 +40,7 @@ struct Fixture {
     const std::vector<int64_t> counts(TENSORS, COUNT);
     CHECK_EQUAL(st_device_open("", 0, 0, "", &device), ST_OK);
     CHECK_EQUAL(st_plan_create(device, TENSORS, parameters.data(), types.data(), gradients[0].data(), types.data(), nullptr, counts.data(),
-                               segments.data(), 0, 1, &plan),
+                               segments.data(), 0, nullptr, 1, &plan),
                 ST_OK);
     const int32_t slots[] = {-1, -1};
     CHECK_EQUAL(st_plan_bind(plan, st_kernel_find("fixed_rate", "sgd"), slots, 2, &binding), ST_OK);

@@ -42,7 +42,7 @@ struct Fixture {
     }
     CHECK_EQUAL(st_device_open("", 0, 0, "", &device), ST_OK);
     CHECK_EQUAL(st_plan_create(device, count, parameters.data(), types.data(), gradients.data(), types.data(), nullptr, counts.data(),
-                               segments.data(), 0, 1, &plan),
+                               segments.data(), 0, nullptr, 1, &plan),
                 ST_OK);
     const int32_t slots[] = {-1, -1};
     CHECK_EQUAL(st_plan_bind(plan, st_kernel_find("fixed_rate", "sgd"), slots, 2, &sgd), ST_OK);
@@ -285,7 +285,8 @@ void threadsAtOnce() {
       const int32_t type = ST_FLOAT32, segment = 0, slots[] = {-1};
       int64_t plan = 0;
       int32_t norm = -1;
-      CHECK_EQUAL(st_plan_create(first.device, 1, &parameter, &type, &gradient, &type, nullptr, &count, &segment, 0, 1, &plan), ST_OK);
+      CHECK_EQUAL(st_plan_create(first.device, 1, &parameter, &type, &gradient, &type, nullptr, &count, &segment, 0, nullptr, 1, &plan),
+                  ST_OK);
       CHECK_EQUAL(st_plan_bind(plan, st_kernel_find("gradient_norm", ""), slots, 1, &norm), ST_OK);
       const cudaStream_t stream = newStream();
       for (int times = 0; times < 5; ++times) {
@@ -423,7 +424,7 @@ void besideACapture() {
           CHECK_EQUAL(st_plan_read(f.plan, -1, 2, 0, &value, sizeof value, handle(f.stream)), ST_OK);
           CHECK_EQUAL(value, -3.0f);
           int32_t slot = -1;
-          CHECK_EQUAL(st_plan_add_slot(f.plan, &slot), ST_OK);
+          CHECK_EQUAL(st_plan_add_slot(f.plan, ST_COMPUTED, &slot), ST_OK);
           CHECK_EQUAL(st_plan_fill(f.plan, slot, 2, handle(f.stream)), ST_OK);
           CHECK_EQUAL(st_plan_read(f.plan, slot, 2, 0, &value, sizeof value, handle(f.other)), ST_OK);
           CHECK_EQUAL(value, 2.0f);
@@ -451,7 +452,7 @@ void memoryEnds() {
       const int64_t parameter = reinterpret_cast<int64_t>(memory), gradient = reinterpret_cast<int64_t>(memory + 2000);
       int64_t plan = 0;
       const bool fits = count == 500 || memory == pinned;
-      CHECK_EQUAL(st_plan_create(f.device, 1, &parameter, &type, &gradient, &type, nullptr, &count, &segment, 0, 1, &plan),
+      CHECK_EQUAL(st_plan_create(f.device, 1, &parameter, &type, &gradient, &type, nullptr, &count, &segment, 0, nullptr, 1, &plan),
                   fits ? ST_OK : ST_BAD_ARGUMENT);
       if (fits) st_plan_destroy(plan);
       if (!fits) CHECK(strstr(st_last_error(), "gradient of tensor #0") && strstr(st_last_error(), "to its end"));

@@ -187,10 +187,10 @@ void life(const char* library) {
   }
   const int32_t planned = static_cast<int32_t>(slots.size()) - 1;
   succeed("st_plan_create", [&] {
-    return st_plan_create(device, TENSORS, parameters, TYPES, gradients, TYPES, nullptr, COUNTS, segments, planned, 1, &plan);
+    return st_plan_create(device, TENSORS, parameters, TYPES, gradients, TYPES, nullptr, COUNTS, segments, planned, nullptr, 1, &plan);
   });
   int32_t slot = 0, step = 0, sum = 0;
-  succeed("st_plan_add_slot", [&] { return st_plan_add_slot(plan, &slot); });
+  succeed("st_plan_add_slot", [&] { return st_plan_add_slot(plan, ST_COMPUTED, &slot); });
   CHECK_EQUAL(slot, planned);
   succeed("st_plan_bind", [&] { return st_plan_bind(plan, adam, slots.data(), static_cast<int32_t>(slots.size()), &step); });
   succeed("st_plan_bind", [&] { return st_plan_bind(plan, norm, noSlots.data(), static_cast<int32_t>(noSlots.size()), &sum); });

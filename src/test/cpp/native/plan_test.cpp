@@ -41,18 +41,48 @@ void chunksCoverEveryElementOnce() {
   CHECK_EQUAL(plan.segments[0].end, static_cast<int64_t>(plan.chunks.size()));
 }
 
+// In slots of every storage. Tensors in float64 come first, and lie alike in all that hold numbers.
 void stateIsLaidOutWithoutOverlap() {
   Plan plan;
-  plan.tensors = {tensor((int64_t(1) << 31) + 1, 0), tensor(0, 0), tensor(3, 1, FLOAT64), tensor(5, 1, BFLOAT16)};
+  plan.tensors = {tensor((int64_t(1) << 31) + 1, 0),
+                  tensor(0, 0),
+                  tensor(3, 1, FLOAT64),
+                  tensor(5, 1, BFLOAT16),
+                  tensor(77, 1, FLOAT64),
+                  tensor(9, 1, FLOAT16)};
   CHECK(layOut(plan) == nullptr);
-  for (size_t t = 0; t < plan.tensors.size(); ++t) {
-    const Tensor& here = plan.tensors[t];
-    CHECK_EQUAL(here.stateOffset % 128, 0);
-    CHECK_EQUAL(here.stateType, t == 2 ? FLOAT64 : FLOAT32);
-    const int64_t end = here.stateOffset + here.count * bytesOf(here.stateType);
-    CHECK(end <= (t + 1 < plan.tensors.size() ? plan.tensors[t + 1].stateOffset : plan.stateBytes));
+  const size_t order[] = {2, 4, 0, 1, 3, 5};
+  for (int s = 0; s < STORAGES; ++s) {
+    int64_t end = 0;
+    for (const size_t t : order) {
+      const Tensor& here = plan.tensors[t];
+      CHECK_EQUAL(here.stateOffset[s] % 128, 0);
+      CHECK(here.stateOffset[s] >= end);
+      end = here.stateOffset[s] + storedBytes(here, Storage(s));
+      CHECK_EQUAL(here.stateType, t == 2 || t == 4 ? FLOAT64 : FLOAT32);
+    }
+    CHECK(end <= plan.stateBytes[s]);
   }
-  CHECK(plan.tensors[2].stateOffset > (int64_t(1) << 33));
+  for (const int s : {HALF, AS_PARAMETER})
+    for (const size_t t : {2, 4}) CHECK_EQUAL(plan.tensors[t].stateOffset[s], plan.tensors[t].stateOffset[COMPUTED]);
+  CHECK(plan.tensors[3].stateOffset[COMPUTED] > (int64_t(1) << 33) && plan.tensors[3].stateOffset[HALF] > (int64_t(1) << 32));
+  CHECK_EQUAL(plan.stateBytes[REST], 128);  // of the one bfloat16 tensor
+}
+
+void typesFollowTheStorage() {
+  const Tensor single = tensor(10, 0), half = tensor(10, 0, BFLOAT16), other = tensor(10, 0, FLOAT16), wide = tensor(10, 0, FLOAT64);
+  Plan plan;
+  plan.tensors = {single, half, other, wide};
+  CHECK(layOut(plan) == nullptr);
+  const int32_t types[4][3] = {
+      {FLOAT32, BFLOAT16, FLOAT32}, {FLOAT32, BFLOAT16, BFLOAT16}, {FLOAT32, BFLOAT16, FLOAT32}, {FLOAT64, FLOAT64, FLOAT64}};
+  for (size_t t = 0; t < 4; ++t) {
+    for (int s = 0; s < 3; ++s) {
+      CHECK_EQUAL(storedType(plan.tensors[t], s), types[t][s]);
+      CHECK_EQUAL(storedBytes(plan.tensors[t], Storage(s)), 10 * bytesOf(types[t][s]));
+    }
+    CHECK_EQUAL(storedBytes(plan.tensors[t], REST), t == 1 ? 20 : 0);
+  }
 }
 
 void segmentsFollowTheTensors() {
@@ -78,6 +108,7 @@ void refuses(std::vector<Tensor> tensors, const char* because) {
 int main() {
   chunksCoverEveryElementOnce();
   stateIsLaidOutWithoutOverlap();
+  typesFollowTheStorage();
   segmentsFollowTheTensors();
   refuses({tensor(-1, 0)}, "2^40");
   refuses({tensor((int64_t(1) << 40) + 1, 0)}, "2^40");

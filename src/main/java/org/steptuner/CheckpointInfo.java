@@ -16,7 +16,8 @@ import org.steptuner.internal.engine.CheckpointReader;
  * @param steps the number of steps that the run had made
  * @param skippedSteps the number of steps that it had skipped
  * @param tuner the name of the tuner
- * @param values the tuner's form and settings by name; those of the rule begin with "rule."
+ * @param values the tuner's form and settings by name; those of the rule begin with "rule.". {@code stateStorage} is among them where it is
+ *     not FLOAT32, {@code parameterRounding} where 16-bit parameters are not rounded to the nearest number
  * @param tensors in their order
  * @param entries what the caller saved with it, by name
  */

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.steptuner;
 
-/** The type of the elements of a tensor. State and arithmetic are float64 for FLOAT64 parameters and float32 for all others. */
+/**
+ * The type of the elements of a tensor. Arithmetic is in float64 for FLOAT64 parameters and in float32 for all others. So is the state,
+ * unless it is {@linkplain org.steptuner.tuner.TunerBuilder#stateStorage stored} in 16 bits.
+ */
 public enum DataType {
   /** IEEE 754 binary32. */
   FLOAT32(4),
@@ -23,7 +26,7 @@ public enum DataType {
     return bytes;
   }
 
-  /** The type that state and arithmetic have for parameters of this type. */
+  /** The type that arithmetic has for parameters of this type, and state that is stored as it is computed. */
   public DataType stateType() {
     return this == FLOAT64 ? FLOAT64 : FLOAT32;
   }

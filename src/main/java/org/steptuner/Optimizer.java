@@ -251,7 +251,8 @@ public interface Optimizer extends Resumable, AutoCloseable {
    *
    * <p>What has been learned stays. What is kept as a sum of steps moves along with the parameters. A point that is kept itself is put at
    * the new parameters, which ends the momentum that it had. An exponential average is no such point: it goes on from where it is, towards
-   * the parameters as they are now. Before the first step there is nothing to do. A call reads each parameter
+   * the parameters as they are now. Of parameters {@linkplain ParameterRounding#IN_PARTS in parts} the rest becomes 0, and without this call
+   * it stays: less than the distance of two bfloat16 numbers. Before the first step there is nothing else to do. A call reads each parameter
    * once, and the slots that are tied to it, on the stream of the steps.
    *
    * @param tensors the names of the tensors that were written

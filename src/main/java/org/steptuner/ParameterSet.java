@@ -34,6 +34,9 @@ public final class ParameterSet {
   /** The group that tensors are in until {@link Builder#group} is called. */
   public static final String DEFAULT_GROUP = "default";
 
+  private static final long MOST_ELEMENTS = 1L << 40;
+  private static final int CHUNK = 4096; // elements whose random bits have one key
+
   /**
    * One tensor.
    *
@@ -46,6 +49,8 @@ public final class ParameterSet {
    * @param updateAddress first element of the caller's update (or curvature, for MetaOptimize), of the parameters' state type; 0 where
    *     there is none
    * @param count number of elements
+   * @param whole the tensor that it is a piece of; its own name where it is not one, see {@link Builder#pieceOf}
+   * @param firstElement the number of its first element in that tensor
    */
   public record Tensor(
       String name,
@@ -55,7 +60,22 @@ public final class ParameterSet {
       long gradientAddress,
       DataType gradientType,
       long updateAddress,
-      long count) {}
+      long count,
+      String whole,
+      long firstElement) {
+    /** A tensor that is a whole one. */
+    public Tensor(
+        String name,
+        String group,
+        long parameterAddress,
+        DataType parameterType,
+        long gradientAddress,
+        DataType gradientType,
+        long updateAddress,
+        long count) {
+      this(name, group, parameterAddress, parameterType, gradientAddress, gradientType, updateAddress, count, name, 0);
+    }
+  }
 
   private final Device device;
   private final List<Tensor> tensors;
@@ -109,7 +129,7 @@ public final class ParameterSet {
       moved.add(
           new Tensor(
               old.name, old.group, parameterAddresses[t], old.parameterType, gradientAddresses[t], old.gradientType, updateAddresses[t],
-              old.count));
+              old.count, old.whole, old.firstElement));
     }
     Addresses.check(moved);
     return new ParameterSet(this, moved);
@@ -289,6 +309,32 @@ public final class ParameterSet {
     }
 
     /**
+     * Says that the tensor added last is a piece of a larger one, of which other processes, or other tensors of this set, have the rest.
+     * Where elements are {@linkplain ParameterRounding#STOCHASTIC rounded stochastically} the piece then has the random bits of the whole.
+     * Otherwise it changes nothing.
+     *
+     * @param whole the name of the larger tensor, the same for all its pieces
+     * @param firstElement the number of the piece's first element in it: a multiple of 4096, from 0 to 2^40
+     * @throws IllegalStateException if no tensor has been added
+     * @throws IllegalArgumentException if firstElement is none of these numbers
+     */
+    public Builder pieceOf(String whole, long firstElement) {
+      Objects.requireNonNull(whole, "whole");
+      if (tensors.isEmpty()) throw new IllegalStateException("pieceOf is about the tensor added last, and there is none");
+      final int last = tensors.size() - 1;
+      final Tensor of = tensors.get(last);
+      if (firstElement < 0 || firstElement > MOST_ELEMENTS || firstElement % CHUNK != 0)
+        throw new IllegalArgumentException(
+            "firstElement of tensor '" + of.name + "', a piece of '" + whole + "', must be a multiple of " + CHUNK + " from 0 to 2^40, not "
+                + firstElement);
+      tensors.set(
+          last, new Tensor(
+              of.name, of.group, of.parameterAddress, of.parameterType, of.gradientAddress, of.gradientType, of.updateAddress, of.count,
+              whole, firstElement));
+      return this;
+    }
+
+    /**
      * Makes the set.
      *
      * @throws IllegalArgumentException if there is no tensor, or the parameters of one overlap other memory of the set
@@ -335,7 +381,7 @@ public final class ParameterSet {
         throw new IllegalArgumentException(
             argument + " of tensor '" + tensor + "' must be a multiple of " + type.bytes() + " for " + type + ", not 0x"
                 + Long.toHexString(address));
-      if (count > (1L << 40))
+      if (count > MOST_ELEMENTS)
         throw new IllegalArgumentException("count of tensor '" + tensor + "' must be at most 2^40, not " + count);
     }
   }

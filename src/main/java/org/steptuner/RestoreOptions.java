@@ -9,7 +9,7 @@ import java.util.Objects;
  * What may differ between a checkpoint and the optimizer that it is restored to. Instances do not change: every method returns another one.
  *
  * <p>Some things may never differ: the tuner, its form (variant, scope, how state is kept, ...), the rule, the number of elements of a
- * tensor, and the type of its state.
+ * tensor, and the type that its state is computed in.
  *
  * @see Optimizer#restore(java.nio.file.Path, RestoreOptions)
  */
@@ -46,7 +46,8 @@ public final class RestoreOptions {
 
   /**
    * Settings may differ: numbers and flags such as rates, betas, decay, clipping, limits, and the rate and rule values of groups. Those
-   * that the optimizer was built with count.
+   * that the optimizer was built with count. State that is stored in another way is converted: to float32 exactly, to bfloat16 to the
+   * nearest number, of two equally near to the even one.
    */
   public RestoreOptions allowSettings() {
     return new RestoreOptions(true, newTensors, unusedTensors, order, groups, keepsParameters, renamed);

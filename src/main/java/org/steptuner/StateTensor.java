@@ -7,7 +7,9 @@ package org.steptuner;
  * device's, and reads must be ordered after the steps on the optimizer's stream.
  *
  * @param address of the first element
- * @param type {@link DataType#stateType} of the tensor's parameters
- * @param count number of elements
+ * @param type {@link DataType#stateType} of the tensor's parameters, or BFLOAT16 where the state is {@linkplain
+ *     org.steptuner.tuner.TunerBuilder#stateStorage stored} so. The elements of the slot {@code parameterRest} are 16 bits that are no
+ *     number
+ * @param count number of elements; 0 in the slot {@code parameterRest} for parameters that need none
  */
 public record StateTensor(long address, DataType type, long count) {}

@@ -4,6 +4,7 @@ package org.steptuner;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.steptuner.DataType.BFLOAT16;
+import static org.steptuner.DataType.FLOAT16;
 import static org.steptuner.DataType.FLOAT32;
 import static org.steptuner.DataType.FLOAT64;
 
@@ -54,6 +55,10 @@ class AllocationTest {
             new Configuration(
                 "Hypergradient, released",
                 () -> Hypergradient.tuning(Adam.defaults(), 0.01, 1e-9).variant(Hypergradient.Variant.ADDITIVE_RELEASED)),
+            new Configuration("in parts", () -> FixedRate.of(0.01, AdamW.defaults()).parameterRounding(ParameterRounding.IN_PARTS)),
+            new Configuration("AdamW", () -> FixedRate.of(0.01, AdamW.defaults())).narrow(),
+            new Configuration("Mechanic", () -> Mechanic.tuning(Lion.defaults())).narrow(),
+            new Configuration("Prodigy", () -> Prodigy.tuning(AdamW.defaults()).maxRate(0.01)).narrow(),
             new Configuration("an exponential average", () -> FixedRate.of(0.01, AdamW.defaults()).exponentialAverage(0.9)),
             new Configuration(
                 "an exponential average by itself", () -> Prodigy.tuning(AdamW.defaults()).exponentialAverage(0.9).baseRate(0)),
@@ -107,9 +112,10 @@ class AllocationTest {
 
   private static void assertNothingIsAllocated(Configuration configuration, SumReducer reducer, List<String> out) {
     Assumptions.assumeTrue(THREADS.isThreadAllocatedMemoryEnabled());
-    final TestTensors tensors =
-        new TestTensors().add("a", FLOAT32, 300).group("second").add("b", BFLOAT16, 10).add("c", FLOAT64, 10).gradients(i -> 1);
     final TunerBuilder<?> builder = configuration.builder().get().clipNorm(5).schedule(Schedule.linear(10, 1_000_000));
+    final DataType third = configuration.name().endsWith("16-bit state") ? FLOAT16 : FLOAT64;
+    final TestTensors tensors =
+        new TestTensors().add("a", FLOAT32, 300).group("second").add("b", BFLOAT16, 10).add("c", third, 10).gradients(i -> 1);
     builder.sumReducer(reducer);
     if (builder instanceof Mechanic mechanic) mechanic.scope(Scope.GROUP);
     try (tensors; Optimizer optimizer = builder.build(tensors.on(Device.cpu(1)))) {

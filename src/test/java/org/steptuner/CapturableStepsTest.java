@@ -68,6 +68,9 @@ class CapturableStepsTest {
             "a decay that the scale brings out of bounds",
             () -> Mechanic.tuning(AdamW.defaults().weightDecay(5)).decay(0).baseRate(3e5)));
     all.add(new Configuration("no first rate", () -> Mechanic.tuning(SGD.defaults()).baseRate(0)));
+    all.addAll(narrowOnes(all));
+    all.add(inParts("AdamW", () -> FixedRate.of(0.01, AdamW.defaults())));
+    all.add(inParts("Mechanic", () -> Mechanic.tuning(rules.get("Lion")).allowFreezing()));
     return all.stream();
   }
 
@@ -90,6 +93,27 @@ class CapturableStepsTest {
               all.nonFinite(NonFinite.UNCHECKED).schedule(Schedule.linear(5, 40));
               return all;
             }));
+  }
+
+  private static Configuration inParts(String name, Supplier<TunerBuilder<?>> builder) {
+    return new Configuration(name + ", in parts", () -> builder.get().parameterRounding(ParameterRounding.IN_PARTS));
+  }
+
+  /** Some of them with state of 16 bits. */
+  static List<Configuration> narrowOnes(List<Configuration> of) {
+    final List<Configuration> narrow = new ArrayList<>();
+    for (int i = 0; i < of.size(); i += 4) narrow.add(of.get(i).narrow());
+    return narrow;
+  }
+
+  /** Those types that a configuration takes. */
+  static TestTensors tensors(Configuration configuration) {
+    if (configuration.name().endsWith("in parts"))
+      return new TestTensors().add("w", BFLOAT16, 5000).group("bias").add("b", BFLOAT16, FLOAT32, 37, 1).group("default")
+          .add("v", FLOAT64, 4099).parameters(i -> Math.sin(i) / 4);
+    if (!configuration.name().endsWith("16-bit state")) return tensors();
+    return new TestTensors().add("w", FLOAT32, 5000).group("bias").add("b", BFLOAT16, FLOAT32, 37, 1).group("default")
+        .add("v", BFLOAT16, 4099).group("bias").add("h", FLOAT16, 130).add("none", FLOAT32, 0).parameters(i -> Math.sin(i) / 4);
   }
 
   static TestTensors tensors() {
@@ -127,9 +151,9 @@ class CapturableStepsTest {
   }
 
   private static void assertSameBits(Configuration configuration, Device device, int capacity) {
-    final boolean checked = !configuration.name().endsWith("unchecked");
-    try (TestTensors expected = tensors();
-        TestTensors actual = tensors();
+    final boolean checked = !configuration.name().contains("unchecked");
+    try (TestTensors expected = tensors(configuration);
+        TestTensors actual = tensors(configuration);
         Optimizer ordinary = configuration.build(expected.on(device));
         Optimizer other = configuration.build(actual.on(device))) {
       for (int step = 0; step < STEPS;) {

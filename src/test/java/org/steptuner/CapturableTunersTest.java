@@ -45,6 +45,7 @@ class CapturableTunersTest {
     dAdaptation(all);
     moMo(all);
     metaOptimize(all);
+    all.addAll(CapturableStepsTest.narrowOnes(all));
     return all.stream();
   }
 
@@ -164,7 +165,7 @@ class CapturableTunersTest {
   @ParameterizedTest
   @MethodSource("configurations")
   void bitsAreThoseOfOrdinarySteps(Configuration configuration) {
-    final boolean checked = !configuration.name().endsWith("unchecked");
+    final boolean checked = !configuration.name().contains("unchecked");
     final int first = !checked && configuration.name().startsWith("D-Adaptation over SGD") ? 4 : 0; // |g_1| is to be known
     for (int before = first; before <= 4; before += 4) assertSameBits(configuration, Device.cpu(2), before, checked);
     TestDevices.all().stream().filter(candidate -> !candidate.cpu()).findFirst().ifPresent(
@@ -172,16 +173,17 @@ class CapturableTunersTest {
   }
 
   /** Those types that every form takes, or all. */
-  private static TestTensors tensors(boolean wide) {
-    if (!wide) return CapturableStepsTest.tensors();
-    return new TestTensors().add("w", FLOAT32, 5000).group("bias").add("b", FLOAT32, 37).group("default").add("v", FLOAT64, 4099)
+  private static TestTensors tensors(Configuration configuration) {
+    if (!configuration.name().contains("ACCUMULATED") && !configuration.name().contains("RECOMPUTED"))
+      return CapturableStepsTest.tensors(configuration);
+    final DataType third = configuration.name().endsWith("16-bit state") ? FLOAT32 : FLOAT64;
+    return new TestTensors().add("w", FLOAT32, 5000).group("bias").add("b", FLOAT32, 37).group("default").add("v", third, 4099)
         .parameters(i -> Math.sin(i) / 4);
   }
 
   private static void assertSameBits(Configuration configuration, Device device, int before, boolean checked) {
-    final boolean wide = configuration.name().contains("ACCUMULATED") || configuration.name().contains("RECOMPUTED");
-    try (TestTensors expected = tensors(wide);
-        TestTensors actual = tensors(wide);
+    try (TestTensors expected = tensors(configuration);
+        TestTensors actual = tensors(configuration);
         TestArray loss = new TestArray(FLOAT64, 1, 0);
         Optimizer ordinary = configuration.build(expected.on(device));
         Optimizer other = configuration.build(actual.on(device))) {

@@ -310,7 +310,7 @@ class CheckpointTest extends CheckpointFileTest {
     smallCheckpoint();
     final SavedState saved = SavedState.read(file);
     try (Victim victim = new Victim()) {
-      victim.assertRefuses(edited(saved, m -> m.replace("version=3", "version=4")), "newer", "version 4", "version 3");
+      victim.assertRefuses(edited(saved, m -> m.replace("version=3", "version=5")), "newer", "version 5", "version 4");
       victim.assertRefuses(edited(saved, m -> m.replaceFirst("steps=2", "steps=two")), "no number", "two");
       victim.assertRefuses(edited(saved, m -> m.replaceFirst("\nsteps=2", "")), "no steps");
       victim.assertRefuses(edited(saved, m -> m.replaceFirst("scalar.s=.*\n", "")), "a scalar is missing", "s");

@@ -153,7 +153,7 @@ class DataTypeTest {
   }
 
   private static FixedRate descent() {
-    return FixedRate.of(1, SGD.defaults()).nonFinite(NonFinite.UNCHECKED);
+    return FixedRate.of(1, SGD.defaults()).nonFinite(NonFinite.UNCHECKED).parameterRounding(ParameterRounding.NEAREST);
   }
 
   private static void step(FixedRate settings, TestTensors tensors, Device device) {

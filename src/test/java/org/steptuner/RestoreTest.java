@@ -94,6 +94,44 @@ class RestoreTest extends CheckpointFileTest {
       });
   }
 
+  // No type that state of 16 bits cannot be beside.
+  private static List<Spec> narrow() {
+    final List<Spec> narrow = new ArrayList<>();
+    for (Spec spec : usual())
+      narrow.add(spec.type() == DataType.FLOAT64 ? new Spec(spec.name(), spec.group(), DataType.FLOAT16, spec.count()) : spec);
+    return narrow;
+  }
+
+  /** State of 16 bits: in the same set, in another order, and beside a tensor that joins. */
+  @ParameterizedTest
+  @MethodSource("scoped")
+  void stateOf16Bits(Configuration wide) {
+    final Configuration configuration = wide.narrow();
+    final SavedState saved = save(configuration, narrow());
+    restored(configuration, narrow(), RestoreOptions.strict(), (tensors, optimizer, restored) -> {
+      assertTrue(restored.isExact(), restored.toString());
+      saved.assertSame(SavedState.of(optimizer), "the same set");
+    });
+    final List<Spec> other = narrow();
+    Collections.reverse(other);
+    restored(configuration, other, RestoreOptions.strict().allowOrder(), (tensors, optimizer, restored) -> optimizer.save(file));
+    restored(
+        configuration, narrow(), RestoreOptions.strict().allowOrder(),
+        (tensors, optimizer, restored) -> saved.assertSame(SavedState.of(optimizer), "there and back"));
+    save(configuration, narrow());
+    final List<Spec> larger = narrow();
+    larger.add(1, new Spec("added", "third", DataType.BFLOAT16, 9));
+    restored(configuration, larger, RestoreOptions.strict().allowNewTensors(), (tensors, optimizer, restored) -> {
+      try (TestTensors alone = make(narrow(), 1); Optimizer exact = configuration.build(alone.on(CPU))) {
+        exact.restore(file);
+        for (Spec spec : narrow()) assertSame(alone, exact, tensors, optimizer, spec.name(), configuration.name());
+      }
+      final double[] before = find(tensors, "added").parameters().toDoubles();
+      train(tensors, optimizer, 5, 7);
+      assertTrue(distance(before, find(tensors, "added").parameters().toDoubles()) < 1, configuration.name());
+    });
+  }
+
   /** There and back again: what comes back is what was saved, bit for bit. */
   private void assertRoundTrip(Configuration configuration, List<Spec> other, RestoreOptions there, RestoreOptions back, Look look) {
     final SavedState saved = save(configuration, usual());

@@ -35,6 +35,7 @@ import org.steptuner.rule.AdamW;
 import org.steptuner.rule.SGD;
 import org.steptuner.tuner.FixedRate;
 import org.steptuner.tuner.Mechanic;
+import org.steptuner.tuner.Memory;
 import org.steptuner.tuner.TunerBuilder;
 
 /**
@@ -47,18 +48,41 @@ class SameBitsTest {
   private static final int FEW_STEPS = 5;
   private static final int IMAGES = 4;
   private static final int[] SIZES = {0, 1, 7, 127, 128, 129, 511, 513, 4095, 4096, 4097, 20000};
-  private static final DataType[][] TYPES = {
+  private static final DataType[][] ALL_TYPES = {
     {FLOAT32, FLOAT32}, {FLOAT64, FLOAT64}, {BFLOAT16, BFLOAT16}, {FLOAT16, FLOAT16}, {FLOAT32, BFLOAT16}, {BFLOAT16, FLOAT32},
     {FLOAT16, FLOAT32}, {FLOAT64, FLOAT32}, {FLOAT32, FLOAT64}, {FLOAT32, FLOAT16}, {BFLOAT16, FLOAT64}, {FLOAT64, FLOAT16}
   };
-  // [rotation][image]: the gradients of step t are image t mod IMAGES; image IMAGES holds the first parameters.
-  private static final Map<Integer, TestTensors[]> PREPARED = new HashMap<>();
+  // Those that state of 16 bits can be beside.
+  private static final DataType[][] NARROW_TYPES = {
+    {FLOAT32, FLOAT32}, {BFLOAT16, BFLOAT16}, {FLOAT32, BFLOAT16}, {BFLOAT16, FLOAT32}, {FLOAT16, FLOAT16}, {FLOAT32, FLOAT64},
+    {BFLOAT16, FLOAT16}
+  };
+  private static final int NARROW_STEPS = 9;
+
+  /** Tensors in which sizes meet types in another way for each rotation. */
+  private record Tensors(boolean narrow, int rotation) {
+    DataType[][] types() {
+      return narrow ? NARROW_TYPES : ALL_TYPES;
+    }
+
+    TestTensors make(int offset) {
+      final TestTensors tensors = new TestTensors();
+      for (int t = 0; t < types().length; ++t) {
+        if (t == types().length * 7 / 12) tensors.group("second");
+        tensors.add("t" + t, types()[t][0], types()[t][1], SIZES[(t + rotation) % SIZES.length], offset);
+      }
+      return tensors;
+    }
+  }
+
+  // [image]: the gradients of step t are image t mod IMAGES; image IMAGES holds the first parameters.
+  private static final Map<Tensors, TestTensors[]> PREPARED = new HashMap<>();
 
   // What large tensors must become, by configuration.
   private static final Map<String, TestTensors> LARGE = new HashMap<>();
 
   /** What must agree, after few and after all steps. */
-  private record Outcome(List<byte[]> parameters, Map<String, double[]> scalars, double[] norms) {}
+  private record Outcome(List<byte[]> parameters, Map<String, double[]> scalars, double[] norms, List<byte[]> state) {}
 
   @AfterAll
   static void release() {
@@ -68,10 +92,23 @@ class SameBitsTest {
     LARGE.clear();
   }
 
-  @TestFactory
-  Stream<DynamicNode> everyOptimizerOnEveryDevice() {
+  private static List<Configuration> configurations() {
     final List<Configuration> configurations = new ArrayList<>(TestOptimizers.all());
     configurations.addAll(TestOptimizers.others());
+    return configurations;
+  }
+
+  @TestFactory
+  Stream<DynamicNode> everyOptimizerOnEveryDevice() {
+    return onEveryDevice(configurations(), false, STEPS);
+  }
+
+  @TestFactory
+  Stream<DynamicNode> everyOptimizerWithStateOf16Bits() {
+    return onEveryDevice(configurations().stream().map(Configuration::narrow).toList(), true, NARROW_STEPS);
+  }
+
+  private static Stream<DynamicNode> onEveryDevice(List<Configuration> configurations, boolean narrow, int most) {
     return IntStream.range(0, configurations.size())
         .mapToObj(
             number -> {
@@ -87,20 +124,20 @@ class SameBitsTest {
                               () -> {
                                 final Device device = devices.get(d).open();
                                 if (expected.isEmpty())
-                                  expected.add(run(configuration, number, TestDevices.reference(), 0, STEPS));
-                                final int steps = devices.get(d).cpu() ? STEPS : FEW_STEPS;
-                                final List<Outcome> actual = run(configuration, number, device, d, steps);
+                                  expected.add(run(configuration, number, narrow, TestDevices.reference(), 0, most));
+                                final int steps = devices.get(d).cpu() ? most : FEW_STEPS;
+                                final List<Outcome> actual = run(configuration, number, narrow, device, d, steps);
                                 for (int i = 0; i < actual.size(); ++i)
                                   assertSame(expected.get(0).get(i), actual.get(i), configuration + " on " + device);
                               })));
             });
   }
 
-  private static List<Outcome> run(Configuration configuration, int number, Device device, int offset, int steps) {
-    final int rotation = number % SIZES.length;
-    final TestTensors[] images = PREPARED.computeIfAbsent(rotation, SameBitsTest::prepare);
+  private static List<Outcome> run(Configuration configuration, int number, boolean narrow, Device device, int offset, int steps) {
+    final Tensors kind = new Tensors(narrow, number % SIZES.length);
+    final TestTensors[] images = PREPARED.computeIfAbsent(kind, SameBitsTest::prepare);
     final List<Outcome> outcomes = new ArrayList<>();
-    try (TestTensors tensors = tensors(rotation, offset)) {
+    try (TestTensors tensors = kind.make(offset)) {
       copy(images[IMAGES], tensors);
       final TunerBuilder<?> builder = configuration.builder().get();
       if (number % 3 == 1) builder.clipNorm(20);
@@ -115,7 +152,7 @@ class SameBitsTest {
           final StepReport report = optimizer.step(1 + step % 3);
           assertFalse(report.skipped(), () -> "skipped: " + report);
           norms[step] = report.gradientNorm();
-          if (step == FEW_STEPS - 1 || step == STEPS - 1) outcomes.add(outcome(tensors, optimizer, norms));
+          if (step == FEW_STEPS - 1 || step == STEPS - 1 || step == NARROW_STEPS - 1) outcomes.add(outcome(tensors, optimizer, norms));
         }
       }
       tensors.assertFencesStand(configuration.name());
@@ -124,7 +161,10 @@ class SameBitsTest {
   }
 
   private static Outcome outcome(TestTensors tensors, Optimizer optimizer, double[] norms) {
-    return new Outcome(tensors.all().stream().map(t -> t.parameters().toBytes()).toList(), optimizer.scalars(), norms.clone());
+    final List<byte[]> state = new ArrayList<>();
+    for (String slot : optimizer.slots())
+      for (TestTensors.Tensor t : tensors.all()) state.add(Memory.bytes(optimizer.state(slot, t.name())));
+    return new Outcome(tensors.all().stream().map(t -> t.parameters().toBytes()).toList(), optimizer.scalars(), norms.clone(), state);
   }
 
   private static void assertSame(Outcome expected, Outcome actual, String what) {
@@ -132,6 +172,8 @@ class SameBitsTest {
       final int at = Arrays.mismatch(expected.parameters.get(t), actual.parameters.get(t));
       assertEquals(-1, at, what + ": first byte of tensor " + t + " that differs");
     }
+    for (int i = 0; i < expected.state.size(); ++i)
+      assertEquals(-1, Arrays.mismatch(expected.state.get(i), actual.state.get(i)), what + ": state " + i);
     assertEquals(expected.scalars.keySet(), actual.scalars.keySet(), what);
     expected.scalars.forEach((name, values) -> assertArrayEquals(bits(values), bits(actual.scalars.get(name)), what + ": " + name));
     assertArrayEquals(
@@ -142,27 +184,18 @@ class SameBitsTest {
     return Arrays.stream(values).mapToLong(Double::doubleToRawLongBits).toArray();
   }
 
-  private static TestTensors tensors(int rotation, int offset) {
-    final TestTensors tensors = new TestTensors();
-    for (int t = 0; t < TYPES.length; ++t) {
-      if (t == 7) tensors.group("second");
-      tensors.add("t" + t, TYPES[t][0], TYPES[t][1], SIZES[(t + rotation) % SIZES.length], offset);
-    }
-    return tensors;
-  }
-
   // Gradients have a common part, so that the scale grows and leaves its mark on x; half of the parameters start at 0, where all bits
   // of a small step show.
-  private static TestTensors[] prepare(int rotation) {
-    final SplittableRandom random = new SplittableRandom(rotation);
+  private static TestTensors[] prepare(Tensors kind) {
+    final SplittableRandom random = new SplittableRandom(kind.rotation);
     final double[] common = random.doubles(40000, -1, 1).toArray();
     final TestTensors[] images = new TestTensors[IMAGES + 1];
     for (int image = 0; image < IMAGES; ++image)
       images[image] =
-          tensors(rotation, 0)
+          kind.make(0)
               .gradients(
                   i -> i % 97 == 13 ? 0 : i % 97 == 14 ? -0.0 : Math.scalb(common[i] + random.nextDouble(-0.6, 0.6), -(i % 11)));
-    images[IMAGES] = tensors(rotation, 0).parameters(i -> i % 2 == 0 ? 0 : random.nextDouble(-1, 1));
+    images[IMAGES] = kind.make(0).parameters(i -> i % 2 == 0 ? 0 : random.nextDouble(-1, 1));
     return images;
   }
 
@@ -261,7 +294,8 @@ class SameBitsTest {
       }
       final byte[][] before = {tensors.parameters(0).toBytes(), tensors.parameters(1).toBytes()};
       try (Optimizer optimizer =
-          Mechanic.tuning(AdamW.defaults()).initialScale(0.1).build(tensors.on(Device.cpu(2)))) {
+          Mechanic.tuning(AdamW.defaults()).initialScale(0.1).parameterRounding(ParameterRounding.NEAREST)
+              .build(tensors.on(Device.cpu(2)))) {
         for (int step = 0; step < 2; ++step) assertFalse(optimizer.step().skipped());
       }
       for (int t = 0; t < 2; ++t) {

@@ -549,6 +549,23 @@ class SittingOutTest extends CheckpointFileTest {
     }
   }
 
+  /** Nobody looks at the gradients of a tensor that sits out, not even for the reason of a skipped step. */
+  @Test
+  void whatIsNotFiniteMeanwhile() {
+    try (TestTensors tensors = make(ALL, 0); Optimizer optimizer = Prodigy.tuning(AdamW.defaults()).build(tensors.on(CPU))) {
+      step(tensors, optimizer, 0);
+      optimizer.sitOut(List.of("b"));
+      NamedTensors.gradients(tensors, 1);
+      poison(tensors);
+      assertEquals(List.of(), optimizer.nonFiniteTensors());
+      find(tensors, "w").gradients().set(3, Double.NaN);
+      assertTrue(optimizer.step(1).skipped());
+      assertEquals(List.of(new NonFiniteTensor("w", false, true, List.of())), optimizer.nonFiniteTensors());
+      find(tensors, "b").parameters().set(2, Double.NaN);
+      assertEquals(List.of("w", "b"), optimizer.nonFiniteTensors().stream().map(NonFiniteTensor::name).toList());
+    }
+  }
+
   @Test
   void notWhileEvaluating() {
     try (TestTensors tensors = make(ALL, 0);

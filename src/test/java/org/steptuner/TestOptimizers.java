@@ -44,10 +44,20 @@ public final class TestOptimizers {
       return builder.get().build(parameters);
     }
 
+    /** The same with state of 16 bits. */
+    public Configuration narrow() {
+      return new Configuration(name + ", 16-bit state", () -> TestOptimizers.narrow(builder.get()));
+    }
+
     @Override
     public String toString() {
       return name;
     }
+  }
+
+  /** The same builder for state of 16 bits. */
+  public static TunerBuilder<?> narrow(TunerBuilder<?> builder) {
+    return builder.stateStorage(DataType.BFLOAT16).roundingSeed(7);
   }
 
   /** Mechanic in one of its forms. */

@@ -11,8 +11,9 @@ import java.util.function.IntToDoubleFunction;
 
 /** A trainer's tensors: parameters, gradients and update buffers in native memory. */
 public final class TestTensors implements AutoCloseable {
-  /** One tensor. */
-  public record Tensor(String name, String group, TestArray parameters, TestArray gradients, TestArray updates) {}
+  /** One tensor; {@code whole} is null where it is not a piece of another one. */
+  public record Tensor(
+      String name, String group, TestArray parameters, TestArray gradients, TestArray updates, String whole, long firstElement) {}
 
   private final List<Tensor> tensors = new ArrayList<>();
   private String group = ParameterSet.DEFAULT_GROUP;
@@ -38,7 +39,14 @@ public final class TestTensors implements AutoCloseable {
     tensors.add(
         new Tensor(
             name, group, new TestArray(type, count, offset), new TestArray(gradientType, count, second),
-            new TestArray(type.stateType(), count, third)));
+            new TestArray(type.stateType(), count, third), null, 0));
+    return this;
+  }
+
+  /** The tensor added last is a piece of another one. */
+  public TestTensors pieceOf(String whole, long firstElement) {
+    final Tensor last = tensors.remove(tensors.size() - 1);
+    tensors.add(new Tensor(last.name, last.group, last.parameters, last.gradients, last.updates, whole, firstElement));
     return this;
   }
 
@@ -89,12 +97,14 @@ public final class TestTensors implements AutoCloseable {
   /** The parameter set that a trainer would make of them. */
   public ParameterSet on(Device device) {
     final ParameterSet.Builder builder = ParameterSet.on(device);
-    for (Tensor t : tensors)
+    for (Tensor t : tensors) {
       builder
           .group(t.group)
           .add(
               t.name, t.parameters.address(), t.parameters.type(), t.gradients.address(), t.gradients.type(), t.updates.address(),
               t.parameters.count());
+      if (t.whole != null) builder.pieceOf(t.whole, t.firstElement);
+    }
     return builder.build();
   }
 

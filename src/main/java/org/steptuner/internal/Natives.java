@@ -14,7 +14,7 @@ import org.steptuner.DeviceException;
 @Platform(include = "steptuner.h", link = "steptuner", library = "jnisteptuner")
 @NoException
 public final class Natives {
-  private static final int ABI = 5;
+  private static final int ABI = 6;
   private static final int OK = 0;
   private static final int BAD_ARGUMENT = 1;
   private static final int BAD_STATE = 5;
@@ -61,6 +61,7 @@ public final class Natives {
       @Cast("const int64_t*") long[] counts,
       @Cast("const int32_t*") int[] segments,
       int slots,
+      @Cast("const int32_t*") int[] storage,
       int verify,
       @Cast("int64_t*") long[] plan);
 
@@ -84,7 +85,14 @@ public final class Natives {
   public static native int planSetPresent(long plan, @Cast("const int32_t*") int[] present);
 
   @Name("st_plan_add_slot")
-  public static native int planAddSlot(long plan, @Cast("int32_t*") int[] slot);
+  public static native int planAddSlot(long plan, int storage, @Cast("int32_t*") int[] slot);
+
+  @Name("st_plan_set_rounding")
+  public static native int planSetRounding(
+      long plan, int rounding, int rest, long seed, @Cast("const int64_t*") long[] keys, @Cast("const int64_t*") long[] begins);
+
+  @Name("st_plan_set_step")
+  public static native void planSetStep(long plan, long step);
 
   @Name("st_plan_release_slot")
   public static native int planReleaseSlot(long plan, int slot);
@@ -94,6 +102,9 @@ public final class Natives {
 
   @Name("st_plan_bytes")
   public static native long planBytes(long plan, int slot, int tensor);
+
+  @Name("st_plan_type")
+  public static native int planType(long plan, int slot, int tensor);
 
   @Name("st_plan_address")
   public static native long planAddress(long plan, int slot, int tensor);

@@ -77,6 +77,11 @@ public record MirrorMADGRAD(double momentum, double epsilon, double weightDecay)
   }
 
   @Override
+  public StateKind stateKind(String slot) {
+    return slot.equals("point") ? StateKind.POINT : StateKind.STATISTIC;
+  }
+
+  @Override
   public boolean stepIsMultipleOfRate() {
     return false;
   }

@@ -31,8 +31,8 @@ package org.steptuner.rule;
  * Lowering SGD's rate alone would lower c and then let the rate of z grow.
  *
  * <p>State: one word per element, {@code displacement}, which holds x - z; a step alone moves 5. x - z is kept rather than z because a step
- * then depends on gradients only, as that of SGD does, and a tuner may scale it: z would be left behind by an x that a tuner moves. As with
- * SGD, what is lost when a 16-bit x is rounded is lost.
+ * then depends on gradients only, as that of SGD does, and a tuner may scale it: z would be left behind by an x that a tuner moves. What
+ * a 16-bit x loses when it is rounded does not come back, as with SGD.
  *
  * <p>Known to fail: as SGD does, where gradients differ much in size between layers, for there is no divisor.
  *

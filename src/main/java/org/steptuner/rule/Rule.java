@@ -42,6 +42,16 @@ public sealed interface Rule
   }
 
   /**
+   * What the elements of a state slot are, which says how they may be stored. A slot that {@linkplain #followsParameters follows the
+   * parameters} is a copy of them by default, and any other slot a statistic.
+   *
+   * @param slot the name of one of the rule's slots
+   */
+  default StateKind stateKind(String slot) {
+    return followsParameters(slot) ? StateKind.COPY : StateKind.STATISTIC;
+  }
+
+  /**
    * Whether what the state means depends on a component of the rule, so that the component must be the same in a checkpoint and in the
    * optimizer that takes it. The others may change from one part of a run to the next.
    *

@@ -26,7 +26,8 @@ public interface RuleStep {
   /**
    * The least number that a rule may add to a root of squares, and so the least that its epsilon means in this step; 0 for no limit. An
    * optimizer gives the root of the least positive number of the state's type: a root that is not 0 is at least as large, and where all
-   * squares are 0, or have become 0 by underflow, the quotient stays finite. It is 3.7e-23 for float32 and 2.2e-162 for float64.
+   * squares are 0, or have become 0 by underflow, the quotient stays finite. It is 3.7e-23 for float32, 2.2e-162 for float64 and
+   * 9.6e-21 for squares that are stored in bfloat16.
    */
   default double leastEpsilon() {
     return 0;

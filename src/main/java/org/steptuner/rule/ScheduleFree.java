@@ -21,6 +21,12 @@ sealed interface ScheduleFree extends Rule permits ScheduleFreeSGD, ScheduleFree
     return "offset";
   }
 
+  // z - y stands for the point z, from which the model is computed.
+  @Override
+  default StateKind stateKind(String slot) {
+    return slot.equals("offset") ? StateKind.POINT : StateKind.STATISTIC;
+  }
+
   /** x = y + (1 - 1 / beta1) (z - y). */
   @Override
   default double averageFactor() {

@@ -29,8 +29,9 @@ package org.steptuner.rule;
  * group: {@code c}, {@code weight_sum} (W) and {@code lr_max} (R), named as in the release.
  *
  * <p>Known to fail: a trainer that forgets {@code evaluating()} evaluates y, which is noisier than x. Batch normalisation has the
- * statistics of y: make some forward passes in training mode between {@code evaluating()} and the evaluation. With 16-bit parameters at a
- * fixed rate the steps of y, which shrink with c, round to nothing in the end, and x goes astray; use float32 parameters. A beta1 that is
+ * statistics of y: make some forward passes in training mode between {@code evaluating()} and the evaluation. With 16-bit parameters that
+ * are rounded {@linkplain org.steptuner.ParameterRounding#NEAREST to the nearest}, at a fixed rate, the steps of y, which shrink with c,
+ * round to nothing in the end, and x goes astray. A beta1 that is
  * too small for a long run leaves y noisy: the release advises 0.95 or 0.98 then. The release also advises a rate 10 to 50 times that of
  * SGD with momentum.
  *

@@ -23,7 +23,8 @@ import org.steptuner.rule.Rule;
  *
  * f(x) is the loss given to {@link Optimizer#step(double)}. For each trial the optimizer moves the parameters in place to {@code x + eta u}
  * and calls the trainer's {@link LossFunction}, on the batch of the step. After the last trial it puts them back bit for bit and makes the
- * step, which ends exactly at the parameters of that trial. A trial whose loss is NaN or positive infinity fails. If all {@link #maxTrials}
+ * step, which ends exactly at the parameters of that trial: 16-bit parameters that are not {@linkplain
+ * org.steptuner.ParameterRounding#IN_PARTS in parts} are rounded to the nearest number in both. A trial whose loss is NaN or positive infinity fails. If all {@link #maxTrials}
  * trials fail, the last and smallest eta is taken. If the loss of the last trial is not finite, the step is skipped. If the trainer throws,
  * nothing has changed. If u is an ascent direction, the condition allows an ascent.
  *

@@ -44,7 +44,10 @@ abstract class DirectedOptimizer extends TunedOptimizer {
     if (directed || multiplies) plan.addScratch("direction");
     if (trials) plan.addScratch("reference");
     direction = directed ? plan.bind("direction", ruleKernel()) : null;
-    apply = plan.bind(multiplies ? "hypergradient_apply" : "fixed_rate", ruleKernel());
+    // A step ends where its trial was, which has rounded 16-bit parameters to the nearest.
+    apply = trials
+        ? plan.bindToNearest("hypergradient_apply", ruleKernel())
+        : plan.bind(multiplies ? "hypergradient_apply" : "fixed_rate", ruleKernel());
     keep = trials ? plan.bind("reference", "") : null;
     trial = trials ? plan.bind("trial", "") : null;
     sums = reduction();

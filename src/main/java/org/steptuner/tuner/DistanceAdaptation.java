@@ -11,6 +11,7 @@ import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
+import org.steptuner.rule.StateKind;
 
 /**
  * D-Adaptation and Prodigy as their papers analyse them: dual averaging and gradient descent, without momentum, decay or a factor per
@@ -192,6 +193,11 @@ public final class DistanceAdaptation extends TunerBuilder<DistanceAdaptation> {
   @Override
   boolean followsParameters(String slot) {
     return slot.equals("reference") || slot.equals("average");
+  }
+
+  @Override
+  StateKind stateKind(String slot) {
+    return slot.equals("average") ? StateKind.POINT : super.stateKind(slot);
   }
 
   @Override

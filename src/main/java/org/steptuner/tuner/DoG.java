@@ -10,6 +10,7 @@ import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
+import org.steptuner.rule.StateKind;
 
 /**
  * Distance over gradients: SGD whose rate is the largest distance from the start so far, divided by the root of what all squared
@@ -45,7 +46,8 @@ import org.steptuner.rule.SGD;
  *
  * <p>Known to fail: where r_eps (1 + |x0|) is above the distance to the solution, eta starts too large. On gradients that do not depend
  * on x, r grows without bound. DoWG begins slowly while r^2 |g|^2 is below epsilon, as it is with the defaults: a smaller epsilon or a
- * larger r_eps helps. With parameters of 16 bits small steps round away; x - x0, which is kept, is then the way that x would have gone.
+ * larger r_eps helps. Where parameters of 16 bits are rounded to the nearest, small steps are lost; x - x0, which is kept, is then the way that x would have
+ * gone.
  */
 public final class DoG extends TunerBuilder<DoG> {
   /** Which formula. */
@@ -201,6 +203,11 @@ public final class DoG extends TunerBuilder<DoG> {
   @Override
   boolean followsParameters(String slot) {
     return slot.equals("reference") || slot.equals("average");
+  }
+
+  @Override
+  StateKind stateKind(String slot) {
+    return slot.equals("average") ? StateKind.POINT : super.stateKind(slot);
   }
 
   @Override

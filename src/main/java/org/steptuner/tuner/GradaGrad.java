@@ -10,6 +10,7 @@ import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
+import org.steptuner.rule.StateKind;
 
 /**
  * GradaGrad: AdaGrad whose rate also grows. Where a gradient points along the last one, the rate was too small; where it points against
@@ -193,6 +194,11 @@ public final class GradaGrad extends TunerBuilder<GradaGrad> {
   @Override
   boolean followsParameters(String slot) {
     return slot.equals("point");
+  }
+
+  @Override
+  StateKind stateKind(String slot) {
+    return slot.equals("point") ? StateKind.POINT : super.stateKind(slot);
   }
 
   @Override

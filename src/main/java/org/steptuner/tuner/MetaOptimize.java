@@ -14,6 +14,7 @@ import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Adam;
 import org.steptuner.rule.Rule;
 import org.steptuner.rule.SGD;
+import org.steptuner.rule.StateKind;
 
 /**
  * MetaOptimize: learns the step sizes of a base rule with a second, meta rule. Sharifnassab, Salehkaleybar and Sutton, "MetaOptimize: A
@@ -56,7 +57,7 @@ import org.steptuner.rule.SGD;
  * and the meta rule's m and v where it has them; one per weight, it has z and the mean of ln(alpha / alpha_0). If z is not finite, beta
  * stays as it is.
  *
- * <p>x is the parameter in its own type: in 16-bit parameters a small step may round away, as with a fixed rate. z has the unit of the
+ * <p>x is the parameter in its own type, and is rounded to 16 bits as with a fixed rate. z has the unit of the
  * loss: the meta rules RMSProp, Adam and Lion do not depend on that unit, apart from epsilon, and SGD does.
  */
 public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
@@ -288,6 +289,11 @@ public final class MetaOptimize extends TunerBuilder<MetaOptimize> {
   @Override
   double initialValue(String slot) {
     return slot.equals("betaTrace") ? 1 : 0;
+  }
+
+  @Override
+  StateKind stateKind(String slot) {
+    return slot.equals("logRatio") ? StateKind.POINT : super.stateKind(slot);
   }
 
   @Override

@@ -5,9 +5,11 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
 import org.bytedeco.javacpp.Pointer;
+import org.steptuner.DataType;
 import org.steptuner.LossScale;
 import org.steptuner.NonFinite;
 import org.steptuner.Optimizer;
+import org.steptuner.ParameterRounding;
 import org.steptuner.ParameterSet;
 import org.steptuner.Schedule;
 import org.steptuner.Scope;
@@ -16,6 +18,7 @@ import org.steptuner.internal.engine.Changeable;
 import org.steptuner.internal.engine.Description;
 import org.steptuner.internal.engine.Engine;
 import org.steptuner.internal.engine.GradientGuard;
+import org.steptuner.internal.engine.Precision;
 import org.steptuner.internal.engine.Settings;
 import org.steptuner.rule.Rule;
 
@@ -42,6 +45,9 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> extends Tun
   double averageDecay = Double.NaN; // no exponential average
   LossScale lossScale; // null: none
   boolean boundedDecay = true;
+  DataType stateStorage = DataType.FLOAT32;
+  ParameterRounding parameterRounding = ParameterRounding.STOCHASTIC;
+  long roundingSeed;
   long stream;
 
   TunerBuilder(Rule rule) {
@@ -149,6 +155,44 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> extends Tun
   }
 
   /**
+   * How state is stored. FLOAT32, the default, is as it is computed (FLOAT64 beside FLOAT64 parameters). BFLOAT16 stores statistics in half
+   * the bytes: averages, sums, squares, ways. A number of 8 significant bits is left of each, rounded stochastically, so that small
+   * changes are right on average: a step of AdamW at a fixed rate then moves 24 bytes per element in place of 32. Copies of the
+   * parameters, such as the point at which a run began, are stored as the parameters are. Points that move slowly stay FLOAT32: {@code
+   * exponentialAverage}, other averages of iterates, the points of Schedule-Free and MirrorMADGRAD, and MetaOptimize's logarithms of step
+   * sizes ({@link org.steptuner.rule.StateKind}). Arithmetic is in float32 always.
+   *
+   * <p>It is a setting: {@link Optimizer#restore} converts the state of a file that is stored in another way, if settings may differ.
+   * {@link #applyTo} refuses another one.
+   *
+   * @param type FLOAT32 or BFLOAT16; {@link #build} refuses BFLOAT16 beside FLOAT64 parameters, naming the tensor
+   * @throws IllegalArgumentException if it is another type
+   */
+  public B stateStorage(DataType type) {
+    Objects.requireNonNull(type, "stateStorage");
+    if (type != DataType.FLOAT32 && type != DataType.BFLOAT16)
+      throw new IllegalArgumentException("stateStorage must be FLOAT32 or BFLOAT16, not " + type);
+    stateStorage = type;
+    return self();
+  }
+
+  /**
+   * How steps round 16-bit parameters. The default is {@link ParameterRounding#STOCHASTIC}. STOCHASTIC and NEAREST are settings, which a
+   * run may change. IN_PARTS is part of the form, because it needs a state slot; {@link #build} refuses it for FLOAT16 parameters, naming
+   * the tensor.
+   */
+  public B parameterRounding(ParameterRounding value) {
+    parameterRounding = Objects.requireNonNull(value, "parameterRounding");
+    return self();
+  }
+
+  /** What the random bits of stochastic rounding depend on beside step, tensor and element. The default is 0. */
+  public B roundingSeed(long value) {
+    roundingSeed = value;
+    return self();
+  }
+
+  /**
    * Sets the hyperparameters of a parameter group. Other groups have those of the tuner.
    *
    * @param name a group of the parameter set; with a {@link #sumReducer}, of that of any process
@@ -219,14 +263,15 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> extends Tun
   public Optimizer build(ParameterSet parameters) {
     Objects.requireNonNull(parameters, "parameters");
     final TunerBuilder<B> frozen = checked(parameters);
-    return Engine.build(frozen.settings(), parameters, frozen::optimizer);
+    return Engine.build(frozen.settings(parameters), parameters, frozen::optimizer);
   }
 
   /**
    * Makes a running optimizer go on with these settings, where {@link #build} would make a new one: with other rates and limits, schedules,
    * decay, clipping, betas, callbacks. It keeps its memory, its state, what it has learned, its steps, stream and gradient multiplier. What
    * it has learned is brought within the new limits. The new settings hold from the next step on; they are those of this builder, also
-   * where it was not told anything: a schedule that is not set again is gone.
+   * where it was not told anything: a schedule that is not set again is gone. Rounding may change between STOCHASTIC and NEAREST, and so
+   * may its seed; {@link #stateStorage} and IN_PARTS stay as they are.
    *
    * <p>Tuner and rule must have the same form: what fixes the meaning of the state cannot change, as for a restored {@linkplain
    * Optimizer#restore checkpoint}. In a {@linkplain Optimizer#freeze frozen} run the rate stays that which was learned.
@@ -243,7 +288,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> extends Tun
     if (!(optimizer instanceof Changeable running))
       throw new IllegalArgumentException("optimizer must be one that this library has built, not a " + optimizer.getClass().getName());
     final TunerBuilder<B> frozen = checked(optimizer.parameters());
-    running.change(frozen.settings(), frozen::optimizer);
+    running.change(frozen.settings(optimizer.parameters()), frozen::optimizer);
   }
 
   private TunerBuilder<B> checked(ParameterSet parameters) {
@@ -253,6 +298,7 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> extends Tun
           getClass().getSimpleName() + " does not go over rules that keep an average of iterates, as " + rule + " does");
     if (lossScale != null && nonFinite == NonFinite.UNCHECKED)
       throw new IllegalArgumentException("lossScale needs nonFinite SKIP or THROW: with UNCHECKED no overflow is noticed");
+    frozen.precision().check(parameters);
     frozen.check(parameters);
     return frozen;
   }
@@ -269,11 +315,17 @@ public abstract sealed class TunerBuilder<B extends TunerBuilder<B>> extends Tun
     }
   }
 
-  private Settings settings() {
+  private Precision precision() {
+    return new Precision(stateStorage, parameterRounding, roundingSeed);
+  }
+
+  private Settings settings(ParameterSet parameters) {
+    final Description description = described();
+    precision().describe(description, parameters);
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, planScope(), nonFinite, gradientMultiplier, clipNorm, sumReducer,
-        gradientL1, stream, described(), ruleSlots(), stateSlots(), tuneFor, guarded(), observesL1(), averageDecay, lossScale,
-        boundedDecay);
+        gradientL1, stream, description, ruleSlots(), stateSlots(), tuneFor, guarded(), observesL1(), averageDecay, lossScale,
+        boundedDecay, precision());
   }
 
   private Description described() {

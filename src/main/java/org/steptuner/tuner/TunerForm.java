@@ -10,6 +10,7 @@ import org.steptuner.internal.engine.Kernel;
 import org.steptuner.internal.engine.StateSlot;
 import org.steptuner.internal.engine.TunedOptimizer;
 import org.steptuner.rule.Rule;
+import org.steptuner.rule.StateKind;
 
 /** What a tuner says of itself, whatever its settings: its state, what it needs, the steps that it makes. */
 abstract class TunerForm {
@@ -20,7 +21,7 @@ abstract class TunerForm {
   }
 
   final List<StateSlot> stateSlots() {
-    return tunerSlots().stream().map(slot -> new StateSlot(slot, initialValue(slot), followsParameters(slot))).toList();
+    return tunerSlots().stream().map(slot -> new StateSlot(slot, initialValue(slot), followsParameters(slot), stateKind(slot))).toList();
   }
 
   /**
@@ -60,6 +61,14 @@ abstract class TunerForm {
    */
   boolean followsParameters(String slot) {
     return false;
+  }
+
+  /**
+   * What the elements of one of the tuner's own slots are, which says how they may be stored: by default a copy of the parameters where the
+   * slot follows them, and otherwise a statistic.
+   */
+  StateKind stateKind(String slot) {
+    return followsParameters(slot) ? StateKind.COPY : StateKind.STATISTIC;
   }
 
   /** Whether the gradients must be read ahead of the tuner's sweeps. */

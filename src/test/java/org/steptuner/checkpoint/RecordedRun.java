@@ -8,6 +8,7 @@ import java.util.function.Function;
 import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.Optimizer;
+import org.steptuner.ParameterRounding;
 import org.steptuner.TestTensors;
 import org.steptuner.tuner.TunerBuilder;
 
@@ -84,6 +85,14 @@ public record RecordedRun(String name, Kind tensors, Updates updates, Function<B
         return new TestTensors().add("w", DataType.FLOAT32, 17_000).group("no decay").add("b", DataType.BFLOAT16, 300);
       }
     },
+    /** Types that state of 16 bits can be beside. */
+    NARROW {
+      @Override
+      public TestTensors make() {
+        return new TestTensors().add("w", DataType.FLOAT32, 90).group("no decay").add("b", DataType.BFLOAT16, 40)
+            .add("h", DataType.FLOAT16, 5);
+      }
+    },
     /** More tensors than elements of most. */
     MANY {
       @Override
@@ -120,9 +129,9 @@ public record RecordedRun(String name, Kind tensors, Updates updates, Function<B
     return new Bowl(tensors.make(), updates);
   }
 
-  /** The optimizer of a trainer, as it is before the first step. */
+  /** The optimizer of a trainer, as it is before the first step. It rounds as the libraries did that wrote the files. */
   public Optimizer optimizer(Bowl bowl) {
-    return tuner.apply(bowl).build(bowl.tensors().on(Device.cpu(1)));
+    return tuner.apply(bowl).parameterRounding(ParameterRounding.NEAREST).build(bowl.tensors().on(Device.cpu(1)));
   }
 
   /** Makes the calls of {@code step} from one number to another. */

@@ -32,6 +32,8 @@ import org.steptuner.tuner.TunerBuilder;
  * number and the parameter alone.
  */
 final class Run implements AutoCloseable {
+  private static final int CHUNK = 4096; // pieces that begin at a multiple of it have the random bits of the whole
+
   private final List<Piece> pieces;
   private final Supplier<TunerBuilder<?>> builder;
   private final Device device;
@@ -45,15 +47,22 @@ final class Run implements AutoCloseable {
   int steps;
   int skipped;
 
-  /** A tensor, whole or a part of one, with the number of its first element among those of the trial. */
-  record Piece(String name, Spec spec, long first) {
+  /**
+   * A tensor, whole or a part of one.
+   *
+   * @param first the number of its first element among those of the trial
+   * @param whole the tensor that it is a part of
+   * @param begin the number of its first element in that
+   */
+  record Piece(String name, Spec spec, long first, String whole, int begin) {
     /** Elements of this one. */
-    Piece part(int begin, int count) {
-      return new Piece(name, new Spec(count, spec.type(), spec.gradientType(), spec.offset(), spec.group()), first + begin);
+    Piece part(int from, int count) {
+      return new Piece(
+          name, new Spec(count, spec.type(), spec.gradientType(), spec.offset(), spec.group()), first + from, whole, begin + from);
     }
 
     Piece named(String other) {
-      return new Piece(other, spec, first);
+      return new Piece(other, spec, first, whole, begin);
     }
 
     int count() {
@@ -85,7 +94,8 @@ final class Run implements AutoCloseable {
     final List<Piece> pieces = new ArrayList<>();
     long first = 0;
     for (Spec spec : trial.tensors()) {
-      pieces.add(new Piece("t" + pieces.size(), spec, first));
+      final String name = "t" + pieces.size();
+      pieces.add(new Piece(name, spec, first, name, 0));
       first += spec.count();
     }
     return pieces;
@@ -95,10 +105,12 @@ final class Run implements AutoCloseable {
     final TestTensors[] places = {new TestTensors(), new TestTensors()};
     for (Piece piece : pieces) {
       final Spec spec = piece.spec;
-      for (int place = 0; place < 2; ++place)
+      for (int place = 0; place < 2; ++place) {
         places[place]
             .group(spec.groupName())
             .add(piece.name, spec.type(), spec.gradientType(), spec.count(), (spec.offset() + place) % 34);
+        if (piece.begin % CHUNK == 0) places[place].pieceOf(piece.whole, piece.begin);
+      }
     }
     for (TestTensors place : places) place.parameters(i -> Double.NaN).gradients(i -> Double.NaN);
     return places;

@@ -97,8 +97,14 @@ final class FuzzCheckpoints {
     recorded = Stream.of(1, 2).flatMap(version -> Recorded.files(version).stream()).toList();
     runs = new ArrayList<>(Recorded.runs());
     final RecordedRun.Kind[] kinds = RecordedRun.Kind.values();
-    for (TestOptimizers.Configuration c : Stream.concat(TestOptimizers.all().stream(), TestOptimizers.others().stream()).toList())
+    for (TestOptimizers.Configuration c : Stream.concat(TestOptimizers.all().stream(), TestOptimizers.others().stream()).toList()) {
       runs.add(new RecordedRun(c.name(), kinds[runs.size() % kinds.length], RecordedRun.Updates.DESCENT, bowl -> c.builder().get()));
+      final TestOptimizers.Configuration narrow = c.narrow();
+      if (runs.size() % 3 == 0)
+        runs.add(
+            new RecordedRun(
+                narrow.name(), RecordedRun.Kind.NARROW, RecordedRun.Updates.DESCENT, bowl -> narrow.builder().get()));
+    }
   }
 
   /** @param arguments {@code --files N --seed N --only I --folder FOLDER}, each optional */

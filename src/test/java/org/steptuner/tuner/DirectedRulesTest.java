@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.steptuner.DataType.BFLOAT16;
 import static org.steptuner.DataType.FLOAT32;
 import static org.steptuner.DataType.FLOAT64;
+import static org.steptuner.ParameterRounding.NEAREST;
 
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -71,8 +72,8 @@ class DirectedRulesTest {
       for (int every : new int[] {1, 3})
         try (TestTensors mine = tensors(type);
             TestTensors alone = tensors(type);
-            Optimizer tuned = cdat(rule(name), 1).every(every).build(mine.on(device()));
-            Optimizer fixed = FixedRate.of(1, rule(name)).build(alone.on(device()))) {
+            Optimizer tuned = cdat(rule(name), 1).every(every).parameterRounding(NEAREST).build(mine.on(device()));
+            Optimizer fixed = FixedRate.of(1, rule(name)).parameterRounding(NEAREST).build(alone.on(device()))) {
               for (int step = 1; step <= 7; ++step) {
                 backward(mine, step);
                 backward(alone, step);

@@ -16,6 +16,7 @@ import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.NonFinite;
 import org.steptuner.Optimizer;
+import org.steptuner.ParameterRounding;
 import org.steptuner.Schedule;
 import org.steptuner.Scope;
 import org.steptuner.TestTensors;
@@ -103,6 +104,7 @@ class FrozenSettingsTest {
         changed -> {
           changed.schedule(Schedule.linear(1, 3)).clipNorm(1e-3).gradientMultiplier(7).nonFinite(NonFinite.THROW).gradientL1(true);
           changed.sumReducer((sums, count) -> sums[0] += 1);
+          changed.stateStorage(DataType.BFLOAT16).parameterRounding(ParameterRounding.NEAREST).roundingSeed(5);
           change.accept(changed);
         };
     final Outcome untouched = run(builder.get(), changed -> {});

@@ -9,10 +9,11 @@ import java.util.SplittableRandom;
 import org.bytedeco.javacpp.BytePointer;
 import org.steptuner.DataType;
 import org.steptuner.Device;
+import org.steptuner.Formats;
 import org.steptuner.ParameterSet;
 
 /**
- * A trainer's memory for tests: tensors of float32 or float64 in two groups ("default" and, for every other tensor, "second"), the
+ * A trainer's memory for tests: tensors of one type in two groups ("default" and, for every other tensor, "second"), the
  * gradients of {@code |x - target|^2 / 2} with noise that depends on the step alone, and something near its curvature, noisy likewise.
  */
 final class Training implements AutoCloseable {
@@ -39,7 +40,7 @@ final class Training implements AutoCloseable {
     begins = new int[sizes.length];
     for (int t = 1; t < sizes.length; ++t) begins[t] = begins[t - 1] + sizes[t - 1];
     count = Arrays.stream(sizes).sum();
-    memory = new BytePointer(3L * count * type.bytes());
+    memory = new BytePointer(count * (2L * type.bytes() + type.stateType().bytes()));
     bytes = memory.asByteBuffer().order(ByteOrder.nativeOrder());
     final SplittableRandom random = new SplittableRandom(7);
     for (int i = 0; i < count; ++i) set(i, random.nextDouble(-1, 1));
@@ -58,7 +59,7 @@ final class Training implements AutoCloseable {
         if ((t % 2 == 1) == group.equals("second"))
           builder
               .group(group)
-              .add("t" + t, address(begins[t]), type, address(count + begins[t]), type, address(2 * count + begins[t]), sizes[t]);
+              .add("t" + t, address(begins[t]), type, address(count + begins[t]), type, curvatureAddress(begins[t]), sizes[t]);
     return builder.build();
   }
 
@@ -74,13 +75,17 @@ final class Training implements AutoCloseable {
       final int begin = begins[t] + piece.begin;
       final int size = (piece.end < 0 ? sizes[t] : piece.end) - piece.begin;
       builder.group(t % 2 == 0 ? ParameterSet.DEFAULT_GROUP : "second").add(
-          "t" + t, address(begin), type, address(count + begin), type, address(2 * count + begin), size);
+          "t" + t, address(begin), type, address(count + begin), type, curvatureAddress(begin), size);
     }
     return builder.build();
   }
 
   private long address(int element) {
     return memory.address() + (long) element * type.bytes();
+  }
+
+  private long curvatureAddress(int element) {
+    return memory.address() + 2L * count * type.bytes() + (long) element * type.stateType().bytes();
   }
 
   int count() {
@@ -145,13 +150,29 @@ final class Training implements AutoCloseable {
     return copy;
   }
 
+  // Parameters, gradients, and curvatures, which have the type of the state.
   private double read(int i) {
-    return type == DataType.FLOAT64 ? bytes.getDouble(8 * i) : bytes.getFloat(4 * i);
+    return switch (typeOf(i)) {
+      case FLOAT64 -> bytes.getDouble(at(i));
+      case FLOAT32 -> bytes.getFloat(at(i));
+      default -> Formats.decode(type, bytes.getShort(at(i)) & 0xffffL);
+    };
   }
 
   private void write(int i, double value) {
-    if (type == DataType.FLOAT64) bytes.putDouble(8 * i, value);
-    else bytes.putFloat(4 * i, (float) value);
+    switch (typeOf(i)) {
+      case FLOAT64 -> bytes.putDouble(at(i), value);
+      case FLOAT32 -> bytes.putFloat(at(i), (float) value);
+      default -> bytes.putShort(at(i), (short) Formats.encode(type, value));
+    }
+  }
+
+  private DataType typeOf(int i) {
+    return i < 2 * count ? type : type.stateType();
+  }
+
+  private int at(int i) {
+    return i < 2 * count ? i * type.bytes() : 2 * count * type.bytes() + (i - 2 * count) * type.stateType().bytes();
   }
 
   @Override

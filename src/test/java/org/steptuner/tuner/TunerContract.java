@@ -31,11 +31,13 @@ import org.steptuner.Device;
 import org.steptuner.DeviceException;
 import org.steptuner.InstructionSet;
 import org.steptuner.TestDevices;
+import org.steptuner.TestOptimizers;
 import org.steptuner.NonFinite;
 import org.steptuner.NonFiniteException;
 import org.steptuner.Optimizer;
 import org.steptuner.StateTensor;
 import org.steptuner.StepReport;
+import org.steptuner.rule.StateKind;
 
 /** What every tuner promises, whatever its formula. A test of a tuner names its forms and adds what is its own. */
 abstract class TunerContract {
@@ -65,34 +67,58 @@ abstract class TunerContract {
   @Test
   void sameBitsOnEveryInstructionSetAndThreadCount() {
     forms().forEach((name, builder) -> {
-      for (DataType type : new DataType[] {DataType.FLOAT32, DataType.FLOAT64}) {
-        byte[] expected = null;
-        Map<String, double[]> expectedScalars = null;
-        for (Device device : devices()) {
-          try (Training training = new Training(type, 0.5, SIZES);
-              Optimizer optimizer = builder.get().clipNorm(90).build(training.on(device))) {
-            for (int step = 1; step <= STEPS; ++step) {
-              final StepReport report = optimizer.step(training.backward(step));
-              assertFalse(report.skipped(), name);
-            }
-            final byte[] actual = training.parameterBytes();
-            if (expected == null) {
-              expected = actual;
-              expectedScalars = optimizer.scalars();
-              assertMoved(training, name);
-            }
-            assertEquals(-1, Arrays.mismatch(expected, actual), name + " in " + type + " on " + device.name());
-            final Map<String, double[]> scalars = optimizer.scalars();
-            expectedScalars
-                .forEach((key, values) -> assertArrayEquals(values, scalars.get(key), name + ", " + key + " on " + device.name()));
-          }
-        }
-      }
+      for (DataType type : new DataType[] {DataType.FLOAT32, DataType.FLOAT64}) assertSameBits(name, builder, type, STEPS, SIZES);
     });
   }
 
-  private static void assertMoved(Training after, String name) {
-    try (Training before = new Training(DataType.FLOAT64, 0.5, SIZES)) {
+  /** The same with state of 16 bits, over parameters of 32 and of 16. */
+  @Test
+  void sameBitsWithStateOf16Bits() {
+    forms().forEach((name, builder) -> {
+      for (DataType type : halves(builder)) assertSameBits(name + ", 16-bit state", narrow(builder), type, 6, 1, 130, 4100, 3000);
+    });
+  }
+
+  static Supplier<TunerBuilder<?>> narrow(Supplier<TunerBuilder<?>> builder) {
+    return () -> TestOptimizers.narrow(builder.get());
+  }
+
+  /** The types of parameters beside which a form can have state of 16 bits: some take none of 16 bits themselves. */
+  private static List<DataType> halves(Supplier<TunerBuilder<?>> builder) {
+    try (Training training = new Training(DataType.BFLOAT16, 0.5, 4, 4)) {
+      builder.get().build(training.on(device())).close();
+      return List.of(DataType.FLOAT32, DataType.BFLOAT16);
+    } catch (IllegalArgumentException e) {
+      assertTrue(e.getMessage().contains("BFLOAT16"), e.getMessage());
+      return List.of(DataType.FLOAT32);
+    }
+  }
+
+  private static void assertSameBits(String name, Supplier<TunerBuilder<?>> builder, DataType type, int steps, int... sizes) {
+    byte[] expected = null;
+    Map<String, double[]> expectedScalars = null;
+    for (Device device : devices()) {
+      try (Training training = new Training(type, 0.5, sizes);
+          Optimizer optimizer = builder.get().clipNorm(90).build(training.on(device))) {
+        for (int step = 1; step <= steps; ++step) {
+          final StepReport report = optimizer.step(training.backward(step));
+          assertFalse(report.skipped(), name);
+        }
+        final byte[] actual = training.parameterBytes();
+        if (expected == null) {
+          expected = actual;
+          expectedScalars = optimizer.scalars();
+          if (type != DataType.BFLOAT16) assertMoved(training, name, sizes); // which steps may leave where they are
+        }
+        assertEquals(-1, Arrays.mismatch(expected, actual), name + " in " + type + " on " + device.name());
+        final Map<String, double[]> scalars = optimizer.scalars();
+        expectedScalars.forEach((key, values) -> assertArrayEquals(values, scalars.get(key), name + ", " + key + " on " + device.name()));
+      }
+    }
+  }
+
+  private static void assertMoved(Training after, String name, int... sizes) {
+    try (Training before = new Training(DataType.FLOAT64, 0.5, sizes)) {
       int moved = 0;
       for (int i = 0; i < before.count(); ++i) {
         assertTrue(Double.isFinite(after.get(i)), name);
@@ -206,23 +232,60 @@ abstract class TunerContract {
   @Test
   void resumedEqualsUninterrupted(@TempDir Path folder) {
     forms().forEach((name, builder) -> {
-      for (int at : new int[] {0, 1, 5}) {
-        final Path file = folder.resolve("resume");
-        try (Training one = new Training(DataType.FLOAT32, 0.5, SIZES);
-            Training two = new Training(DataType.FLOAT32, 0.5, SIZES);
-            Optimizer straight = builder.get().build(one.on(device()));
-            Optimizer resumed = builder.get().build(two.on(device()))) {
-          for (int step = 1; step <= at; ++step) straight.step(one.backward(step));
-          straight.save(file);
-          for (int step = 1; step <= 3; ++step) resumed.step(two.backward(step + 50));
-          resumed.restore(file);
-          assertEquals(straight.report().learnedScale(), resumed.report().learnedScale(), name);
-          for (int step = at + 1; step <= STEPS; ++step) {
-            straight.step(one.backward(step));
-            resumed.step(two.backward(step));
+      for (int at : new int[] {0, 1, 5}) assertResumes(name, builder, DataType.FLOAT32, at, folder, SIZES);
+    });
+  }
+
+  @Test
+  void resumedEqualsUninterruptedWithStateOf16Bits(@TempDir Path folder) {
+    forms().forEach((name, builder) -> {
+      for (DataType type : halves(builder)) assertResumes(name + ", 16-bit state", narrow(builder), type, 4, folder, 1, 130, 700);
+    });
+  }
+
+  private static void assertResumes(
+      String name, Supplier<TunerBuilder<?>> builder, DataType type, int at, Path folder, int... sizes) {
+    final Path file = folder.resolve("resume");
+    try (Training one = new Training(type, 0.5, sizes);
+        Training two = new Training(type, 0.5, sizes);
+        Optimizer straight = builder.get().build(one.on(device()));
+        Optimizer resumed = builder.get().build(two.on(device()))) {
+      for (int step = 1; step <= at; ++step) straight.step(one.backward(step));
+      straight.save(file);
+      for (int step = 1; step <= 3; ++step) resumed.step(two.backward(step + 50));
+      resumed.restore(file);
+      assertEquals(straight.report().learnedScale(), resumed.report().learnedScale(), name);
+      for (int step = at + 1; step <= STEPS; ++step) {
+        straight.step(one.backward(step));
+        resumed.step(two.backward(step));
+      }
+      assertArrayEquals(one.parameterBytes(), two.parameterBytes(), name + " resumed at " + at);
+      assertSame(saved(straight, folder), saved(resumed, folder), name);
+    }
+  }
+
+  /** Every slot is stored as its kind says, and as it is saved. */
+  @Test
+  void statisticsHave16Bits(@TempDir Path folder) {
+    forms().forEach((name, builder) -> {
+      for (DataType type : halves(builder)) {
+        final TunerBuilder<?> narrow = TestOptimizers.narrow(builder.get());
+        try (Training training = new Training(type, 0.5, 60, 0, 40); Optimizer optimizer = narrow.build(training.on(device()))) {
+          for (int step = 1; step <= 3; ++step) optimizer.step(training.backward(step));
+          final Map<String, byte[]> saved = saved(optimizer, folder);
+          for (String slot : optimizer.slots()) {
+            final StateKind kind = narrow.tunerSlots().contains(slot) ? narrow.stateKind(slot) : narrow.rule.stateKind(slot);
+            final DataType expected = kind == StateKind.STATISTIC || kind == StateKind.COPY && type == DataType.BFLOAT16
+                ? DataType.BFLOAT16
+                : DataType.FLOAT32;
+            for (int t = 0; t < 3; ++t) {
+              final String tensor = optimizer.parameters().tensors().get(t).name();
+              final StateTensor state = optimizer.state(slot, tensor);
+              assertEquals(expected, state.type(), name + ": " + slot);
+              assertEquals(optimizer.parameters().tensors().get(t).count(), state.count(), name);
+              assertArrayEquals(saved.get("state/" + slot + "/" + t), Memory.bytes(state), name + ": " + slot + " of " + tensor);
+            }
           }
-          assertArrayEquals(one.parameterBytes(), two.parameterBytes(), name + " resumed at " + at);
-          assertSame(saved(straight, folder), saved(resumed, folder), name);
         }
       }
     });

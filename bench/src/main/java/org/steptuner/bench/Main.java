@@ -46,6 +46,7 @@ public final class Main {
     try {
       CeilingSuite.run(settings, results);
       StepSuite.run(settings, results, forked);
+      HalfSuite.run(settings, results);
       MetaSuite.run(settings, results);
       ShapeSuite.run(settings, results);
       RebindSuite.run(settings, results);

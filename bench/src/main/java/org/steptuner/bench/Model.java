@@ -6,35 +6,41 @@ import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.ParameterSet;
 
-/** Tensors of float32 of given shapes with the same first values for every contender: parameters of its own, gradients of all. */
+/** Tensors of given shapes with the same first values for every contender: parameters of its own, gradients of all. */
 final class Model implements AutoCloseable {
-  private static final int FLOAT = 4;
   private static final double PARAMETER_SCALE = 0.1;
 
   private final Shapes shapes;
+  private final DataType type;
   private final long[] offsets;
   private final Memory parameters;
   private final Memory gradients;
   private final boolean ownsGradients;
 
-  private Model(Shapes shapes, Memory gradients, boolean ownsGradients) {
+  private Model(Shapes shapes, DataType type, Memory gradients, boolean ownsGradients) {
     this.shapes = shapes;
+    this.type = type;
     this.gradients = gradients;
     this.ownsGradients = ownsGradients;
-    offsets = shapes.offsets(FLOAT);
-    parameters = new Memory(shapes.bytes(FLOAT));
+    offsets = shapes.offsets(type.bytes());
+    parameters = new Memory(shapes.bytes(type.bytes()));
     fill(parameters, 1, PARAMETER_SCALE);
   }
 
+  /** Of float32. */
   static Model of(Shapes shapes) {
-    final Model model = new Model(shapes, new Memory(shapes.bytes(FLOAT)), true);
+    return of(shapes, DataType.FLOAT32);
+  }
+
+  static Model of(Shapes shapes, DataType type) {
+    final Model model = new Model(shapes, type, new Memory(shapes.bytes(type.bytes())), true);
     model.newGradients(2);
     return model;
   }
 
   /** One with the gradients of this one, which must live longer. */
   Model sharing() {
-    return new Model(shapes, gradients, false);
+    return new Model(shapes, type, gradients, false);
   }
 
   void newGradients(long seed) {
@@ -46,7 +52,7 @@ final class Model implements AutoCloseable {
   }
 
   private void fill(Memory memory, long seed, double scale) {
-    for (int t = 0; t < offsets.length; ++t) memory.fill(offsets[t], DataType.FLOAT32, shapes.counts()[t], seed, scale);
+    for (int t = 0; t < offsets.length; ++t) memory.fill(offsets[t], type, shapes.counts()[t], seed, scale);
   }
 
   Shapes shapes() {
@@ -56,7 +62,7 @@ final class Model implements AutoCloseable {
   ParameterSet on(Device device) {
     final ParameterSet.Builder set = ParameterSet.on(device);
     for (int t = 0; t < offsets.length; ++t)
-      set.add("t" + t, parameters.address() + offsets[t], gradients.address() + offsets[t], shapes.counts()[t], DataType.FLOAT32);
+      set.add("t" + t, parameters.address() + offsets[t], gradients.address() + offsets[t], shapes.counts()[t], type);
     return set.build();
   }
 

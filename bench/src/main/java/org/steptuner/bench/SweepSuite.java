@@ -2,16 +2,20 @@
 package org.steptuner.bench;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.steptuner.DataType;
 import org.steptuner.Device;
+import org.steptuner.ParameterRounding;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
 import org.steptuner.internal.engine.Kernel;
 import org.steptuner.internal.engine.Plan;
+import org.steptuner.internal.engine.Precision;
+import org.steptuner.internal.engine.Storage;
 import org.steptuner.internal.engine.Sweep;
 import org.steptuner.rule.AdaGrad;
 import org.steptuner.rule.AdamW;
@@ -66,6 +70,33 @@ final class SweepSuite {
 
   private SweepSuite() {}
 
+  /** What parameters and gradients are, and the state. */
+  private enum Types {
+    FLOAT32(DataType.FLOAT32, DataType.FLOAT32),
+    BFLOAT16(DataType.BFLOAT16, DataType.FLOAT32),
+    STATE_BFLOAT16(DataType.FLOAT32, DataType.BFLOAT16),
+    ALL_BFLOAT16(DataType.BFLOAT16, DataType.BFLOAT16);
+
+    final DataType model;
+    final DataType state;
+
+    Types(DataType model, DataType state) {
+      this.model = model;
+      this.state = state;
+    }
+
+    /** As in tables. */
+    String title() {
+      return name().toLowerCase(java.util.Locale.ROOT).replace('_', ' ');
+    }
+
+    /** A reference is a copy of parameters, and stored as they are. */
+    Storage storage(String slot) {
+      if (state == DataType.FLOAT32) return Storage.COMPUTED;
+      return slot.equals("reference") ? Storage.AS_PARAMETER : Storage.BFLOAT16;
+    }
+  }
+
   /** A sweep over a rule ("" for none), and the Java rule whose coefficients it takes; null where it has its own. */
   private record Kind(String sweep, String kernel, Rule rule) {
     static Kind of(String id) {
@@ -94,7 +125,8 @@ final class SweepSuite {
     final Memory parameters;
     final Plan plan;
 
-    Arrays(Device device, DataType type, long size, Memory gradients, Memory updates, List<Kind> kinds) {
+    Arrays(Device device, Types types, long size, Memory gradients, Memory updates, List<Kind> kinds) {
+      final DataType type = types.model;
       parameters = Memory.filled(type, size, 1, 1);
       final Set<String> slots = new LinkedHashSet<>();
       for (Kind kind : kinds) slots.addAll(Kernel.slotsOf(kind.sweep, kind.kernel));
@@ -102,7 +134,9 @@ final class SweepSuite {
           ParameterSet.on(device)
               .add("x", parameters.address(), type, gradients.address(), type, updates.address(), size)
               .build();
-      plan = new Plan(set, List.copyOf(slots), Scope.ALL);
+      final Map<String, Storage> stored = new LinkedHashMap<>();
+      for (String slot : slots) stored.put(slot, types.storage(slot));
+      plan = new Plan(set, stored, Scope.ALL, new Precision(types.state, ParameterRounding.STOCHASTIC, 0));
       for (String slot : slots) plan.fill(slot, 0.5);
     }
 
@@ -134,42 +168,41 @@ final class SweepSuite {
   }
 
   static void run(Settings settings, Results results) {
-    final List<DataType> types = List.of(DataType.FLOAT32, DataType.BFLOAT16);
-    for (DataType type : types)
+    for (Types types : Types.values())
       for (long size : settings.sizes()) {
-        results.header("Sweeps over " + size + " elements, " + type.name().toLowerCase(java.util.Locale.ROOT));
+        results.header("Sweeps over " + size + " elements, " + types.title());
         for (int threads : settings.threads()) {
-          if (settings.quick() && type == DataType.BFLOAT16 && threads == 1) continue;
-          sweeps(type, size, threads, settings, results);
+          if (settings.quick() && types != Types.FLOAT32 && threads == 1) continue;
+          sweeps(types, size, threads, settings, results);
         }
       }
   }
 
-  private static void sweeps(DataType type, long size, int threads, Settings settings, Results results) {
-    sweeps(kinds(), type, size, threads, settings, results);
+  private static void sweeps(Types types, long size, int threads, Settings settings, Results results) {
+    sweeps(kinds(), types, size, threads, settings, results);
     // One after the other: together their state would not fit into memory.
     if (SIZES_OF_OTHERS.contains(size))
-      for (String other : OTHERS) sweeps(List.of(Kind.of(other)), type, size, threads, settings, results);
+      for (String other : OTHERS) sweeps(List.of(Kind.of(other)), types, size, threads, settings, results);
   }
 
-  private static void sweeps(List<Kind> kinds, DataType type, long size, int threads, Settings settings, Results results) {
+  private static void sweeps(List<Kind> kinds, Types types, long size, int threads, Settings settings, Results results) {
     final List<Kind> wanted = kinds.stream().filter(kind -> kind.wanted(settings)).toList();
     if (wanted.isEmpty()) return;
-    try (Memory gradients = Memory.filled(type, size, 2, 1);
+    try (Memory gradients = Memory.filled(types.model, size, 2, 1);
         Memory updates = Memory.filled(DataType.FLOAT32, size, 3, RATE);
-        Arrays ours = new Arrays(Device.cpu(threads), type, size, gradients, updates, wanted);
-        Arrays twin = new Arrays(Device.fromLibrary(Streams.twinLibrary(), threads), type, size, gradients, updates, wanted)) {
-      for (Kind kind : wanted) sweep(kind, ours, twin, type, size, threads, settings, results);
+        Arrays ours = new Arrays(Device.cpu(threads), types, size, gradients, updates, wanted);
+        Arrays twin = new Arrays(Device.fromLibrary(Streams.twinLibrary(), threads), types, size, gradients, updates, wanted)) {
+      for (Kind kind : wanted) sweep(kind, ours, twin, types, size, threads, settings, results);
     }
   }
 
   private static void sweep(
-      Kind kind, Arrays ours, Arrays twin, DataType type, long size, int threads, Settings settings, Results results) {
+      Kind kind, Arrays ours, Arrays twin, Types types, long size, int threads, Settings settings, Results results) {
     final Sweep sweep = ours.bind(kind);
     final Rounds rounds = Rounds.of(List.of(new Pass(kind.id(), sweep), new Pass("twin", twin.bind(kind))), settings);
     final double time = rounds.time(0);
     results.add(
-        new Row(kind.id(), size, type.name().toLowerCase(java.util.Locale.ROOT), threads, Machine.cpu(), time, (double) sweep.words(),
+        new Row(kind.id(), size, types.title(), threads, Machine.cpu(), time, (double) sweep.words(),
             sweep.bytes() / time, rounds.ratio(1, 0), null, null, rounds.allocated(0)));
   }
 }

@@ -6,6 +6,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.Function;
+import java.util.function.IntToDoubleFunction;
 import java.util.function.Predicate;
 
 /**
@@ -32,14 +33,20 @@ record Target(String what, String bound, List<Figure> figures) {
 
   static List<Target> all(List<Row> rows) {
     final List<Target> targets = new ArrayList<>();
-    for (String dtype : List.of("float32", "bfloat16")) {
-      targets.add(sweeps(rows, "beyond the caches (1e7 elements or more)", 0.95, dtype, row -> row.size() >= OUT_OF_CACHE));
+    for (String dtype : List.of("float32", "bfloat16", "state bfloat16", "all bfloat16")) {
+      final double bound = dtype.equals("float32") ? 0.95 : 0.93;
+      targets.add(sweeps(rows, "beyond the caches (1e7 elements or more)", bound, dtype, row -> row.size() >= OUT_OF_CACHE));
       targets.add(sweeps(rows, "in cache (fewer than 1e7 elements)", 0.80, dtype, row -> row.size() < OUT_OF_CACHE));
     }
     targets.add(ratio(rows, StepSuite.ADAMW, StepSuite.FUSED, 100_000, 1.15));
     for (long size : new long[] {10_000_000, 50_000_000}) {
       targets.add(ratio(rows, StepSuite.ADAMW, StepSuite.FUSED, size, 1.00));
       targets.add(ratio(rows, StepSuite.MECHANIC, StepSuite.FUSED, size, 1.80));
+    }
+    for (long size : HalfSuite.SIZES) {
+      targets.add(ratio(rows, HalfSuite.ADAMW_STATE, StepSuite.FUSED, size, 0.80));
+      targets.add(ratio(rows, HalfSuite.MECHANIC_STATE, StepSuite.FUSED, size, threads -> threads == 1 ? 1.25 : 1.15));
+      targets.add(ratio(rows, HalfSuite.MECHANIC_ALL, StepSuite.FUSED, size, threads -> threads == 1 ? 1.05 : 0.95));
     }
     targets.add(ratio(rows, StepSuite.SCHEDULE_FREE, StepSuite.ADAMW_FIXED, 10_000_000, 1.02));
     for (String delta : List.of("stored", "recomputed"))
@@ -95,6 +102,16 @@ record Target(String what, String bound, List<Figure> figures) {
           return new Figure(
               row.threads(), faster ? number("%.1f times", 1 / row.timeOverPeer()) : number("%.2f", row.timeOverPeer()),
               row.timeOverPeer() <= bound);
+        }));
+  }
+
+  private static Target ratio(List<Row> rows, String benchmark, String peer, long size, IntToDoubleFunction bound) {
+    return new Target(
+        benchmark + " / " + peer + ", " + elements(size),
+        "<= " + number("%.2f", bound.applyAsDouble(1)) + " on 1 thread, " + number("%.2f", bound.applyAsDouble(2)) + " on more",
+        byThreads(rows, row -> row.benchmark().equals(benchmark) && peer.equals(row.peer()) && row.size() == size, some -> {
+          final Row row = some.get(0);
+          return new Figure(row.threads(), number("%.2f", row.timeOverPeer()), row.timeOverPeer() <= bound.applyAsDouble(row.threads()));
         }));
   }
 

@@ -14,6 +14,7 @@ import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.DeviceException;
 import org.steptuner.Optimizer;
+import org.steptuner.ParameterRounding;
 import org.steptuner.StepReport;
 import org.steptuner.rule.AdamW;
 import org.steptuner.tuner.FixedRate;
@@ -188,29 +189,33 @@ public final class GpuTraining {
   }
 
   /**
-   * Weights and gradients in bfloat16, state in float32. A weight has 8 significant bits: its neighbours are 1/256 to 1/128 of it away. A
-   * rule at a fixed rate adds each step to the weight that is there, so a step of less than half that distance is lost, and the weight
-   * stands still for good. Mechanic adds its steps up in float32 and rounds their sum, so nothing is lost: the weight moves when the sum
-   * has gone far enough.
+   * Weights and gradients in bfloat16; the state under Mechanic in bfloat16 too. A weight has 8 significant bits: its neighbours are 1/256 to
+   * 1/128 of it away. A rule at a fixed rate adds each step to the weight that is there. Rounded to nearest, a step of less than half that
+   * distance is lost, and the weight stands still for good. Rounded stochastically, as it is by default, the weight moves to a neighbour now
+   * and then, and gets where the steps lead.
    */
   private void bfloat16(Compute compute) {
     out.println("Mechanic over AdamW:");
-    train(compute, new LeastSquares(compute, DataType.BFLOAT16), mechanic(), STEPS, EVERY);
-    for (DataType type : new DataType[] {DataType.FLOAT32, DataType.BFLOAT16}) {
-      final LeastSquares problem = new LeastSquares(compute, type);
-      final TunerBuilder<?> tuner = FixedRate.of(SMALL_RATE, AdamW.defaults().weightDecay(0));
-      int still = 0;
-      try (Optimizer optimizer = tuner.stream(compute.stream()).build(problem.parameters(0, LeastSquares.COLUMNS))) {
-        for (int step = 1; step <= SMALL_STEPS; ++step) {
-          problem.computeGradients(0, LeastSquares.COLUMNS);
-          final ByteBuffer before = step == SMALL_STEPS ? problem.weights() : null;
-          optimizer.step();
-          if (before != null) still = equalElements(type, before, problem.weights());
-        }
+    train(compute, new LeastSquares(compute, DataType.BFLOAT16), mechanic().stateStorage(DataType.BFLOAT16), STEPS, EVERY);
+    small(compute, DataType.FLOAT32, ParameterRounding.NEAREST);
+    small(compute, DataType.BFLOAT16, ParameterRounding.NEAREST);
+    small(compute, DataType.BFLOAT16, ParameterRounding.STOCHASTIC);
+  }
+
+  private void small(Compute compute, DataType type, ParameterRounding rounding) {
+    final LeastSquares problem = new LeastSquares(compute, type);
+    final TunerBuilder<?> tuner = FixedRate.of(SMALL_RATE, AdamW.defaults().weightDecay(0)).parameterRounding(rounding);
+    int still = 0;
+    try (Optimizer optimizer = tuner.stream(compute.stream()).build(problem.parameters(0, LeastSquares.COLUMNS))) {
+      for (int step = 1; step <= SMALL_STEPS; ++step) {
+        problem.computeGradients(0, LeastSquares.COLUMNS);
+        final ByteBuffer before = step == SMALL_STEPS ? problem.weights() : null;
+        optimizer.step();
+        if (before != null) still = equalElements(type, before, problem.weights());
       }
-      print("AdamW at the rate %.0e, weights in %s: loss %.4f after %d steps; in the last one %d of %d weights stood still", SMALL_RATE,
-          type, problem.loss(), SMALL_STEPS, still, LeastSquares.COLUMNS);
     }
+    print("AdamW at the rate %.0e, weights in %s, %s: loss %.4f after %d steps; in the last one %d of %d weights stood still", SMALL_RATE,
+        type, rounding, problem.loss(), SMALL_STEPS, still, LeastSquares.COLUMNS);
   }
 
   private static int equalElements(DataType type, ByteBuffer one, ByteBuffer other) {

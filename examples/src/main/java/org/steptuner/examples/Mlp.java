@@ -11,11 +11,13 @@ import java.util.stream.IntStream;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.ParameterSet;
 
 /** A multi-layer perceptron by libtorch, its parameters in a {@link FlatArena}. */
 final class Mlp implements AutoCloseable {
+  private final DataType type;
   private final FlatArena arena;
   private final Tensor[] weights;
   private final Tensor[] biases;
@@ -23,20 +25,27 @@ final class Mlp implements AutoCloseable {
 
   /** With ReLU between its layers. */
   Mlp(long seed, int... sizes) {
-    this(seed, torch::relu, sizes);
+    this(seed, DataType.FLOAT32, torch::relu, sizes);
+  }
+
+  /** In float32. */
+  Mlp(long seed, UnaryOperator<Tensor> activation, int... sizes) {
+    this(seed, DataType.FLOAT32, activation, sizes);
   }
 
   /**
    * @param seed of the initialisation, which is made here and not by libtorch: the same for every version and number of threads
+   * @param type of parameters, gradients and activations: FLOAT32 or BFLOAT16. The loss is computed in float32
    * @param activation between the layers
    * @param sizes of the layers, input first, at least two
    */
-  Mlp(long seed, UnaryOperator<Tensor> activation, int... sizes) {
+  Mlp(long seed, DataType type, UnaryOperator<Tensor> activation, int... sizes) {
+    this.type = type;
     this.activation = activation;
     final int layers = sizes.length - 1;
     long elements = 0;
     for (int l = 0; l < layers; ++l) elements += (sizes[l] + 1L) * sizes[l + 1];
-    arena = new FlatArena(elements);
+    arena = new FlatArena(elements, type);
     weights = new Tensor[layers];
     biases = new Tensor[layers];
     final Random random = new Random(seed);
@@ -47,7 +56,7 @@ final class Mlp implements AutoCloseable {
       // Uniform within 1 / sqrt(inputs), as torch.nn.Linear does.
       final double bound = 1 / Math.sqrt(sizes[l]);
       for (final long end = at + (sizes[l] + 1L) * sizes[l + 1]; at < end; ++at)
-        arena.parameters().put(at, (float) ((2 * random.nextDouble() - 1) * bound));
+        arena.put(at, (float) ((2 * random.nextDouble() - 1) * bound));
     }
   }
 
@@ -68,12 +77,12 @@ final class Mlp implements AutoCloseable {
 
   /** Scores of the classes, one row an example. */
   Tensor scores(Tensor inputs) {
-    Tensor x = inputs;
+    Tensor x = type == DataType.BFLOAT16 ? inputs.to(torch.ScalarType.BFloat16) : inputs;
     for (int l = 0; l < weights.length; ++l) {
       x = linear(x, weights[l], biases[l]);
       if (l + 1 < weights.length) x = activation.apply(x);
     }
-    return x;
+    return type == DataType.BFLOAT16 ? x.to(torch.ScalarType.Float) : x;
   }
 
   /** The mean cross entropy of a batch. */

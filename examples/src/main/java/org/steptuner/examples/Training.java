@@ -13,6 +13,7 @@ import org.bytedeco.pytorch.NoGradGuard;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
+import org.steptuner.DataType;
 import org.steptuner.Device;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
@@ -26,6 +27,7 @@ final class Training implements AutoCloseable {
   private final FashionMnist data;
   private final long seed;
   private final Device device;
+  private final DataType type;
   // One batch, filled anew for every step.
   private final FloatPointer pixels = new FloatPointer((long) TEST_BATCH * FashionMnist.PIXELS);
   private final LongPointer labels = new LongPointer(TEST_BATCH);
@@ -36,7 +38,14 @@ final class Training implements AutoCloseable {
     void stepped(Outcome soFar);
   }
 
+  /** In float32. */
   Training(FashionMnist data, long seed, Device device) {
+    this(data, seed, device, DataType.FLOAT32);
+  }
+
+  /** @param type of parameters, gradients and activations */
+  Training(FashionMnist data, long seed, Device device, DataType type) {
+    this.type = type;
     this.data = data;
     this.seed = seed;
     this.device = device;
@@ -61,7 +70,7 @@ final class Training implements AutoCloseable {
     final int[] order = new int[data.train().count()];
     Arrays.setAll(order, i -> i);
     final Random shuffling = new Random(seed);
-    try (Mlp model = new Mlp(seed, FashionMnist.PIXELS, 256, 256, FashionMnist.CLASSES);
+    try (Mlp model = new Mlp(seed, type, torch::relu, FashionMnist.PIXELS, 256, 256, FashionMnist.CLASSES);
         Muon muon = run.muon() ? new Muon(model.tensors()) : null) {
       final ParameterSet parameters = muon == null ? model.parameters(device) : model.parameters(device, muon.updates());
       final Outcome outcome = new Outcome(run, parameters, Math.min(limit, steps(epochs)), epochs);

@@ -197,6 +197,7 @@ class BoundOptimizer extends PlacedOptimizer implements Instrumented, SavesInBac
     final boolean[] which = numbers(tensors);
     exclusively(() -> {
       evaluation.checkTraining("parametersMoved()");
+      plan.clearRest(which);
       engine.attendance.moved(steps, which);
     });
   }

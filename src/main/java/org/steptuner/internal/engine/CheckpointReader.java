@@ -10,14 +10,20 @@ import java.util.List;
 import java.util.Map;
 import org.steptuner.CheckpointException;
 import org.steptuner.CheckpointInfo;
+import org.steptuner.DataType;
 import org.steptuner.DeviceException;
 import org.steptuner.RestoreOptions;
 import org.steptuner.Restored;
 
 /** Reads checkpoints. Everything that is used is checked before anything changes. */
 public final class CheckpointReader {
-  /** An array of the file, and where it goes. */
-  private record Transfer(String entry, String slot, int tensor, long bytes) {}
+  /**
+   * An array of the file, and where it goes.
+   *
+   * @param bytes in the file
+   * @param type of the elements there; null where it does not matter
+   */
+  private record Transfer(String entry, String slot, int tensor, long bytes, DataType type) {}
 
   private CheckpointReader() {}
 
@@ -31,7 +37,7 @@ public final class CheckpointReader {
         tensors.add(new CheckpointInfo.Tensor(tensor.name(), tensor.group(), tensor.type(), tensor.count()));
         archive.check(Checkpoint.entry(null, t), tensor.count() * tensor.type().bytes());
         for (String slot : manifest.slots())
-          archive.check(Checkpoint.entry(slot, t), tensor.count() * tensor.type().stateType().bytes());
+          archive.check(Checkpoint.entry(slot, t), manifest.storage(slot).bytes(tensor.type(), tensor.count()));
       }
       return new CheckpointInfo(
           manifest.version(), manifest.steps(), manifest.skippedSteps(), manifest.tuner().name(), manifest.tuner().values(), tensors,
@@ -92,19 +98,28 @@ public final class CheckpointReader {
     final Map<String, double[]> scalars = match.scalars(steps.freshScalars());
     final Map<String, byte[]> entries = archive.callersEntries(saved.entries());
     final List<Transfer> parameters = new ArrayList<>();
+    final List<Transfer> rests = new ArrayList<>(); // of the parameters
     final List<Transfer> state = new ArrayList<>();
-    for (int t = 0; t < here.tensors().size(); ++t) {
-      if (match.source(t) < 0) continue;
+    final boolean[] written = new boolean[here.tensors().size()]; // others than those of the file, which have no rest
+    for (int t = 0; t < written.length; ++t) {
+      written[t] = match.source(t) < 0;
+      if (written[t]) continue;
       parameters.add(parameters(t, saved, match));
-      if (!match.restarts(t)) for (String slot : here.slots()) state.add(transfer(optimizer, slot, t, match));
+      for (String slot : here.slots())
+        if (here.storage(slot) == Storage.REST) rests.add(transfer(slot, t, saved, match));
+        else if (!match.restarts(t)) state.add(transfer(slot, t, saved, match));
     }
-    for (Transfer transfer : parameters) archive.check(transfer.entry, transfer.bytes);
-    for (Transfer transfer : state) archive.check(transfer.entry, transfer.bytes);
+    for (List<Transfer> transfers : List.of(parameters, rests, state))
+      for (Transfer transfer : transfers) archive.check(transfer.entry, transfer.bytes);
     writing(archive.file(), () -> {
       optimizer.evaluation.training(); // parameters that stay must be those of training
       begin.run();
       final boolean[] kept = options.keepsParameters() ? others(optimizer, archive, parameters) : null;
       if (kept == null) write(optimizer, archive, parameters);
+      else for (int t = 0; t < written.length; ++t) written[t] |= kept[t];
+      rests.removeIf(rest -> written[rest.tensor]);
+      write(optimizer, archive, rests);
+      optimizer.plan.clearRest(written);
       if (match.startsSome()) optimizer.startState();
       write(optimizer, archive, state);
       optimizer.evaluation.restored();
@@ -122,13 +137,17 @@ public final class CheckpointReader {
         .toList();
   }
 
-  private static Transfer transfer(BoundOptimizer optimizer, String slot, int tensor, Match match) {
-    return new Transfer(Checkpoint.entry(slot, match.source(tensor)), slot, tensor, optimizer.plan.bytes(slot, tensor));
+  private static Transfer transfer(String slot, int tensor, Manifest saved, Match match) {
+    final Manifest.Tensor source = saved.tensors().get(match.source(tensor));
+    final Storage storage = saved.storage(slot);
+    return new Transfer(
+        Checkpoint.entry(slot, match.source(tensor)), slot, tensor, storage.bytes(source.type(), source.count()),
+        storage.type(source.type()));
   }
 
   private static Transfer parameters(int tensor, Manifest saved, Match match) {
     final Manifest.Tensor source = saved.tensors().get(match.source(tensor));
-    return new Transfer(Checkpoint.entry(null, match.source(tensor)), null, tensor, source.count() * source.type().bytes());
+    return new Transfer(Checkpoint.entry(null, match.source(tensor)), null, tensor, source.count() * source.type().bytes(), null);
   }
 
   /** By tensor: whether its parameters are others than those of the file, which its state belongs to. */
@@ -169,9 +188,14 @@ public final class CheckpointReader {
   }
 
   private static void write(BoundOptimizer optimizer, Archive archive, List<Transfer> transfers) throws IOException {
-    for (Transfer transfer : transfers)
+    final Plan plan = optimizer.plan;
+    for (Transfer transfer : transfers) {
+      final boolean same = transfer.type == null || transfer.type == plan.type(transfer.slot, transfer.tensor);
       archive.array(
           transfer.entry, transfer.bytes,
-          (offset, bytes, count) -> optimizer.plan.write(transfer.slot, transfer.tensor, offset, bytes, count));
+          same
+              ? (offset, bytes, count) -> plan.write(transfer.slot, transfer.tensor, offset, bytes, count)
+              : new Conversion(plan, transfer.slot, transfer.tensor, transfer.type));
+    }
   }
 }

@@ -13,6 +13,8 @@ import org.steptuner.Scope;
  * arrays of a tensor, in which a segment is a tensor. It reads every array once, and is for the rare case that something is wrong.
  */
 final class Diagnosis {
+  private static final String STAND_IN = "standIn";
+
   private final Plan plan;
   private final List<ParameterSet.Tensor> tensors;
   private final boolean[] parameters;
@@ -27,7 +29,14 @@ final class Diagnosis {
     gradients = new boolean[tensors.size()];
     gradientSize = new double[tensors.size()];
     for (int t = 0; t < tensors.size(); ++t) slots.add(new ArrayList<>());
-    look();
+    boolean some = false;
+    for (int t = 0; t < tensors.size(); ++t) some |= plan.isAbsent(t);
+    if (some) plan.addScratch(STAND_IN);
+    try {
+      look();
+    } finally {
+      if (some) plan.endScratch(STAND_IN);
+    }
   }
 
   private void look() {
@@ -40,7 +49,7 @@ final class Diagnosis {
         gradientSize[t] = has ? pair.size(t) : 0;
       }
     }
-    final List<String> names = plan.slots();
+    final List<String> names = plan.slots().stream().filter(slot -> plan.storage(slot) != Storage.REST).toList();
     for (int s = 0; s < names.size(); s += 2) {
       final String one = names.get(s);
       final String other = s + 1 < names.size() ? names.get(s + 1) : null;
@@ -71,9 +80,9 @@ final class Diagnosis {
         if (second != null) {
           other = count == 0 ? 0 : plan.address(second, t);
           otherType = plan.type(second, t);
-        } else if (plan.isAbsent(t)) { // the parameters stand for it
-          other = address;
-          otherType = type;
+        } else if (plan.isAbsent(t)) { // zeros stand for it
+          other = count == 0 ? 0 : plan.address(STAND_IN, t);
+          otherType = plan.type(STAND_IN, t);
         } else if (other == 0) { // an update stands for it, of which nobody asks
           other = tensor.updateAddress();
           otherType = tensor.parameterType().stateType();

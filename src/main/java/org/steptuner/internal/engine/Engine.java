@@ -2,11 +2,14 @@
 package org.steptuner.internal.engine;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.function.Function;
 import org.steptuner.Optimizer;
 import org.steptuner.ParameterSet;
+import org.steptuner.rule.StateKind;
 
 /** The parts that an optimizer is built from: its plan with the state allocated, its groups, its guard, its report. */
 public final class Engine {
@@ -25,7 +28,7 @@ public final class Engine {
     this.settings = settings;
     groups = new Groups(settings, parameters);
     final List<StateSlot> slots = slots();
-    plan = new Plan(parameters, slots.stream().map(StateSlot::name).toList(), settings.scope());
+    plan = new Plan(parameters, storages(), settings.scope(), settings.precision());
     owned = new Owned(plan);
     fresh = new FreshState(plan, slots);
     attendance = new Attendance(plan, fresh);
@@ -65,13 +68,21 @@ public final class Engine {
   private List<StateSlot> slots() {
     final List<StateSlot> slots = new ArrayList<>(groups.slots(settings.ruleSlots()));
     slots.addAll(settings.tunerSlots());
-    if (settings.averagesParameters()) slots.add(new StateSlot(ExponentialAverage.SLOT, 0, true));
+    if (settings.averagesParameters()) slots.add(new StateSlot(ExponentialAverage.SLOT, 0, true, StateKind.POINT));
     return slots;
+  }
+
+  /** The state slots that the steps have, in their order: {@link #slots}, and last what parameters in parts need. */
+  private Map<String, Storage> storages() {
+    final Map<String, Storage> storages = new LinkedHashMap<>();
+    for (StateSlot slot : slots()) storages.put(slot.name(), settings.precision().storage(slot.kind()));
+    if (settings.precision().inParts()) storages.put(Plan.REST, Storage.REST);
+    return storages;
   }
 
   /** The names of the state slots that the steps have. */
   List<String> slotNames() {
-    return slots().stream().map(StateSlot::name).toList();
+    return List.copyOf(storages().keySet());
   }
 
   private GradientGuard guard() {

@@ -39,7 +39,8 @@ final class ExponentialAverage {
   }
 
   /** Words that it adds to a step, per element: on the CPU the last sweep has brought the parameters into the cache. */
-  static int words(Settings settings, ParameterSet parameters) {
-    return !settings.averagesParameters() ? 0 : parameters.device().isCpu() ? 2 : 3;
+  static int words(Settings settings, Plan plan) {
+    if (!settings.averagesParameters()) return 0;
+    return plan.parameters().device().isCpu() ? 2 : plan.inParts() ? 4 : 3;
   }
 }

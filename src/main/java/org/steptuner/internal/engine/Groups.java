@@ -74,7 +74,7 @@ final class Groups {
       for (Rule rule : everywhere)
         if (rule.initialValue(name) != value)
           throw new IllegalArgumentException("all groups must start " + name + " from the same value, " + value);
-      slots.add(new StateSlot(name, value, rules[0].followsParameters(name)));
+      slots.add(new StateSlot(name, value, rules[0].followsParameters(name), rules[0].stateKind(name)));
     }
     return slots;
   }

@@ -61,15 +61,22 @@ final class Identity {
     final Set<String> keys = new LinkedHashSet<>(values.keySet());
     if (saved.structured()) keys.addAll(inFile.keySet());
     for (String key : keys) {
-      final String old = inFile.getOrDefault(key, NONE);
-      final String own = values.getOrDefault(key, NONE);
+      final String unsaid = Precision.UNSAID.getOrDefault(key, NONE);
+      final String old = inFile.getOrDefault(key, unsaid);
+      final String own = values.getOrDefault(key, unsaid);
       // What a file before version 3 does not say is as it was then, and counts as equal.
-      if (old.equals(own) || !saved.structured() && !inFile.containsKey(key)) continue;
+      if (old.equals(own) || !saved.structured() && !inFile.containsKey(key) && unsaid.equals(NONE)) continue;
       if (now.form().containsKey(key) || there.form().containsKey(key))
         throw refused(where + key + " is " + old + " in the file and " + own + " here, which no option accepts");
+      if (Precision.OF_ROUNDING.contains(key) && !bothRound(key)) continue;
       final Restored.Setting setting = new Restored.Setting(where + key, old, own);
       if (!isOfAll(key, setting)) settings.put(where + key, setting);
     }
+  }
+
+  // How nothing is rounded is not of interest.
+  private boolean bothRound(String key) {
+    return key.equals(Precision.ROUNDING) ? saved.haveHalves() && here.haveHalves() : saved.rounds() && here.rounds();
   }
 
   // The rule of a group is mostly that of the tuner: what differs there is said once.
@@ -83,5 +90,9 @@ final class Identity {
     // Of an older file only the arrays that it has are known; one that is missing is noticed when it is read.
     if (!(saved.structured() ? there.equals(here.slots()) : here.slots().containsAll(there)))
       throw refused("its state slots are " + there + ", and this one's are " + here.slots() + ", which no option accepts");
+    for (String slot : there)
+      if ((saved.storage(slot) == Storage.REST) != (here.storage(slot) == Storage.REST))
+        throw refused("its slot " + slot + " is stored as " + saved.storage(slot) + ", and not as " + here.storage(slot)
+            + ", which no option accepts");
   }
 }

@@ -19,6 +19,7 @@ import org.steptuner.Scope;
  *     among the settings
  * @param groups the groups that have tensors, in the order of their first tensors, with rule and rate
  * @param slots the state slots; for files before version 3 in no order
+ * @param storages of the slots that are not stored as they are computed
  * @param scope the extent of a scope
  * @param tensors in their order
  * @param scalars by name; for files before version 3 their kinds are null
@@ -32,13 +33,16 @@ record Manifest(
     Description tuner,
     List<Description> groups,
     List<String> slots,
+    Map<String, Storage> storages,
     Scope scope,
     List<Tensor> tensors,
     Map<String, Scalars.Values> scalars,
     List<String> entries,
     List<String> unreadable) {
   static final String FORMAT = "steptuner-checkpoint";
-  static final int VERSION = 3;
+  /** Of files in which all state is stored as it is computed; libraries before version 4 read no other. */
+  static final int COMPUTED_VERSION = 3;
+  static final int VERSION = 4;
 
   /** A tensor of the file. */
   record Tensor(String name, String group, long count, DataType type) {}
@@ -46,6 +50,21 @@ record Manifest(
   /** Whether the file is of version 3 or later. */
   boolean structured() {
     return version >= 3;
+  }
+
+  /** How a slot is stored. */
+  Storage storage(String slot) {
+    return storages.getOrDefault(slot, Storage.COMPUTED);
+  }
+
+  /** Whether random bits may have had a part in what the numbers are: something has 16 bits. */
+  boolean rounds() {
+    return haveHalves() || !storages.isEmpty();
+  }
+
+  /** Whether some parameters have 16 bits. */
+  boolean haveHalves() {
+    return tensors.stream().anyMatch(tensor -> tensor.type.bytes() == 2);
   }
 
   /** What is to be saved, or compared, without entries of the caller. */
@@ -75,10 +94,12 @@ record Manifest(
         parameters.tensors().stream()
             .map(tensor -> new Tensor(tensor.name(), tensor.group(), tensor.count(), tensor.parameterType()))
             .toList();
+    final Map<String, Storage> storages = new LinkedHashMap<>();
+    for (String slot : slots) if (optimizer.plan.storage(slot) != Storage.COMPUTED) storages.put(slot, optimizer.plan.storage(slot));
     return new Manifest(
-        VERSION, optimizer.steps(), optimizer.report().skippedSteps(), settings.description(), groups, slots,
-        settings.scope(),
-        tensors, steps.savedScalars(), entries, List.of());
+        storages.isEmpty() ? COMPUTED_VERSION : VERSION, optimizer.steps(), optimizer.report().skippedSteps(), settings.description(),
+        groups, slots, storages, settings.scope(), tensors,
+        steps.savedScalars(), entries, List.of());
   }
 
   /** The numbers of the groups, by name. */
@@ -106,7 +127,11 @@ record Manifest(
     lines.put("groups", Integer.toString(groups.size()));
     for (int g = 0; g < groups.size(); ++g) put("group." + g, groups.get(g), lines);
     lines.put("slots", Integer.toString(slots.size()));
-    for (int s = 0; s < slots.size(); ++s) lines.put("slot." + s, Escaped.escape(slots.get(s)));
+    for (int s = 0; s < slots.size(); ++s) {
+      lines.put("slot." + s, Escaped.escape(slots.get(s)));
+      final Storage storage = storage(slots.get(s));
+      if (storage != Storage.COMPUTED) lines.put("slot." + s + ".storage", storage.name());
+    }
     lines.put("tensors", Integer.toString(tensors.size()));
     final int[] group = groupOfTensor();
     for (int t = 0; t < tensors.size(); ++t) {

@@ -19,7 +19,7 @@ import org.steptuner.CheckpointException;
 import org.steptuner.DataType;
 import org.steptuner.Scope;
 
-/** The lines of a manifest, and what a file of version 3 says with them. Whatever is not as it must be is a {@link CheckpointException}. */
+/** The lines of a manifest, and what a file of version 3 or 4 says with them. Whatever is not as it must be is a {@link CheckpointException}. */
 final class ManifestLines {
   private static final long LARGEST_COUNT = 1L << 40;
   private static final long LARGEST_NUMBER = 1L << 53;
@@ -51,10 +51,10 @@ final class ManifestLines {
     if (!Manifest.FORMAT.equals(lines.lines.get("format"))) throw new CheckpointException(file + " is no Step Tuner checkpoint");
     final String version = lines.lines.get("version");
     if ("1".equals(version) || "2".equals(version)) return new OldManifest(lines, archive, hints).read(Integer.parseInt(version));
-    if (!Integer.toString(Manifest.VERSION).equals(version))
+    if (!Integer.toString(Manifest.COMPUTED_VERSION).equals(version) && !Integer.toString(Manifest.VERSION).equals(version))
       throw new CheckpointException(
           file + " has checkpoint version " + version + "; this library reads version 1 to version " + Manifest.VERSION);
-    return lines.manifest();
+    return lines.manifest(Integer.parseInt(version));
   }
 
   private static String text(Archive archive) throws IOException {
@@ -65,17 +65,22 @@ final class ManifestLines {
     }
   }
 
-  private Manifest manifest() {
+  private Manifest manifest(int version) {
     final Description tuner = description("tuner");
     final Scope scope = read("scope", Scope::valueOf);
     final List<Description> groups = list("groups", g -> description("group." + g));
     final List<String> slots = list("slots", s -> text("slot." + s));
+    final Map<String, Storage> storages = new LinkedHashMap<>();
+    for (int s = 0; s < slots.size() && version > Manifest.COMPUTED_VERSION; ++s) {
+      final String key = "slot." + s + ".storage";
+      if (lines.containsKey(key)) storages.put(slots.get(s), read(key, Storage::valueOf));
+    }
     final List<Manifest.Tensor> tensors = list("tensors", t -> tensor("tensor." + t, groups));
     checkNames(tensors);
     final Map<String, Scalars.Values> scalars = new LinkedHashMap<>();
     forEach("scalar.", (name, value) -> scalars.put(name, read("scalar." + name, this::scalars)));
     return new Manifest(
-        Manifest.VERSION, number("steps"), number("skippedSteps"), tuner, groups, slots, scope, tensors, scalars,
+        version, number("steps"), number("skippedSteps"), tuner, groups, slots, storages, scope, tensors, scalars,
         list("entries", e -> text("entry." + e)), List.of());
   }
 

@@ -53,7 +53,7 @@ final class OldManifest {
     derive(words).forEach(tuner::setting);
     final Scope scope = "true".equals(words.values.get("inTensorOrder")) ? Scope.TENSOR : scope(words.values.get("scope"));
     return new Manifest(
-        version, lines.number("steps"), lines.number("skippedSteps"), tuner, groups(words, groups), slots(), scope, tensors,
+        version, lines.number("steps"), lines.number("skippedSteps"), tuner, groups(words, groups), slots(), Map.of(), scope, tensors,
         scalars(version, words.name), null, unreadable);
   }
 

@@ -135,7 +135,7 @@ abstract class PlacedOptimizer implements Optimizer {
     try {
       if (!slots().contains(slot)) throw new IllegalArgumentException("no state slot '" + slot + "'; there are " + slots());
       final int number = number(tensor);
-      return new StateTensor(plan.address(slot, number), plan.type(slot, number), parameters().tensors().get(number).count());
+      return new StateTensor(plan.address(slot, number), plan.type(slot, number), plan.count(slot, number));
     } finally {
       use.end();
     }

@@ -2,14 +2,17 @@
 package org.steptuner.internal.engine;
 
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.steptuner.DataType;
+import org.steptuner.ParameterRounding;
 import org.steptuner.ParameterSet;
 import org.steptuner.Scope;
 import org.steptuner.internal.Natives;
@@ -20,7 +23,13 @@ import org.steptuner.internal.Natives;
  * <p>The tensors of a segment share coefficients and sums. A segment has all tensors of a group, or one tensor if the scope is TENSOR.
  */
 public final class Plan implements AutoCloseable {
+  /** The slot of what 16-bit parameters are short of a float32. */
+  static final String REST = "parameterRest";
+
   private static final int PARAMETERS = -1; // where a slot's number may stand
+  private static final int BUFFER = 1 << 16;
+  private static final DataType[] TYPES = DataType.values();
+  private static final double SMALLEST_BFLOAT16 = 0x1p-133;
 
   private final List<ParameterSet.Tensor> tensors; // as they were built
   private final List<String> slots; // those of the state first, then scratch
@@ -32,6 +41,10 @@ public final class Plan implements AutoCloseable {
   private final int[] scopeOfSegment;
   private final int scopes;
   private final boolean narrow; // some tensors have a float32 state
+  private final Map<String, Storage> storages = new HashMap<>(); // of the slots that are not stored as they are computed
+  private final boolean inParts; // some parameters have a rest
+  private Precision precision;
+  private boolean rounds; // some elements are rounded by random bits
   private final Rebinding rebinding;
   private final NamesForNumbers names;
   private boolean[] absentTensors; // null: none was ever
@@ -43,13 +56,31 @@ public final class Plan implements AutoCloseable {
   private long handle;
 
   /**
-   * @param slots names of the state slots, which a checkpoint holds
+   * A plan whose state is stored as it is computed, and whose parameters are rounded to the nearest number.
+   *
+   * @param slots names of the state slots
    * @param scope the largest extent of a segment
    */
   public Plan(ParameterSet parameters, List<String> slots, Scope scope) {
+    this(parameters, computed(slots), scope, Precision.PLAIN);
+  }
+
+  private static Map<String, Storage> computed(List<String> slots) {
+    final Map<String, Storage> all = new LinkedHashMap<>();
+    for (String slot : slots) all.put(slot, Storage.COMPUTED);
+    return all;
+  }
+
+  /**
+   * @param stored the state slots, which a checkpoint holds, in their order; those of parameters in parts have {@link #REST} among them
+   * @param scope the largest extent of a segment
+   */
+  Plan(ParameterSet parameters, Map<String, Storage> stored, Scope scope, Precision first) {
     tensors = parameters.tensors();
-    this.slots = new ArrayList<>(slots);
+    slots = new ArrayList<>(stored.keySet());
     stateSlots = List.copyOf(slots);
+    stored.forEach(this::note);
+    inParts = first.inParts() && tensors.stream().anyMatch(tensor -> tensor.parameterType() == DataType.BFLOAT16);
     narrow = tensors.stream().anyMatch(tensor -> tensor.parameterType().stateType() == DataType.FLOAT32);
     final List<Integer> sorted = new ArrayList<>();
     for (int t = 0; t < tensors.size(); ++t) sorted.add(t);
@@ -89,31 +120,105 @@ public final class Plan implements AutoCloseable {
     check(
         Natives.planCreate(
             parameters.device().handle(), n, parameterAddresses, parameterTypes, gradientAddresses, gradientTypes,
-            updateAddresses, counts, segmentOf, slots.size(), 1, created));
+            updateAddresses, counts, segmentOf, slots.size(), stored.values().stream().mapToInt(Storage::ordinal).toArray(), 1,
+            created));
     handle = created[0];
     memory = new PlanMemory(handle);
+    try {
+      setRounding(first);
+    } catch (RuntimeException | Error e) {
+      close();
+      throw e;
+    }
+  }
+
+  private void note(String slot, Storage storage) {
+    if (storage == Storage.COMPUTED) storages.remove(slot);
+    else storages.put(slot, storage);
+  }
+
+  /** How the sweeps that are bound from now on round. What fixes the slots is as it was. */
+  void setRounding(Precision next) {
+    final long[] keys = new long[position.length];
+    final long[] begins = new long[position.length];
+    for (int t = 0; t < position.length; ++t) {
+      keys[position[t]] = hash(tensors.get(t).whole());
+      begins[position[t]] = tensors.get(t).firstElement();
+    }
+    final int rounding = switch (next.rounding()) {
+      case NEAREST -> 0;
+      case STOCHASTIC -> 1;
+      case IN_PARTS -> 2;
+    };
+    check(Natives.planSetRounding(handle(), rounding, next.inParts() ? slot(REST) : -1, next.seed(), keys, begins));
+    precision = next;
+    rounds = next.rounds(parameters());
+  }
+
+  /** Of a name, the same on every machine: FNV-1a over its bytes in UTF-8. */
+  static long hash(String name) {
+    long hash = 0xcbf29ce484222325L;
+    for (byte one : name.getBytes(StandardCharsets.UTF_8)) hash = (hash ^ (one & 0xff)) * 0x100000001b3L;
+    return hash;
+  }
+
+  /** The step whose random bits sweeps take from now on: that which is being made, or else the last one. */
+  void roundAsIn(long step) {
+    if (rounds) Natives.planSetStep(handle(), step);
+  }
+
+  /** Whether some parameters have a rest, which is read and written with them. */
+  boolean inParts() {
+    return inParts;
+  }
+
+  /**
+   * The trainer has written parameters: they have no rest.
+   *
+   * @param which by tensor of the set: whether it was written
+   */
+  void clearRest(boolean[] which) {
+    if (!inParts) return;
+    boolean all = true;
+    for (boolean one : which) all &= one;
+    if (all) {
+      fill(REST, 0);
+      return;
+    }
+    byte[] zeros = null;
+    for (int tensor = 0; tensor < which.length; ++tensor) {
+      final long bytes = which[tensor] ? bytes(REST, tensor) : 0;
+      if (bytes > 0 && zeros == null) zeros = new byte[BUFFER];
+      for (long at = 0; at < bytes; at += BUFFER) write(REST, tensor, at, zeros, (int) Math.min(BUFFER, bytes - at));
+    }
+  }
+
+  /** How a slot is stored. */
+  Storage storage(String slot) {
+    return storages.getOrDefault(slot, Storage.COMPUTED);
   }
 
   /** Adds a zeroed slot for values that need not be saved: no checkpoint holds it. Where there is such a slot already, both use it. */
   public void addScratch(String name) {
-    if (!slots.contains(name)) addSlot(name);
+    if (!slots.contains(name)) addSlot(name, Storage.COMPUTED);
     scratchUses.merge(name, 1, Integer::sum);
     if (owner != null) owner.add(name);
   }
 
   /** Adds a zeroed slot of the state; false if there is one of that name. */
-  boolean addState(String name) {
+  boolean addState(String name, Storage storage) {
     if (stateSlots.contains(name)) return false;
-    addSlot(name);
+    addSlot(name, storage);
+    note(name, storage);
     final List<String> all = new ArrayList<>(stateSlots);
     all.add(name);
     stateSlots = List.copyOf(all);
     return true;
   }
 
-  private void addSlot(String name) {
+  private void addSlot(String name, Storage storage) {
     slots.add(name); // before there is one, for the message that there is none
-    final int status = Natives.planAddSlot(handle(), new int[1]);
+    final int status = Natives.planAddSlot(handle(), storage.ordinal(), new int[1]);
     if (Natives.succeeded(status)) return;
     final RuntimeException failure = Natives.failure(status, names::put);
     slots.remove(slots.size() - 1);
@@ -147,6 +252,7 @@ public final class Plan implements AutoCloseable {
     final int number = slot(slot);
     if (!lent.contains(slot)) check(Natives.planReleaseSlot(handle(), number));
     slots.set(number, null);
+    storages.remove(slot);
     stateSlots = stateSlots.stream().filter(name -> !name.equals(slot)).toList();
   }
 
@@ -171,6 +277,18 @@ public final class Plan implements AutoCloseable {
     final Sweep bound = new Sweep(this, binding[0], kernel);
     if (owner != null) owner.add(bound);
     return bound;
+  }
+
+  /** The same for a sweep that rounds 16-bit parameters to the nearest number, as those do that only write them. */
+  public Sweep bindToNearest(String sweep, String rule) {
+    final Precision usual = precision;
+    if (usual.rounding() != ParameterRounding.STOCHASTIC) return bind(sweep, rule);
+    setRounding(new Precision(usual.stateStorage(), ParameterRounding.NEAREST, usual.seed()));
+    try {
+      return bind(sweep, rule);
+    } finally {
+      setRounding(usual);
+    }
   }
 
   /** Lets a sweep without sums go along with the next {@link Sweep#runLast}, in the same pass over memory where the device can. */
@@ -208,6 +326,7 @@ public final class Plan implements AutoCloseable {
 
   /** See {@link org.steptuner.rule.RuleStep#leastEpsilon}; where some tensors have a float32 state, it is that for all. */
   double leastEpsilon() {
+    if (storages.containsValue(Storage.BFLOAT16)) return Math.sqrt(SMALLEST_BFLOAT16);
     return Math.sqrt(narrow ? Float.MIN_VALUE : Double.MIN_VALUE);
   }
 
@@ -289,10 +408,14 @@ public final class Plan implements AutoCloseable {
     return Natives.planAddress(handle(), slot(slot), position[tensor]);
   }
 
-  /** The element type of a tensor in a slot, or in the parameters (slot null). */
+  /** The element type of a tensor in a slot, or in the parameters (slot null). BFLOAT16 for a rest, whose elements are no numbers. */
   public DataType type(String slot, int tensor) {
-    final DataType type = tensors.get(tensor).parameterType();
-    return slot == null ? type : type.stateType();
+    return TYPES[Natives.planType(handle(), slot(slot), position[tensor])];
+  }
+
+  /** How many elements a tensor has in a slot: none in a rest that it does not need. */
+  long count(String slot, int tensor) {
+    return bytes(slot, tensor) / type(slot, tensor).bytes();
   }
 
   /** Copies bytes of a tensor in a slot, or in the parameters (slot null), to host memory. */

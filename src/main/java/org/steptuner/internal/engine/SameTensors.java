@@ -22,6 +22,8 @@ final class SameTensors {
       same(tensor.name(), "group", tensor.group(), other.group());
       same(tensor.name(), "parameterType", tensor.parameterType(), other.parameterType());
       same(tensor.name(), "gradientType", tensor.gradientType(), other.gradientType());
+      same(tensor.name(), "whole", tensor.whole(), other.whole());
+      same(tensor.name(), "firstElement", tensor.firstElement(), other.firstElement());
     }
     for (String name : others.keySet()) throw new IllegalArgumentException("the optimizer has no tensor '" + name + "'");
   }

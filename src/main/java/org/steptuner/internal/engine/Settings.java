@@ -35,6 +35,7 @@ import org.steptuner.rule.Rule;
  * @param averageDecay the decay of the exponential average of the parameters; NaN for none
  * @param lossScale how gradients are scaled; null for not at all
  * @param boundedDecay whether decoupled decay is lowered where it would shrink parameters to less than nothing
+ * @param precision how state is stored and 16-bit parameters are rounded
  */
 public record Settings(
     Rule rule,
@@ -57,7 +58,8 @@ public record Settings(
     boolean observesL1,
     double averageDecay,
     LossScale lossScale,
-    boolean boundedDecay) {
+    boolean boundedDecay,
+    Precision precision) {
   /** More steps than any run has: tuning does not end. */
   public static final long ALWAYS = Long.MAX_VALUE;
 
@@ -69,6 +71,7 @@ public record Settings(
     final Map<String, String> facts = new LinkedHashMap<>();
     facts.put("tuner", description.name());
     facts.putAll(description.values());
+    precision.putFacts(facts);
     groups.forEach((name, group) -> {
       final Description own = new Description(name).rule("rule", group.rule).setting("rateFactor", group.rateFactor);
       own.values().forEach((key, value) -> facts.put(key + " of group '" + name + "'", value));
@@ -93,7 +96,7 @@ public record Settings(
     return new Settings(
         rule, groups, schedule, momentumSchedule, decaySchedule, scope, nonFinite, gradientMultiplier, clipNorm, sumReducer, gradientL1,
         stream, description.frozen(), Kernel.slotsOf(rule.kernel()), List.of(), tuneFor, needsNorm, false,
-        averageDecay, lossScale, boundedDecay);
+        averageDecay, lossScale, boundedDecay, precision);
   }
 
   /** Whether there is an exponential average of the parameters. */

@@ -196,7 +196,7 @@ final class Steps {
 
   /** Words of a step per element. */
   double wordsPerElement() {
-    return tuned.wordsPerElement() + ExponentialAverage.words(settings, plan.parameters());
+    return tuned.wordsPerElement() + ExponentialAverage.words(settings, plan);
   }
 
   private String whySkipped() {
@@ -206,12 +206,15 @@ final class Steps {
 
   private boolean advance(long number) {
     final Scalars.Held before = hold();
+    boolean made = false;
+    plan.roundAsIn(number);
     try {
       // Where there are several processes all call their reducers, though none has a tensor.
-      final boolean made = attendance.every() && settings.sumReducer() == null ? guard.sawNothing() : tuned.advance(number);
+      made = attendance.every() && settings.sumReducer() == null ? guard.sawNothing() : tuned.advance(number);
       if (made && tuned.averages() != null) tuned.averages().made();
       return made;
     } finally {
+      if (!made) plan.roundAsIn(report.step);
       putBack(before);
     }
   }
@@ -251,6 +254,7 @@ final class Steps {
 
   /** Takes back all scalars, from where the last steps were made without Java. */
   void takeBack(Map<String, double[]> scalars) {
+    plan.roundAsIn(report.step);
     tuned.resumed();
     named.restore(scalars);
     reportScales();
@@ -263,6 +267,7 @@ final class Steps {
    */
   void resume(long stepsMade, long stepsSkipped, Map<String, double[]> scalars, boolean[] changedScopes) {
     report.resumed(stepsMade, stepsSkipped);
+    plan.roundAsIn(stepsMade);
     attendance.forget();
     tuned.resumed();
     named.restore(scalars);

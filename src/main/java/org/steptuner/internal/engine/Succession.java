@@ -14,18 +14,24 @@ import org.steptuner.rule.Rule;
  */
 final class Succession {
   private final BoundOptimizer optimizer;
+  private final Precision before; // of the old steps
+  private final Precision after;
   private final List<String> added = new ArrayList<>(); // state slots that the new steps need and the old ones have not
   private final Engine engine;
   private final Steps steps;
 
   private Succession(BoundOptimizer optimizer, Settings settings, Function<Engine, TunedOptimizer> tuner) {
     this.optimizer = optimizer;
+    before = optimizer.settings().precision();
+    after = settings.precision();
     try {
-      for (String slot : settings.ruleSlots()) if (optimizer.plan.addState(slot)) added.add(slot);
+      for (String slot : settings.ruleSlots())
+        if (optimizer.plan.addState(slot, after.storage(settings.rule().stateKind(slot)))) added.add(slot);
+      if (!before.equals(after)) optimizer.plan.setRounding(after);
       engine = new Engine(settings, optimizer.engine());
       steps = engine.steps(tuner);
     } catch (RuntimeException | Error e) {
-      releaseAdded();
+      putBack();
       throw e;
     }
   }
@@ -46,10 +52,11 @@ final class Succession {
   /** Gives the new steps up. */
   void discard() {
     engine.release();
-    releaseAdded();
+    putBack();
   }
 
-  private void releaseAdded() {
+  private void putBack() {
+    if (!before.equals(after)) optimizer.plan.setRounding(before);
     for (String slot : added) optimizer.plan.release(slot);
   }
 
@@ -85,6 +92,8 @@ final class Succession {
   }
 
   private static void checkForm(BoundOptimizer optimizer, Settings before, Settings settings) {
+    final String stored = before.precision().differsInForm(settings.precision());
+    if (stored != null) throw new IllegalArgumentException("settings can change while a run goes on, how it is stored cannot: " + stored);
     final String differs = before.description().differsInForm(settings.description());
     if (differs != null) throw new IllegalArgumentException("settings can change while a run goes on, its form cannot: " + differs);
     for (String group : optimizer.parameters().groups()) {

@@ -149,9 +149,12 @@ public final class Sweep implements Coefficients {
     return Natives.bindingBytes(plan.handle(), binding);
   }
 
-  /** Words that a pass reads and writes per element. */
+  /** Words that a pass reads and writes per element; those of 16-bit parameters in parts count twice. */
   public int words() {
-    return kernel.operands().stream().mapToInt(Kernel.Operand::words).sum();
+    int words = 0;
+    for (Kernel.Operand operand : kernel.operands())
+      words += operand.place() == Kernel.Place.PARAMETER && plan.inParts() ? 2 * operand.words() : operand.words();
+    return words;
   }
 
   @Override

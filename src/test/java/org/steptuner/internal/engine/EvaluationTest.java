@@ -93,7 +93,8 @@ class EvaluationTest {
         new Settings(
             SGD.defaults().momentum(0.9), Map.of(), Schedule.constant(), null, null, scope, NonFinite.SKIP, 1, Double.POSITIVE_INFINITY,
             null,
-            false, 0, new Description("weighted"), List.of("momentum"), List.of(), Settings.ALWAYS, true, false, Double.NaN, null, true);
+            false, 0, new Description("weighted"), List.of("momentum"), List.of(), Settings.ALWAYS, true, false, Double.NaN, null, true,
+            Precision.PLAIN);
     return (BoundOptimizer) Engine.build(settings, parameters, engine -> new Weighted(engine, weights));
   }
 
