@@ -4,7 +4,7 @@ package org.steptuner.internal.engine;
 import org.steptuner.DataType;
 
 /** What the elements of a slot are in memory; numbered as in {@code steptuner.h}, named as in checkpoints. */
-enum Storage {
+public enum Storage {
   /** Of the type that the tensor is computed in. */
   COMPUTED,
   /** BFLOAT16, rounded stochastically. */
