@@ -35,12 +35,17 @@ struct CpuPlan {
 
 CpuDevice& cpu(void* device) { return *static_cast<CpuDevice*>(device); }
 
+// How much of a last-level cache counts. A system may report hundreds of megabytes, which dozens of cores share and which are far from each
+// of them: a core's own part is 2 to 4 MB, in servers of any make, and what a few threads get at the speed of a cache is not much more than
+// 32 MB. Too little costs less than too much (bench/results/tried.md).
+constexpr int64_t LARGEST_CACHE = int64_t(32) << 20;
+
 // The size of the last-level cache; a container, or a test, may know better than the system.
 bool findCache(Explain explain, int64_t* bytes) {
   const char* const given = getenv("STEPTUNER_CACHE_BYTES");
   if (!given || !*given) {
     const long found = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    *bytes = found > 0 ? found : int64_t(32) << 20;
+    *bytes = found > 0 ? std::min<int64_t>(found, LARGEST_CACHE) : LARGEST_CACHE;
     return true;
   }
   char* end;

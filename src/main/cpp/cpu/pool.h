@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Threads that share the chunks of a sweep. Our own and not OpenMP's: libgomp is missing from slim containers, and a second copy
-// arrives with every libtorch. One pool serves the process; a sweep that finds it busy runs on its own thread alone.
+// Threads that share the chunks of a sweep. They are our own, because libgomp is missing from slim containers, and a second copy arrives
+// with every libtorch. One pool serves the process; a sweep that finds it busy runs on its own thread alone.
+//
+// A sweep that comes after work of a trainer whose libgomp is in the process is done by the trainer's threads instead, if there are as many
+// (openmp.h). The environment variable STEPTUNER_OPENMP=0 forbids it.
 #pragma once
 #include <stdint.h>
 

@@ -41,7 +41,7 @@ public final class Device {
    * process may use, and a container's quota of processor time count.
    *
    * <p>An optimizer whose arrays take more than half of the last-level cache runs in a form for memory beyond the caches, with the same
-   * bits. The environment variable STEPTUNER_CACHE_BYTES overrides the size of that cache, where the system reports a wrong one.
+   * bits. Of a larger cache 32 MiB count. The environment variable STEPTUNER_CACHE_BYTES overrides what counts.
    *
    * @throws IllegalArgumentException if the setting of the threads is not a number, or is negative
    * @throws DeviceException if the native library cannot be loaded, or this processor lacks the instruction set
