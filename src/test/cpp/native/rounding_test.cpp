@@ -185,19 +185,19 @@ constexpr int64_t SEED = 1234567;
 struct Fixture {
   int64_t device;
   int64_t plan = 0;
-  int32_t type, gradientType = ST_FLOAT32;
+  std::vector<int32_t> types;
   std::vector<int64_t> counts;
   std::vector<std::vector<char>> x, g;
 
   Fixture(int64_t on, int32_t parameterType, std::vector<int64_t> elements, std::vector<int32_t> storage, int offset = 0)
-      : device(on), type(parameterType), counts(elements), shift(offset) {
+      : Fixture(on, std::vector<int32_t>(elements.size(), parameterType), elements, storage, offset) {}
+  Fixture(int64_t on, std::vector<int32_t> parameterTypes, std::vector<int64_t> elements, std::vector<int32_t> storage, int offset = 0)
+      : device(on), types(parameterTypes), counts(elements), shift(offset) {
     std::vector<int64_t> parameters, gradients;
-    std::vector<int32_t> types, gradientTypes, segments(counts.size(), 0);
-    for (const int64_t count : counts) {
-      x.emplace_back(static_cast<size_t>((count + shift) * bytesOf(type)) + 128);
-      g.emplace_back(static_cast<size_t>((count + shift) * 4) + 128);
-      types.push_back(type);
-      gradientTypes.push_back(gradientType);
+    const std::vector<int32_t> gradientTypes(counts.size(), ST_FLOAT32), segments(counts.size(), 0);
+    for (size_t t = 0; t < counts.size(); ++t) {
+      x.emplace_back(static_cast<size_t>((counts[t] + shift) * bytesOf(types[t])) + 128);
+      g.emplace_back(static_cast<size_t>((counts[t] + shift) * 4) + 128);
     }
     for (size_t t = 0; t < counts.size(); ++t) {
       parameters.push_back(reinterpret_cast<int64_t>(parameter(t)));
@@ -212,7 +212,7 @@ struct Fixture {
   Fixture(const Fixture&) = delete;
   Fixture& operator=(const Fixture&) = delete;
 
-  char* parameter(size_t t) { return aligned(x[t]) + shift * bytesOf(type); }
+  char* parameter(size_t t) { return aligned(x[t]) + shift * bytesOf(types[t]); }
   float* gradient(size_t t) { return reinterpret_cast<float*>(aligned(g[t])) + shift; }
 
   void rounding(int32_t how, int32_t rest = -1, std::vector<int64_t> keys = {}, std::vector<int64_t> begins = {}) {
@@ -411,6 +411,36 @@ void piecesHaveTheBitsOfTheWhole(int64_t device) {
         one != rounded("exponential_average", 1, 1, 1));
 }
 
+// Tensors of several types in a plan: each holds what it holds in a plan of its own.
+void typesInOnePlan(int64_t device) {
+  const std::vector<int32_t> types = {ST_FLOAT32, ST_BFLOAT16, ST_FLOAT64, ST_FLOAT16, ST_BFLOAT16, ST_FLOAT64, ST_FLOAT32, ST_BFLOAT16};
+  const std::vector<int64_t> counts = {1030, 4200, 515, 77, 0, 1, 4096, 1030};
+  for (const std::vector<int32_t>& storage : std::vector<std::vector<int32_t>>{
+           {ST_HALF, ST_AS_PARAMETER, ST_REST}, {ST_AS_PARAMETER, ST_COMPUTED, ST_REST}, {ST_COMPUTED, ST_COMPUTED, ST_REST}})
+    for (const int32_t rounding : {ST_NEAREST, ST_STOCHASTIC, ST_IN_PARTS}) {
+      const auto stepped = [&](Fixture& f, const std::vector<int64_t>& keys) {
+        for (size_t t = 0; t < f.counts.size(); ++t)
+          for (int64_t i = 0; i < f.counts[t]; ++i) {
+            steptuner::store<double>(f.parameter(t), f.types[t], i, sin(static_cast<double>(i + keys[t])));
+            f.gradient(t)[i] = static_cast<float>(cos(static_cast<double>(i) * 3 + static_cast<double>(keys[t])));
+          }
+        f.rounding(rounding, rounding == ST_IN_PARTS ? 2 : -1, keys);
+        const int32_t adam = f.bind("fixed_rate", "adam", {-1, -1, 0, 1}, {1, 0.003, 0, 0, 0.9, 0.1, 0.99, 0.01, 1, 1e-8});
+        for (const int64_t step : {1, 2}) f.sweep(adam, step);
+      };
+      Fixture all(device, types, counts, storage);
+      std::vector<int64_t> keys;
+      for (size_t t = 0; t < types.size(); ++t) keys.push_back(static_cast<int64_t>(10 * t));
+      stepped(all, keys);
+      for (size_t t = 0; t < types.size(); ++t) {
+        Fixture alone(device, types[t], {counts[t]}, storage);
+        stepped(alone, {keys[t]});
+        CHECK(memcmp(alone.parameter(0), all.parameter(t), static_cast<size_t>(counts[t] * bytesOf(types[t]))) == 0);
+        for (const int32_t slot : {0, 1, 2}) CHECK(alone.slot<char>(slot, 0) == all.slot<char>(slot, t));
+      }
+    }
+}
+
 void fillsEveryStorage(int64_t device) {
   for (const int32_t type : {ST_FLOAT32, ST_FLOAT64, ST_BFLOAT16, ST_FLOAT16}) {
     Fixture f(device, type, {77, 0, 300}, {ST_COMPUTED, ST_HALF, ST_AS_PARAMETER, ST_REST});
@@ -507,6 +537,7 @@ int main(int count, char** arguments) {
     sweepsRoundAsTheFunctionsDo(device);
     smallStepsAddUp(device);
     piecesHaveTheBitsOfTheWhole(device);
+    typesInOnePlan(device);
     fillsEveryStorage(device);
     refusesWhatIsWrong(device);
     st_device_close(device);
