@@ -46,7 +46,8 @@ constexpr Row<Operand, COUNT> twinOperands(unsigned reads, unsigned writes, unsi
 }
 
 // Kernels that move the same operands have one twin.
-template <int COUNT, unsigned READS, unsigned WRITES, unsigned PARAMETERS, unsigned GRADIENTS, unsigned REFERENCES, int SELECTED, int PERIOD_AT>
+template <int COUNT, unsigned READS, unsigned WRITES, unsigned PARAMETERS, unsigned GRADIENTS, unsigned REFERENCES, int SELECTED,
+          int PERIOD_AT>
 struct Twin : Kernel {
   static constexpr auto OPERANDS = twinOperands<COUNT>(READS, WRITES, PARAMETERS, GRADIENTS, REFERENCES, SELECTED);
   enum { PERIOD = PERIOD_AT };

@@ -46,7 +46,9 @@ st_status place(const OwnedPlan& plan, const KernelInfo& info, Binding& binding)
     }
     if (operand.place != STATE) continue;
     const Storage storage = binding.storage[o] = plan.slots[static_cast<size_t>(binding.slot[o])].storage;
-    if (storage == REST) return fail(ST_BAD_ARGUMENT, "operand %s of %s: slot #%d holds no numbers", operand.name.text, info.description.c_str(), binding.slot[o]);
+    if (storage == REST)
+      return fail(ST_BAD_ARGUMENT, "operand %s of %s: slot #%d holds no numbers", operand.name.text, info.description.c_str(),
+                  binding.slot[o]);
     if (writes(operand)) binding.stochastic |= 1u << o;
   }
   for (const Tensor& tensor : plan.tensors)

@@ -73,21 +73,21 @@ struct Binding {
   int32_t coefficients;
   int32_t sums;
   Operand operand[MAX_OPERANDS];
-  int32_t slot[MAX_OPERANDS];  // -1 for operands that are not state
+  int32_t slot[MAX_OPERANDS];     // -1 for operands that are not state
   Storage storage[MAX_OPERANDS];  // of the slots
-  unsigned stochastic;         // operands, as bits, that are written stochastically where they have 16 bits
-  bool inParts;                // a bfloat16 parameter has its rest in a slot
-  uint64_t key;                // of the sweep among random bits
-  int64_t bytes;               // read and written in the tensors' memory by one run
-  double* coefficientRows;     // [segments][coefficients], host memory
-  double* sumRows;             // [segments][sums], host memory that the device can write
+  unsigned stochastic;            // operands, as bits, that are written stochastically where they have 16 bits
+  bool inParts;                   // a bfloat16 parameter has its rest in a slot
+  uint64_t key;                   // of the sweep among random bits
+  int64_t bytes;                  // read and written in the tensors' memory by one run
+  double* coefficientRows;        // [segments][coefficients], host memory
+  double* sumRows;                // [segments][sums], host memory that the device can write
 };
 
 struct Plan {
   std::vector<Tensor> tensors;
   std::vector<Chunk> chunks;
   std::vector<Segment> segments;
-  std::vector<Piece> gradientPieces;               // all gradients, every byte once; what zeroing goes over
+  std::vector<Piece> gradientPieces;  // all gradients, every byte once; what zeroing goes over
   std::vector<Slot> slots;
   std::vector<std::unique_ptr<Binding>> bindings;  // null where released
   int64_t stateBytes[STORAGES] = {};               // of one slot of each storage
@@ -97,8 +97,8 @@ struct Plan {
   Rounding rounding = NEAREST;                     // of 16-bit parameters that a sweep reads and writes
   int32_t restSlot = -1;                           // where they are in parts
   uint64_t seed = 0;
-  int64_t step = 0;                                // which random bits are those of
-  void* device = nullptr;                          // the backend's own
+  int64_t step = 0;        // which random bits are those of
+  void* device = nullptr;  // the backend's own
 };
 
 // The type of a tensor's elements in a slot.

@@ -21,8 +21,7 @@ template <class K>
 constexpr Description describe() {
   static_assert(OPERANDS<K> <= MAX_OPERANDS && COEFFICIENTS<K> <= MAX_COEFFICIENTS && SUMS<K> <= MAX_SUMS, "raise the limits in kernel.h");
   static_assert(distinct(K::OPERANDS) && distinct(K::COEFFICIENTS) && distinct(K::SUMS), "callers go by these names: each may stand once");
-  return {&K::SWEEP, &K::RULE, K::OPERANDS.at, K::COEFFICIENTS.at, K::SUMS.at, OPERANDS<K>, COEFFICIENTS<K>, SUMS<K>,
-          K::TO_NEAREST};
+  return {&K::SWEEP, &K::RULE, K::OPERANDS.at, K::COEFFICIENTS.at, K::SUMS.at, OPERANDS<K>, COEFFICIENTS<K>, SUMS<K>, K::TO_NEAREST};
 }
 
 // Those of one family of kernels.

@@ -79,10 +79,7 @@ struct Own {
 
   static constexpr int bytesOf(int) { return sizeof(T); }
 
-
-  STEPTUNER_HD Elements elements(int o) const {
-    return {reinterpret_cast<char*>(operand[o]), nullptr, typeOf<T>(), false, 0, 0};
-  }
+  STEPTUNER_HD Elements elements(int o) const { return {reinterpret_cast<char*>(operand[o]), nullptr, typeOf<T>(), false, 0, 0}; }
 
   template <size_t O>
   STEPTUNER_HD V load(int at) const {

@@ -276,8 +276,8 @@ st_status sweep(void* device, Plan& plan, Binding& binding, const Binding* follo
   const bool beyondCaches = footprint(plan) > on.lastLevelCache / 2;
   const Binding& second = follower ? *follower : binding;
   const Pass after = {second, on.functions[second.kernel]};
-  Sweep work = {plan, {binding, on.functions[binding.kernel]}, follower ? &after : nullptr, chunkSums.data(), beyondCaches,
-                stepKey(binding.key, plan.step), stepKey(second.key, plan.step)};
+  Sweep work = {plan,         {binding, on.functions[binding.kernel]}, follower ? &after : nullptr,   chunkSums.data(),
+                beyondCaches, stepKey(binding.key, plan.step),         stepKey(second.key, plan.step)};
   // A backward sweep takes pieces from the end to the start, and goes forward within a piece: the processor's prefetchers lose their
   // place at every jump.
   parallelFor(on.threads, chunks, backwards(plan) ? Order::BACKWARDS : Order::FORWARDS, sweepChunks, &work);

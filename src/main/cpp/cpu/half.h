@@ -27,7 +27,7 @@ struct Constants {
   Bits one = Bits{} + 1u;
   Bits lanes;  // i ELEMENT_STEP
 #if defined(__AVX512F__)
-  Bits spread[2], gather;  // places of 16-bit elements
+  Bits spread[2], gather;               // places of 16-bit elements
   Bits passing = Bits{} + 0x00110022u;  // of vfixupimm: NaN become quiet, infinities are taken as they were, others stay
 #endif
 

@@ -76,14 +76,14 @@ STEPTUNER_HD void runStrip(const Access& from, const Vector<T>* coefficients, in
   const Access access = from;  // which nobody else can write meanwhile, for all that the compiler knows
   alignas(64) T sums[SUM_ARRAYS<K>][LANES];
   const bool isWhole = count == STRIP;
-  if (SUMS<K> > 0 && !isWhole) __builtin_memset(sums, 0, sizeof sums);
+  if (SUMS < K >> 0 && !isWhole) __builtin_memset(sums, 0, sizeof sums);
   int at = 0;
   for (; at + V::WIDTH <= count; at += V::WIDTH) {
     // Where no store holds the compiler back, it would mix the loads of several vectors.
     if constexpr (WRITE_MASK<K> == 0) asm volatile("" ::: "memory");
     V terms[SUM_ARRAYS<K>];
     step<K, T>(access, coefficients, terms, at, operands);
-    if constexpr (SUMS<K> > 0) {
+    if constexpr (SUMS < K >> 0) {
       const int lane = at % LANES;
       int place = at;
       asm("" : "+r"(place));  // lest the compiler make a loop of its own for every row

@@ -30,7 +30,9 @@ STEPTUNER_HD constexpr uint64_t mixed(uint64_t z) {
   return z ^ (z >> 31);
 }
 
-STEPTUNER_HD constexpr uint64_t stepKey(uint64_t sweepKey, int64_t step) { return mixed(sweepKey + static_cast<uint64_t>(step) * KEY_STEP); }
+STEPTUNER_HD constexpr uint64_t stepKey(uint64_t sweepKey, int64_t step) {
+  return mixed(sweepKey + static_cast<uint64_t>(step) * KEY_STEP);
+}
 
 STEPTUNER_HD constexpr uint32_t chunkKey(uint64_t stepsKey, uint64_t tensorKey, int64_t chunk) {
   return static_cast<uint32_t>(mixed(stepsKey + tensorKey + static_cast<uint64_t>(chunk) * KEY_STEP) >> 32);
@@ -84,9 +86,7 @@ STEPTUNER_HD uint32_t ofParts(uint32_t upper, uint32_t rest) {
 }
 
 // Bits whose upper half is the bfloat16, and whose lower half is the rest once these are taken from `bits`.
-STEPTUNER_HD uint32_t withoutPayload(uint32_t bits) {
-  return (bits & 0x7fffffffu) > 0x7f800000u ? (bits | 0x400000u) & 0xffff0000u : bits;
-}
+STEPTUNER_HD uint32_t withoutPayload(uint32_t bits) { return (bits & 0x7fffffffu) > 0x7f800000u ? (bits | 0x400000u) & 0xffff0000u : bits; }
 STEPTUNER_HD uint16_t upperPart(uint32_t bits) { return static_cast<uint16_t>((withoutPayload(bits) + 0x8000u) >> 16); }
 STEPTUNER_HD uint16_t restPart(uint32_t bits) { return static_cast<uint16_t>(withoutPayload(bits)); }
 
@@ -97,7 +97,8 @@ enum Rounding : int32_t { NEAREST = 0, STOCHASTIC = 1, IN_PARTS = 2 };
 STEPTUNER_HD void storeRounded(void* array, int32_t type, int64_t i, float value, bool stochastic, uint32_t random) {
   uint16_t* const at = static_cast<uint16_t*>(array) + i;
   if (type == BFLOAT16)
-    *at = static_cast<uint16_t>((stochastic ? stochasticBfloat16(bitCast<uint32_t>(value), random) : nearestBfloat16(bitCast<uint32_t>(value))) >> 16);
+    *at = static_cast<uint16_t>(
+        (stochastic ? stochasticBfloat16(bitCast<uint32_t>(value), random) : nearestBfloat16(bitCast<uint32_t>(value))) >> 16);
   else
     *at = stochastic ? stochasticFloat16(value, random) : toFloat16(value);
 }
