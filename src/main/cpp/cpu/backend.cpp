@@ -35,9 +35,9 @@ struct CpuPlan {
 
 CpuDevice& cpu(void* device) { return *static_cast<CpuDevice*>(device); }
 
-// How much of a last-level cache counts. A system may report hundreds of megabytes, which dozens of cores share and which are far from each
-// of them: a core's own part is 2 to 4 MB, in servers of any make, and what a few threads get at the speed of a cache is not much more than
-// 32 MB. Too little costs less than too much (bench/results/tried.md).
+// How much of a last-level cache counts. A system may report hundreds of megabytes, in which dozens of cores have parts of 2 to 4 MB each, and
+// a virtual machine does not see how many others there are. Up to this size the report is taken as it is, since most such caches are a
+// group of eight cores' own. A wrong choice costs a fifth or so, either way (bench/results/tried.md).
 constexpr int64_t LARGEST_CACHE = int64_t(32) << 20;
 
 // The size of the last-level cache; a container, or a test, may know better than the system.
