@@ -65,6 +65,27 @@ STEPTUNER_HD void addLast(T (*sums)[LANES], T (*lanes)[LANES], int lane, const V
   ((V::load(lanes[S] + lane) + (V::load(sums[S] + lane) + terms[S])).store(lanes[S] + lane), ...);
 }
 
+// A sweep that only adds up has little to do beside, so its rows have code of their own: which row it is would be asked for every vector.
+template <class K>
+constexpr bool ROWS_APART = WRITE_MASK<K> == 0 && SUMS<K> != 0;
+
+// One row of a whole strip.
+template <class K, class T, bool FIRST, bool LAST, class Access>
+STEPTUNER_HD void row(const Access& access, const Vector<T>* coefficients, int begin, T (*sums)[LANES], T (*lanes)[LANES]) {
+  constexpr auto all = std::make_index_sequence<SUMS<K>>();
+  asm volatile("" ::: "memory");  // no store holds the compiler back, and it would mix the loads of all rows
+  for (int lane = 0; lane < LANES; lane += Vector<T>::WIDTH) {
+    Vector<T> terms[SUMS<K>];
+    step<K, T>(access, coefficients, terms, begin + lane, std::make_index_sequence<OPERANDS<K>>());
+    if constexpr (FIRST)
+      putTo(sums, lane, terms, all);
+    else if constexpr (LAST)
+      addLast(sums, lanes, lane, terms, all);
+    else
+      addTo(sums, lane, terms, all);
+  }
+}
+
 // A strip, in the order of memory: in any other order the processor's prefetchers lose track, and out of cache it takes twice as long.
 // Between rows the lanes' sums over the strip wait in the L1 cache. Those of a whole strip begin with the terms of its first row, because
 // +0 before them would only turn a -0 into a +0, which changes no chunk's lane; with its last row they go to the chunk's.
@@ -76,14 +97,21 @@ STEPTUNER_HD void runStrip(const Access& from, const Vector<T>* coefficients, in
   const Access access = from;  // which nobody else can write meanwhile, for all that the compiler knows
   alignas(64) T sums[SUM_ARRAYS<K>][LANES];
   const bool isWhole = count == STRIP;
-  if (SUMS < K >> 0 && !isWhole) __builtin_memset(sums, 0, sizeof sums);
+  if constexpr (ROWS_APART<K>)
+    if (isWhole) {
+      row<K, T, true, false>(access, coefficients, 0, sums, lanes);
+      for (int begin = LANES; begin < STRIP - LANES; begin += LANES) row<K, T, false, false>(access, coefficients, begin, sums, lanes);
+      row<K, T, false, true>(access, coefficients, STRIP - LANES, sums, lanes);
+      return;
+    }
+  if (SUMS<K> != 0 && !isWhole) __builtin_memset(sums, 0, sizeof sums);
   int at = 0;
   for (; at + V::WIDTH <= count; at += V::WIDTH) {
     // Where no store holds the compiler back, it would mix the loads of several vectors.
     if constexpr (WRITE_MASK<K> == 0) asm volatile("" ::: "memory");
     V terms[SUM_ARRAYS<K>];
     step<K, T>(access, coefficients, terms, at, operands);
-    if constexpr (SUMS < K >> 0) {
+    if constexpr (SUMS<K> != 0) {
       const int lane = at % LANES;
       int place = at;
       asm("" : "+r"(place));  // lest the compiler make a loop of its own for every row
