@@ -209,7 +209,7 @@ void runFloat32(const ChunkWork& work, unsigned staged, const Vector<float>* coe
 }
 
 // There are forms of a kernel for the usual combinations of types, in which nothing is staged, and one for memory beyond the caches. Processors
-// that have no more than SSE2 do without, as every form takes the compiler its time.
+// that have no more than SSE2 do without, and those without AVX-512 have fewer, as every form takes the compiler its time.
 template <class K>
 void runFloat32(const ChunkWork& work, const Vector<float>* coefficients, float (*lanes)[LANES]) {
   unsigned halves = 0, unusual = 0;
@@ -222,7 +222,9 @@ void runFloat32(const ChunkWork& work, const Vector<float>* coefficients, float 
 #if defined(__AVX2__)
   if (halves != 0 && unusual == 0) {
     if (halves == STATE_IS_HALF<K>) return runFloat32<K, STATE_IS_HALF<K>>(work, 0, coefficients, lanes);
+#if defined(__AVX512F__)
     if (halves == MODEL_IS_HALF<K>) return runFloat32<K, MODEL_IS_HALF<K>>(work, 0, coefficients, lanes);
+#endif
     if (halves == ALL_ARE_HALF<K>) return runFloat32<K, ALL_ARE_HALF<K>>(work, 0, coefficients, lanes);
   }
   if (work.beyondCaches) return runFloat32<K, 0, true>(work, halves | unusual, coefficients, lanes);
