@@ -10,6 +10,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.IntStream;
+import javax.imageio.ImageIO;
 import org.knowm.xchart.AnnotationText;
 import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.XYChart;
@@ -90,7 +91,7 @@ record StorageReport(List<StorageReport.Row> rows, int epochs, int seeds, String
       }
       chart.addSeries(storage.title(), x, y).setMarker(SeriesMarkers.CIRCLE).setMarkerColor(COLOURS[storage.ordinal()]);
     }
-    BitmapEncoder.saveBitmap(chart, folder.resolve("storage.png").toString(), BitmapEncoder.BitmapFormat.PNG);
+    ImageIO.write(BitmapEncoder.getBufferedImage(chart), "png", folder.resolve("storage.png").toFile());
   }
 
   private Row inFloat32(StorageRuns.Tuner tuner) {

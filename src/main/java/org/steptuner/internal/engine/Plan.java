@@ -75,7 +75,7 @@ public final class Plan implements AutoCloseable {
    * @param stored the state slots, which a checkpoint holds, in their order; those of parameters in parts have {@link #REST} among them
    * @param scope the largest extent of a segment
    */
-  Plan(ParameterSet parameters, Map<String, Storage> stored, Scope scope, Precision first) {
+  public Plan(ParameterSet parameters, Map<String, Storage> stored, Scope scope, Precision first) {
     tensors = parameters.tensors();
     slots = new ArrayList<>(stored.keySet());
     stateSlots = List.copyOf(slots);
