@@ -28,8 +28,9 @@ constexpr bool given(int o) {
 }
 
 // A sweep over what the caches do not hold asks for its operands this many bytes before it needs them: the processor's own prefetchers
-// stop at every page, and a formula keeps so many instructions waiting that loads further on do not come into view.
-constexpr int AHEAD = 1024;
+// stop at every page, and a formula keeps so many instructions waiting that loads further on do not come into view. More of them where
+// elements are converted, which keeps still more instructions waiting.
+constexpr int AHEAD = 2048, AHEAD_OF_HALVES = 3072;
 constexpr int LINE = 64;
 
 // A sweep that reads one array alone is faster without: the processor's prefetchers fetch further ahead by themselves.
@@ -37,11 +38,11 @@ template <class K>
 constexpr bool FETCHES = (READ_MASK<K> & (READ_MASK<K> - 1)) != 0;
 
 // The bytes of a vector of elements of a size, from element `at` on, some way ahead.
-template <int SIZE>
+template <int SIZE, int DISTANCE>
 STEPTUNER_HD void fetch(const char* operand, int at) {
   constexpr int BYTES = Vector<float>::WIDTH * SIZE;
   if (BYTES < LINE && at * SIZE % LINE != 0) return;
-  for (int line = 0; line < BYTES; line += LINE) __builtin_prefetch(operand + at * SIZE + AHEAD + line);
+  for (int line = 0; line < BYTES; line += LINE) __builtin_prefetch(operand + at * SIZE + DISTANCE + line);
 }
 
 // Copies bytes < 2 PART, a multiple of 4.
@@ -143,7 +144,8 @@ struct Halves {
 
   template <size_t... O>
   STEPTUNER_HD void fetchAll(int at, std::index_sequence<O...>) const {
-    ((isRead<K>(O) ? fetch<(HALVES & 1u << O ? 2 : 4)>(operand[O], at) : void()), ...);
+    constexpr int DISTANCE = HALVES == 0 ? AHEAD : AHEAD_OF_HALVES;
+    ((isRead<K>(O) ? fetch<(HALVES & 1u << O ? 2 : 4), DISTANCE>(operand[O], at) : void()), ...);
   }
 
   STEPTUNER_HD void fetchAhead(int at) const {
