@@ -28,8 +28,9 @@ public enum ParameterRounding {
 
   /**
    * Not at all: a bfloat16 parameter and the state slot {@code parameterRest} are a float32 together. The parameter is the bfloat16 that is
-   * nearest to it, of two equally near ones the larger in magnitude, and the slot has the 16 bits that are left. Steps have the bits that they would have over float32 parameters. It costs 2
-   * bytes of state per element, and a step that reads and writes x moves 4 bytes more. {@code build} refuses it for FLOAT16 parameters.
+   * nearest to it, of two equally near ones the larger in magnitude, and the slot has the 16 bits that are left. Steps have the bits that
+   * they would have over float32 parameters. It costs 2 bytes of state per element, and a step that reads and writes x moves 4 bytes more.
+   * {@code build} refuses it for FLOAT16 parameters.
    */
   IN_PARTS
 }
