@@ -62,10 +62,6 @@ STEPTUNER_HD Pair zeroExtended(const uint16_t* memory) {
   const __m128i* const at = reinterpret_cast<const __m128i*>(memory);
   return {{(Bits)_mm256_cvtepu16_epi32(_mm_loadu_si128(at)), (Bits)_mm256_cvtepu16_epi32(_mm_loadu_si128(at + 1))}};
 }
-STEPTUNER_HD Pair loadUpper(const uint16_t* memory, const Constants&) {
-  const Pair half = zeroExtended(memory);
-  return {{half.v[0] << 16, half.v[1] << 16}};
-}
 STEPTUNER_HD void storeUpper(const Pair& bits, uint16_t* memory, bool past, const Constants&) {
   const __m256i packed = _mm256_packus_epi32((__m256i)(bits.v[0] >> 16), (__m256i)(bits.v[1] >> 16));
   const __m256i both = _mm256_permute4x64_epi64(packed, 0xd8);
@@ -79,16 +75,18 @@ STEPTUNER_HD Pair zeroExtended(const uint16_t* memory) {
   const __m128i both = _mm_loadu_si128(reinterpret_cast<const __m128i*>(memory)), zero = _mm_setzero_si128();
   return {{(Bits)_mm_unpacklo_epi16(both, zero), (Bits)_mm_unpackhi_epi16(both, zero)}};
 }
-STEPTUNER_HD Pair loadUpper(const uint16_t* memory, const Constants&) {
-  const Pair half = zeroExtended(memory);
-  return {{half.v[0] << 16, half.v[1] << 16}};
-}
 STEPTUNER_HD void storeUpper(const Pair& bits, uint16_t* memory, bool past, const Constants&) {
   const __m128i both = _mm_packs_epi32((__m128i)((Signed)bits.v[0] >> 16), (__m128i)((Signed)bits.v[1] >> 16));
   if (past)
     _mm_stream_si128(reinterpret_cast<__m128i*>(memory), both);
   else
     _mm_storeu_si128(reinterpret_cast<__m128i*>(memory), both);
+}
+#endif
+#if !defined(__AVX512F__)
+STEPTUNER_HD Pair loadUpper(const uint16_t* memory, const Constants&) {
+  const Pair half = zeroExtended(memory);
+  return {{half.v[0] << 16, half.v[1] << 16}};
 }
 #endif
 
